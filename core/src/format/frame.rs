@@ -1,0 +1,465 @@
+//! One event on disk. Layout, validity and hash: `docs/format.md`, "Frame".
+
+use super::{array, crc32, field, padded};
+use crate::ids::{Hash, Id};
+use std::ops::Range;
+
+/// The bytes before the optional fields.
+pub(crate) const FIXED_BYTES: usize = 100;
+/// How many bytes tell whether a place can hold a frame.
+pub(crate) const HEADER_BYTES: usize = 16;
+/// The bound on a frame's length that a reader accepts before it has checked anything else:
+/// the largest payload, names, extensions and fixed fields fit well below it.
+pub(crate) const MAX_FRAME_BYTES: usize = (64 << 20) + (1 << 18);
+
+const MARKER: u8 = 0xB7;
+/// The fields from here to the payload are under the event hash.
+const HASHED_FROM: usize = 48;
+const HASH_TAG: &[u8; 16] = b"batpak.event.2\0\0";
+const PAYLOAD_HASH_BYTES: usize = 32;
+
+/// Bits of the byte at offset 9, which no hash covers.
+mod state {
+    pub(super) const BATCH_CONTINUES: u8 = 0x01;
+    pub(super) const ERASED: u8 = 0x02;
+    pub(super) const KNOWN: u8 = BATCH_CONTINUES | ERASED;
+}
+
+/// Bits of the byte at offset 99: which optional fields follow, in this order.
+mod has {
+    pub(super) const WALL: u8 = 0x01;
+    pub(super) const BRANCH: u8 = 0x02;
+    pub(super) const PREV_HASH: u8 = 0x04;
+    pub(super) const CORRELATION: u8 = 0x08;
+    pub(super) const CAUSATION: u8 = 0x10;
+    pub(super) const KNOWN: u8 = WALL | BRANCH | PREV_HASH | CORRELATION | CAUSATION;
+}
+
+/// What a frame says, before it is bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) id: Id,
+    pub(crate) timestamp_us: i64,
+    pub(crate) wall_us: i64,
+    pub(crate) clock: u32,
+    pub(crate) lane: u32,
+    pub(crate) depth: u32,
+    pub(crate) kind: u16,
+    pub(crate) payload_version: u16,
+    pub(crate) flags: u8,
+    pub(crate) correlation: Id,
+    pub(crate) causation: Id,
+    pub(crate) prev_hash: Hash,
+    pub(crate) entity: &'a str,
+    pub(crate) scope: &'a str,
+    /// In their stored form.
+    pub(crate) extensions: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) payload_hash: Hash,
+    pub(crate) batch_continues: bool,
+    /// Up to which offset the segment was synced when the frame was written; a multiple of 8.
+    pub(crate) synced_to: u64,
+}
+
+/// BLAKE3 of a payload as stored.
+pub(crate) fn payload_hash(payload: &[u8]) -> Hash {
+    Hash(*blake3::hash(payload).as_bytes())
+}
+
+fn event_hash(lineage: Id, payload_hash: &[u8], hashed: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(HASH_TAG).update(&lineage.0).update(payload_hash).update(hashed);
+    Hash(*hasher.finalize().as_bytes())
+}
+
+fn header_check(frame: &[u8]) -> u16 {
+    crc32(&[&frame[0..4], &frame[8..10], &frame[12..16]]) as u16
+}
+
+/// Appends the frame to `out`, padding included, and returns the event's hash. `out` must be at a
+/// multiple of the alignment. All sizes have been checked against their limits.
+pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Hash {
+    let f = fields;
+    let start = out.len();
+    let mut present = 0;
+    for (bit, is) in [
+        (has::WALL, f.wall_us != f.timestamp_us),
+        (has::BRANCH, f.lane != 0 || f.depth != 0),
+        (has::PREV_HASH, f.prev_hash != Hash::ZERO),
+        (has::CORRELATION, f.correlation != f.id),
+        (has::CAUSATION, !f.causation.is_none()),
+    ] {
+        present |= if is { bit } else { 0 };
+    }
+
+    out.extend_from_slice(&[0; HASHED_FROM]);
+    out.extend_from_slice(&f.sequence.to_le_bytes());
+    out.extend_from_slice(&f.id.0);
+    out.extend_from_slice(&f.timestamp_us.to_le_bytes());
+    out.extend_from_slice(&f.clock.to_le_bytes());
+    out.extend_from_slice(&(f.payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(&f.kind.to_le_bytes());
+    out.extend_from_slice(&f.payload_version.to_le_bytes());
+    out.extend_from_slice(&(f.entity.len() as u16).to_le_bytes());
+    out.extend_from_slice(&(f.scope.len() as u16).to_le_bytes());
+    out.extend_from_slice(&(f.extensions.len() as u16).to_le_bytes());
+    out.extend_from_slice(&[f.flags, present]);
+    if present & has::WALL != 0 {
+        out.extend_from_slice(&f.wall_us.to_le_bytes());
+    }
+    if present & has::BRANCH != 0 {
+        out.extend_from_slice(&f.lane.to_le_bytes());
+        out.extend_from_slice(&f.depth.to_le_bytes());
+    }
+    if present & has::PREV_HASH != 0 {
+        out.extend_from_slice(&f.prev_hash.0);
+    }
+    if present & has::CORRELATION != 0 {
+        out.extend_from_slice(&f.correlation.0);
+    }
+    if present & has::CAUSATION != 0 {
+        out.extend_from_slice(&f.causation.0);
+    }
+    out.extend_from_slice(f.entity.as_bytes());
+    out.extend_from_slice(f.scope.as_bytes());
+    out.extend_from_slice(f.extensions);
+    let hash = event_hash(lineage, &f.payload_hash.0, &out[start + HASHED_FROM..]);
+    out.extend_from_slice(f.payload);
+    let length = out.len() - start;
+    out.resize(start + padded(length), 0);
+
+    let frame = &mut out[start..];
+    frame[0..4].copy_from_slice(&(length as u32).to_le_bytes());
+    frame[8] = MARKER;
+    frame[9] = if f.batch_continues { state::BATCH_CONTINUES } else { 0 };
+    frame[12..16].copy_from_slice(&((f.synced_to / 8) as u32).to_le_bytes());
+    frame[16..48].copy_from_slice(&hash.0);
+    let check = header_check(frame);
+    frame[10..12].copy_from_slice(&check.to_le_bytes());
+    let crc = crc32(&[&frame[0..4], &frame[8..]]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    hash
+}
+
+/// If a frame can start here by its first [`HEADER_BYTES`] bytes: its padded length.
+pub(crate) fn probe(header: &[u8]) -> Option<usize> {
+    if header.len() < HEADER_BYTES || header[8] != MARKER {
+        return None;
+    }
+    let length = field!(header, 0, u32) as usize;
+    let plausible = (FIXED_BYTES..=MAX_FRAME_BYTES).contains(&length)
+        && field!(header, 10, u16) == header_check(header);
+    plausible.then_some(padded(length))
+}
+
+/// Where the parts of a frame are, relative to its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    length: u32,
+    entity_at: u32,
+    payload_bytes: u32,
+    entity_bytes: u16,
+    scope_bytes: u16,
+    extension_bytes: u16,
+    present: u8,
+    erased: bool,
+}
+
+impl Layout {
+    pub(crate) fn padded(&self) -> usize {
+        padded(self.length as usize)
+    }
+
+    pub(crate) fn entity(&self) -> Range<usize> {
+        let start = self.entity_at as usize;
+        start..start + usize::from(self.entity_bytes)
+    }
+
+    pub(crate) fn scope(&self) -> Range<usize> {
+        let start = self.entity().end;
+        start..start + usize::from(self.scope_bytes)
+    }
+
+    pub(crate) fn extensions(&self) -> Range<usize> {
+        let start = self.scope().end;
+        start..start + usize::from(self.extension_bytes)
+    }
+
+    /// Empty when the payload was erased.
+    pub(crate) fn payload(&self) -> Range<usize> {
+        let start = self.extensions().end;
+        if self.erased { start..start } else { start..self.length as usize }
+    }
+
+    fn optional(&self, bit: u8) -> Option<usize> {
+        if self.present & bit == 0 {
+            return None;
+        }
+        let before = self.present & (bit - 1);
+        Some(FIXED_BYTES + optional_bytes(before))
+    }
+}
+
+fn optional_bytes(present: u8) -> usize {
+    [(has::WALL, 8), (has::BRANCH, 8), (has::PREV_HASH, 32)]
+        .into_iter()
+        .chain([(has::CORRELATION, 16), (has::CAUSATION, 16)])
+        .map(|(bit, bytes)| if present & bit != 0 { bytes } else { 0 })
+        .sum()
+}
+
+/// A frame in place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    bytes: &'a [u8],
+    layout: Layout,
+}
+
+impl<'a> Frame<'a> {
+    /// The frame at the start of `bytes`, if its checksum and its form are right. The reason
+    /// otherwise. The event hash is not recomputed here; see [`Frame::hash_is_right`].
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let size = probe(bytes).ok_or("no frame header")?;
+        let bytes = bytes.get(..size).ok_or("the frame is cut off")?;
+        if field!(bytes, 4, u32) != crc32(&[&bytes[0..4], &bytes[8..]]) {
+            return Err("the frame's checksum does not match");
+        }
+        let layout = Self::layout_of(bytes)?;
+        let frame = Self { bytes, layout };
+        if std::str::from_utf8(&bytes[layout.entity()]).is_err()
+            || std::str::from_utf8(&bytes[layout.scope()]).is_err()
+        {
+            return Err("a name is not UTF-8");
+        }
+        if !frame.is_canonical() {
+            return Err("an optional field holds its default");
+        }
+        Ok(frame)
+    }
+
+    pub(crate) fn with_layout(bytes: &'a [u8], layout: Layout) -> Self {
+        Self { bytes, layout }
+    }
+
+    fn layout_of(bytes: &[u8]) -> Result<Layout, &'static str> {
+        if bytes[9] & !state::KNOWN != 0 || bytes[99] & !has::KNOWN != 0 {
+            return Err("the frame has fields of a newer format");
+        }
+        let erased = bytes[9] & state::ERASED != 0;
+        let layout = Layout {
+            length: field!(bytes, 0, u32),
+            entity_at: (FIXED_BYTES + optional_bytes(bytes[99])) as u32,
+            payload_bytes: field!(bytes, 84, u32),
+            entity_bytes: field!(bytes, 92, u16),
+            scope_bytes: field!(bytes, 94, u16),
+            extension_bytes: field!(bytes, 96, u16),
+            present: bytes[99],
+            erased,
+        };
+        let payload_bytes =
+            if erased { PAYLOAD_HASH_BYTES } else { layout.payload_bytes as usize };
+        if layout.extensions().end + payload_bytes != layout.length as usize {
+            return Err("the lengths in the frame contradict each other");
+        }
+        Ok(layout)
+    }
+
+    fn is_canonical(&self) -> bool {
+        (self.layout.present & has::WALL == 0 || self.wall_us() != self.timestamp_us())
+            && (self.layout.present & has::BRANCH == 0 || self.lane() != 0 || self.depth() != 0)
+            && (self.layout.present & has::PREV_HASH == 0 || self.prev_hash() != Hash::ZERO)
+            && (self.layout.present & has::CORRELATION == 0 || self.correlation() != self.id())
+            && self.causation().is_none_or(|id| !id.is_none())
+    }
+
+    /// Recomputes the event hash from everything it covers.
+    pub(crate) fn hash_is_right(&self, lineage: Id) -> bool {
+        let payload_at = self.layout.extensions().end;
+        let payload_hash = if self.layout.erased {
+            Hash(array(self.bytes, payload_at))
+        } else {
+            payload_hash(&self.bytes[self.layout.payload()])
+        };
+        let hashed = &self.bytes[HASHED_FROM..payload_at];
+        event_hash(lineage, &payload_hash.0, hashed) == self.hash()
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) fn batch_continues(&self) -> bool {
+        self.bytes[9] & state::BATCH_CONTINUES != 0
+    }
+
+    pub(crate) fn synced_to(&self) -> u64 {
+        u64::from(field!(self.bytes, 12, u32)) * 8
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        Hash(array(self.bytes, 16))
+    }
+
+    pub(crate) fn sequence(&self) -> u64 {
+        field!(self.bytes, 48, u64)
+    }
+
+    pub(crate) fn id(&self) -> Id {
+        Id(array(self.bytes, 56))
+    }
+
+    pub(crate) fn timestamp_us(&self) -> i64 {
+        field!(self.bytes, 72, i64)
+    }
+
+    pub(crate) fn clock(&self) -> u32 {
+        field!(self.bytes, 80, u32)
+    }
+
+    pub(crate) fn kind(&self) -> u16 {
+        field!(self.bytes, 88, u16)
+    }
+
+    pub(crate) fn payload_version(&self) -> u16 {
+        field!(self.bytes, 90, u16)
+    }
+
+    pub(crate) fn flags(&self) -> u8 {
+        self.bytes[98]
+    }
+
+    pub(crate) fn wall_us(&self) -> i64 {
+        self.layout.optional(has::WALL).map_or(self.timestamp_us(), |at| field!(self.bytes, at, i64))
+    }
+
+    pub(crate) fn lane(&self) -> u32 {
+        self.layout.optional(has::BRANCH).map_or(0, |at| field!(self.bytes, at, u32))
+    }
+
+    pub(crate) fn depth(&self) -> u32 {
+        self.layout.optional(has::BRANCH).map_or(0, |at| field!(self.bytes, at + 4, u32))
+    }
+
+    pub(crate) fn prev_hash(&self) -> Hash {
+        self.layout.optional(has::PREV_HASH).map_or(Hash::ZERO, |at| Hash(array(self.bytes, at)))
+    }
+
+    pub(crate) fn correlation(&self) -> Id {
+        self.layout.optional(has::CORRELATION).map_or(self.id(), |at| Id(array(self.bytes, at)))
+    }
+
+    pub(crate) fn causation(&self) -> Option<Id> {
+        self.layout.optional(has::CAUSATION).map(|at| Id(array(self.bytes, at)))
+    }
+
+    pub(crate) fn entity(&self) -> &'a str {
+        std::str::from_utf8(&self.bytes[self.layout.entity()]).unwrap_or_default()
+    }
+
+    pub(crate) fn scope(&self) -> &'a str {
+        std::str::from_utf8(&self.bytes[self.layout.scope()]).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields<'a>() -> Fields<'a> {
+        Fields {
+            sequence: 7,
+            id: Id([1; 16]),
+            timestamp_us: 1_700_000_000_000_000,
+            wall_us: 1_700_000_000_000_001,
+            clock: 3,
+            lane: 2,
+            depth: 1,
+            kind: 0x1001,
+            payload_version: 4,
+            flags: 0x80,
+            correlation: Id([2; 16]),
+            causation: Id([3; 16]),
+            prev_hash: Hash([4; 32]),
+            entity: "user:1",
+            scope: "app",
+            extensions: &[1, 0, 0, 0, b'x'],
+            payload: b"hello",
+            payload_hash: payload_hash(b"hello"),
+            batch_continues: true,
+            synced_to: 192,
+        }
+    }
+
+    fn minimal<'a>() -> Fields<'a> {
+        Fields {
+            wall_us: fields().timestamp_us,
+            lane: 0,
+            depth: 0,
+            correlation: fields().id,
+            causation: Id::NONE,
+            prev_hash: Hash::ZERO,
+            extensions: &[],
+            batch_continues: false,
+            ..fields()
+        }
+    }
+
+    #[test]
+    fn every_field_comes_back() {
+        let mut bytes = Vec::new();
+        let hash = encode(&fields(), Id([9; 16]), &mut bytes);
+        let frame = Frame::parse(&bytes).unwrap();
+        assert_eq!(frame.sequence(), 7);
+        assert_eq!(frame.id(), Id([1; 16]));
+        assert_eq!(frame.timestamp_us(), 1_700_000_000_000_000);
+        assert_eq!(frame.wall_us(), 1_700_000_000_000_001);
+        assert_eq!((frame.clock(), frame.lane(), frame.depth()), (3, 2, 1));
+        assert_eq!((frame.kind(), frame.payload_version(), frame.flags()), (0x1001, 4, 0x80));
+        assert_eq!(frame.correlation(), Id([2; 16]));
+        assert_eq!(frame.causation(), Some(Id([3; 16])));
+        assert_eq!(frame.prev_hash(), Hash([4; 32]));
+        assert_eq!((frame.entity(), frame.scope()), ("user:1", "app"));
+        assert_eq!(&bytes[frame.layout().extensions()], &[1, 0, 0, 0, b'x']);
+        assert_eq!(&bytes[frame.layout().payload()], b"hello");
+        assert!(frame.batch_continues());
+        assert_eq!(frame.synced_to(), 192);
+        assert_eq!(frame.hash(), hash);
+        assert!(frame.hash_is_right(Id([9; 16])));
+        assert!(!frame.hash_is_right(Id([8; 16])));
+    }
+
+    #[test]
+    fn defaults_take_no_space() {
+        let mut bytes = Vec::new();
+        encode(&minimal(), Id([9; 16]), &mut bytes);
+        assert_eq!(bytes.len(), padded(FIXED_BYTES + "user:1app".len() + "hello".len()));
+        let frame = Frame::parse(&bytes).unwrap();
+        assert_eq!(frame.correlation(), frame.id());
+        assert_eq!(frame.causation(), None);
+        assert_eq!(frame.wall_us(), frame.timestamp_us());
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let mut bytes = Vec::new();
+        encode(&fields(), Id([9; 16]), &mut bytes);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                bytes[at] ^= 1 << bit;
+                assert!(Frame::parse(&bytes).is_err(), "byte {at}, bit {bit}");
+                bytes[at] ^= 1 << bit;
+            }
+        }
+        assert!(Frame::parse(&bytes).is_ok());
+    }
+
+    #[test]
+    fn any_truncation_is_noticed() {
+        let mut bytes = Vec::new();
+        encode(&fields(), Id([9; 16]), &mut bytes);
+        for length in 0..bytes.len() {
+            assert!(Frame::parse(&bytes[..length]).is_err(), "length {length}");
+        }
+    }
+}
