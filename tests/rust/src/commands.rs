@@ -1,0 +1,408 @@
+//! The commands of the script language, each a few calls of batpak's public interface.
+
+use crate::files;
+use crate::words::{self, Failure, Variables, Words, escape, hex, show_payload};
+use batpak_core::{
+    Boundary, Causation, Direction, Durability, Error, ErrorKind, Event, EventKind, Expected,
+    GateMode, GateSet, KindFilter, Link, NewEvent, OpenMode, OpenOptions, Query, Receipt, Refusal,
+    Region, Store,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+type Lines = Result<Vec<String>, Failure>;
+
+/// What a gate of the script says: refuse always, refuse a payload above a size, or neither.
+struct Gate {
+    name: String,
+    refusal: Option<Refusal>,
+    most_bytes: usize,
+}
+
+/// What a script has set up so far.
+pub(crate) struct Machine {
+    directory: PathBuf,
+    stores: BTreeMap<String, (Store, OpenOptions)>,
+    variables: Variables,
+    gates: Vec<Gate>,
+    gate_mode: GateMode,
+    record_denial: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_path_buf(),
+            stores: BTreeMap::new(),
+            variables: Variables::new(),
+            gates: Vec::new(),
+            gate_mode: GateMode::FailFast,
+            record_denial: false,
+        }
+    }
+
+    /// Runs one command, or a batch with its items, and gives the lines that it prints. The error
+    /// is a sentence about a malformed script.
+    pub(crate) fn run(&mut self, command: &[String]) -> Result<Vec<String>, String> {
+        self.lines_of(command).or_else(|failure| match failure.downcast_ref::<Error>() {
+            Some(error) => Ok(vec![format!("error {}", error.kind().name())]),
+            None => Err(failure.to_string()),
+        })
+    }
+
+    /// Ends a section.
+    pub(crate) fn close_all(&mut self) {
+        for (store, _) in std::mem::take(&mut self.stores).into_values() {
+            // Whether closing works is asked by scripts that say `close`.
+            let _ = store.close();
+        }
+    }
+
+    fn lines_of(&mut self, command: &[String]) -> Lines {
+        let words = Words::parse(&command[0], &self.variables)?;
+        match words.word(0)? {
+            "let" => {
+                self.variables.insert(words.word(1)?.into(), words.word(2)?.into());
+                Ok(vec![])
+            }
+            "gate" => self.gate(&words),
+            "gates" => {
+                let modes = [("fail_fast", GateMode::FailFast), ("all", GateMode::All)];
+                self.gate_mode = words.choice("mode", &modes)?;
+                self.record_denial = words.choice("record", &[("no", false), ("yes", true)])?;
+                Ok(vec![])
+            }
+            "open" => {
+                let name = words.option("as").unwrap_or("a");
+                let path = words.name_option("path")?.unwrap_or("store".into());
+                self.open(name, self.directory.join(path), open_options(&words)?)
+            }
+            "reopen" => self.reopen(&words),
+            "append" => self.append(&words, std::slice::from_ref(&words)),
+            "batch" => {
+                let items = command[1..].iter().map(|item| Words::parse(item, &self.variables));
+                self.append(&words, &items.collect::<Result<Vec<_>, _>>()?)
+            }
+            "damage" | "cut" | "extend" | "remove" | "copy" | "rename" | "mkdir" | "write" => {
+                files::change(&self.directory, &words)
+            }
+            "files" => files::list(&self.directory.join(words.name(1)?)),
+            "kinds" => Ok(ErrorKind::ALL.map(kind_line).to_vec()),
+            _ => use_store(&self.opened(&words)?.0, &words),
+        }
+    }
+
+    fn opened(&self, words: &Words) -> Result<&(Store, OpenOptions), Failure> {
+        let name = words.option("on").unwrap_or("a");
+        Ok(self.stores.get(name).ok_or(format!("handle `{name}` was never opened"))?)
+    }
+
+    fn open(&mut self, name: &str, path: PathBuf, options: OpenOptions) -> Lines {
+        self.stores.insert(name.to_owned(), (Store::open(path, &options)?, options));
+        line("ok")
+    }
+
+    fn reopen(&mut self, words: &Words) -> Lines {
+        let (store, mut options) = self.opened(words)?.clone();
+        store.close()?;
+        let mut path = store.path().to_path_buf();
+        let anew = ["mode", "seed", "segment", "max_payload", "durability", "path"];
+        if anew.iter().any(|key| words.option(key).is_some()) {
+            options = open_options(words)?;
+            path = self.directory.join(words.name_option("path")?.unwrap_or("store".into()));
+        }
+        self.open(words.option("on").unwrap_or("a"), path, options)
+    }
+
+    fn gate(&mut self, words: &Words) -> Lines {
+        let refuse = |code: String, message: String| Some(Refusal { code, message });
+        let (refusal, most_bytes) = match words.word(2)? {
+            "permit" => (None, usize::MAX),
+            "deny" => (refuse(words.name(3)?, words.name(4)?), 0),
+            "max_payload" => (refuse("TOO_BIG".into(), "too big".into()), words.number(3)?),
+            other => return Err(format!("no gate `{other}`").into()),
+        };
+        self.gates.push(Gate { name: words.name(1)?, refusal, most_bytes });
+        Ok(vec![])
+    }
+
+    /// Appends items as `words` says, through the gates if there are any.
+    fn append(&mut self, words: &Words, items: &[Words]) -> Lines {
+        let mut set = GateSet::default();
+        (set.mode, set.record_denial) = (self.gate_mode, self.record_denial);
+        let gates = std::mem::take(&mut self.gates);
+        let gated = !gates.is_empty();
+        for Gate { name, refusal, most_bytes } in gates {
+            set.push(name, move |event| match &refusal {
+                Some(why) if most_bytes == 0 || event.payload.len() > most_bytes => {
+                    Err(why.clone())
+                }
+                _ => Ok(()),
+            });
+        }
+        let store = &self.opened(words)?.0;
+        let events = items.iter().map(new_event).collect::<Result<Vec<_>, _>>()?;
+        let level = durability(words)?;
+        let receipts = match words.word(0)? {
+            _ if gated => store.append_gated(&events, &set, level)?,
+            "append" => vec![store.append(&events[0], level)?],
+            _ => store.append_batch(&events, level)?,
+        };
+        let ids = receipts.iter().map(|r| (format!("id:{}", r.sequence), r.id.to_string()));
+        self.variables.extend(ids);
+        Ok(receipts.iter().map(receipt_line).collect())
+    }
+}
+
+fn use_store(store: &Store, words: &Words) -> Lines {
+    let shown = |event: Option<Event>| line(event.map_or("none".into(), |e| event_line(&e)));
+    match words.word(0)? {
+        "close" => store.close().map_or_else(|e| Err(e.into()), |()| line("ok")),
+        "flush" => store.flush().map_or_else(|e| Err(e.into()), |()| line("ok")),
+        "sync" => store.sync().map_or_else(|e| Err(e.into()), |()| line("ok")),
+        "fill" => fill(store, words),
+        "get" => shown(store.get(words.number(1)?)?),
+        "at" => shown(store.at(words.number(1)?)?),
+        "read" => {
+            let events = store.read(query(words)?)?.collect::<Result<Vec<_>, _>>()?;
+            let end = format!("end {}", events.len());
+            Ok(events.iter().map(short_line).chain([end]).collect())
+        }
+        "count" => {
+            let add = |count, event: Result<_, Error>| event.map(|_| count + 1);
+            line(format!("end {}", store.read(query(words)?)?.try_fold(0, add)?))
+        }
+        "page" => page(store, words),
+        "ancestors" => ancestors(store, words),
+        "head" => {
+            let h = store.head()?;
+            line(format!("events={} last={} root={}", h.events, h.last_hash, h.root))
+        }
+        "stream" => line(match store.stream_head(&words.name(1)?, words.number(2)?)? {
+            Some(s) => format!("clock={} seq={} hash={}", s.clock, s.sequence, s.hash),
+            None => "none".into(),
+        }),
+        "frontier" => {
+            let f = store.frontier()?;
+            let reached = format!("accepted={} written={}", f.accepted, f.written);
+            line(format!("{reached} durable={} visible={}", f.durable, f.visible))
+        }
+        "stats" => {
+            let s = store.stats()?;
+            let sizes = format!("events={} segments={}", s.events, s.segments);
+            line(format!("{sizes} entities={} streams={}", s.entities, s.streams))
+        }
+        "verify" => verify(store),
+        "report" => {
+            let r = store.open_report();
+            let said = |yes| if yes { "yes" } else { "no" };
+            let found = format!("events={} segments={} cut={}", r.events, r.segments, r.cut_bytes);
+            let (removed, ignored) = (r.removed.len(), r.ignored.len());
+            let rest = format!("removed={removed} ignored={ignored} damage={}", r.damage.len());
+            line(format!("created={} clean={} {found} {rest}", said(r.created), said(r.clean)))
+        }
+        "refresh" => line(format!("visible={}", store.refresh()?)),
+        "wait" => {
+            let time = Duration::from_millis(words.number(2)?);
+            line(format!("visible={}", store.wait(words.number(1)?, time)?))
+        }
+        other => Err(format!("no command `{other}`").into()),
+    }
+}
+
+fn line(line: impl Into<String>) -> Lines {
+    Ok(vec![line.into()])
+}
+
+fn durability(words: &Words) -> Result<Option<Durability>, Failure> {
+    let (durable, written) = (Some(Durability::Durable), Some(Durability::Written));
+    let buffered = Some(Durability::Buffered);
+    let levels = [("", None), ("durable", durable), ("written", written), ("buffered", buffered)];
+    words.choice("durability", &levels)
+}
+
+fn open_options(words: &Words) -> Result<OpenOptions, Failure> {
+    use OpenMode::{Create, CreateNew, Existing, ReadOnly, Salvage};
+    let made = [("create", Create), ("existing", Existing), ("create_new", CreateNew)];
+    let modes = [&made[..], &[("read_only", ReadOnly), ("salvage", Salvage)]].concat();
+    let mut options = OpenOptions::mode(words.choice("mode", &modes)?);
+    options.seed = match words.option("seed") {
+        Some("none") => None,
+        seed => Some(seed.unwrap_or("1").parse()?),
+    };
+    options.segment_bytes = words.number_option("segment")?.unwrap_or(options.segment_bytes);
+    let most = words.number_option("max_payload")?;
+    options.max_payload_bytes = most.unwrap_or(options.max_payload_bytes);
+    options.durability = durability(words)?.unwrap_or(options.durability);
+    Ok(options)
+}
+
+/// The event of an item. Its texts live until the runner ends, so that it can borrow them.
+fn new_event(words: &Words) -> Result<NewEvent<'static>, Failure> {
+    let mut extensions: Vec<(&str, &[u8])> = Vec::new();
+    for extension in words.all("ext") {
+        let (key, value) = extension.split_once(':').ok_or("an extension is key:value")?;
+        let value = match value.strip_prefix("zeros:") {
+            Some(count) => vec![0; count.parse()?],
+            None => words::bytes(value)?,
+        };
+        extensions.push((words::text(key)?.leak(), value.leak()));
+    }
+    let kind = EventKind(words::kind(words.word(3)?)?);
+    let payload = words::payload(words.word(4)?)?.leak();
+    Ok(NewEvent {
+        expected: match words.option("expect").unwrap_or("any") {
+            "any" => Expected::Any,
+            "none" => Expected::NoStream,
+            clock => Expected::Exact(clock.parse()?),
+        },
+        id: words.number_option("id")?,
+        correlation: words.number_option("corr")?,
+        causation: match words.option("cause").map(|word| (word, word.strip_prefix('#'))) {
+            None => Causation::None,
+            Some((_, Some(place))) => Causation::Item(place.parse()?),
+            Some((id, None)) => Causation::Event(id.parse()?),
+        },
+        lane: words.number_option("lane")?.unwrap_or(0),
+        depth: words.number_option("depth")?.unwrap_or(0),
+        flags: words.number_option("flags")?.unwrap_or(0),
+        payload_version: words.number_option("version")?.unwrap_or(0),
+        timestamp_us: words.number_option("time")?,
+        extensions: extensions.leak(),
+        ..NewEvent::new(words.name(1)?.leak(), words.name(2)?.leak(), kind, payload)
+    })
+}
+
+fn fill(store: &Store, words: &Words) -> Lines {
+    let (count, bytes): (u32, usize) = (words.number(1)?, words.number(5)?);
+    let (entity, scope, kind) = (words.name(2)?, words.name(3)?, words::kind(words.word(4)?)?);
+    let entities: Option<u32> = words.number_option("entities")?;
+    let lanes = words.number_option("lanes")?.unwrap_or(1);
+    let level = durability(words)?;
+    let batch: Option<u32> = words.number_option("batch")?;
+    let name = |i| entities.map_or(entity.clone(), |many| format!("{entity}:{}", i % many));
+    let mut done = 0;
+    while done < count {
+        let group = done..count.min(done + batch.unwrap_or(1));
+        let own: Vec<_> = group.map(|i| (i, name(i), vec![(i % 251) as u8; bytes])).collect();
+        let events: Vec<_> = own
+            .iter()
+            .map(|(i, entity, payload)| NewEvent {
+                lane: i % lanes,
+                ..NewEvent::new(entity, &scope, EventKind(kind), payload)
+            })
+            .collect();
+        match batch {
+            Some(_) => drop(store.append_batch(&events, level)?),
+            None => drop(store.append(&events[0], level)?),
+        }
+        done += events.len() as u32;
+    }
+    line(format!("ok count={count}"))
+}
+
+fn query(words: &Words) -> Result<Query, Failure> {
+    let mut region = match (words.name_option("entity")?, words.name_option("prefix")?) {
+        (Some(entity), _) => Region::entity(entity),
+        (None, Some(prefix)) => Region::prefix(prefix),
+        (None, None) => Region::all(),
+    };
+    region.scope = words.name_option("scope")?;
+    region.kind = match (words.option("kind"), words.number_option("category")?) {
+        (Some(kind), _) => KindFilter::Exact(EventKind(words::kind(kind)?)),
+        (None, Some(category)) => KindFilter::Category(category),
+        (None, None) => KindFilter::Any,
+    };
+    region.lane = words.number_option("lane")?;
+    if let Some((first, last)) = words.option("clocks").and_then(|range| range.split_once('-')) {
+        region.clocks = Some((first.parse()?, last.parse()?));
+    }
+    let directions = [("forward", Direction::Forward), ("backward", Direction::Backward)];
+    Ok(Query {
+        region,
+        direction: words.choice("direction", &directions)?,
+        from: words.number_option("from")?,
+        limit: words.number_option("limit")?,
+    })
+}
+
+fn page(store: &Store, words: &Words) -> Lines {
+    let size: usize = words.number(1)?;
+    let mut next = query(words)?.limit(size as u64);
+    let (mut lines, mut total) = (Vec::new(), 0);
+    loop {
+        let page = store.read(next.clone())?.next_page(size, usize::MAX)?;
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
+        let (first, last) = (first.sequence(), last.sequence());
+        lines.push(format!("page {} first={first} last={last}", page.len()));
+        total += page.len();
+        next.from = match next.direction {
+            Direction::Forward => last.checked_add(1),
+            Direction::Backward => last.checked_sub(1),
+        };
+        if next.from.is_none() {
+            break;
+        }
+    }
+    lines.push(format!("end {total}"));
+    Ok(lines)
+}
+
+fn ancestors(store: &Store, words: &Words) -> Lines {
+    let link = words.choice("via", &[("stream", Link::Stream), ("causation", Link::Causation)])?;
+    let limit = words.number_option("limit")?.unwrap_or(1000);
+    let walk = store.ancestors(words.number(1)?, link, limit)?;
+    let boundary = match walk.boundary {
+        Boundary::Genesis => "boundary genesis",
+        Boundary::Limit => "boundary limit",
+        Boundary::Missing => "boundary missing",
+        Boundary::Cycle => "boundary cycle",
+    };
+    let found = walk.events.iter().map(|event| format!("{} {}", event.sequence(), event.id()));
+    Ok(found.chain([boundary.to_owned()]).collect())
+}
+
+fn verify(store: &Store) -> Lines {
+    let report = store.verify()?;
+    if report.is_intact() {
+        return line(format!("ok events={} root={}", report.events, report.root));
+    }
+    let damaged = format!("damaged events={}", report.events);
+    let findings = report.findings.iter();
+    let place = findings.map(|f| (f.kind.name(), f.segment, f.offset));
+    let shown = place.map(|(name, segment, at)| format!("{name} segment={segment} offset={at}"));
+    Ok([damaged].into_iter().chain(shown).collect())
+}
+
+fn receipt_line(r: &Receipt) -> String {
+    let duplicate = if r.duplicate { " duplicate" } else { "" };
+    format!("ok seq={} clock={} id={} hash={}{duplicate}", r.sequence, r.clock, r.id, r.hash)
+}
+
+fn short_line(e: &Event) -> String {
+    let (entity, scope, payload) =
+        (escape(e.entity()), escape(e.scope()), show_payload(e.payload()));
+    let stream = format!("clock={} lane={}", e.clock(), e.lane());
+    format!("{} {entity} {scope} {} {stream} payload={payload}", e.sequence(), e.kind())
+}
+
+fn event_line(e: &Event) -> String {
+    let cause = e.causation().map_or("-".into(), |id| id.to_string());
+    let pairs: Vec<_> = e.extensions().map(|(k, v)| format!("{k}:{}", hex(v))).collect();
+    let ext = if pairs.is_empty() { "-".into() } else { pairs.join(",") };
+    let (entity, scope) = (escape(e.entity()), escape(e.scope()));
+    let who = format!("seq={} id={} entity={entity} scope={scope}", e.sequence(), e.id());
+    let place = format!("clock={} lane={} depth={}", e.clock(), e.lane(), e.depth());
+    let what =
+        format!("kind={} {place} flags={} version={}", e.kind(), e.flags(), e.payload_version());
+    let when = format!("time={} wall={}", e.timestamp_us(), e.wall_us());
+    let why = format!("corr={} cause={cause}", e.correlation());
+    let chain = format!("prev={} hash={}", e.prev_hash(), e.hash());
+    let payload = show_payload(e.payload());
+    format!("event {who} {what} {when} {why} {chain} ext={ext} payload={payload}")
+}
+
+fn kind_line(kind: ErrorKind) -> String {
+    format!("{} {} {}", kind.code(), kind.name(), kind.retry().name())
+}
