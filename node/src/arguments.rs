@@ -1,0 +1,176 @@
+//! Arguments from JavaScript, as the core wants them.
+
+use batpak_core::{
+    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, KindFilter, Link, OpenMode,
+    OpenOptions, Query, Region, Result,
+};
+use napi::bindgen_prelude::BigInt;
+use napi_derive::napi;
+
+/// How to open a store; what is absent has the core's default.
+#[napi(object, object_to_js = false)]
+pub struct OpenArguments {
+    /// The number of the mode.
+    pub mode: Option<u32>,
+    /// A segment of this size is sealed.
+    pub segment_bytes: Option<BigInt>,
+    /// The largest payload.
+    pub max_payload_bytes: Option<u32>,
+    /// The number of the durability of an append that names none.
+    pub durability: Option<u32>,
+    /// Buffered events are written when so many bytes have gathered.
+    pub buffer_bytes: Option<u32>,
+    /// Buffered events are written after so many milliseconds.
+    pub buffer_ms: Option<u32>,
+    /// The most files kept open.
+    pub max_open_files: Option<u32>,
+    /// Makes ids and times functions of the seed and the sequence.
+    pub seed: Option<BigInt>,
+}
+
+impl OpenArguments {
+    pub(crate) fn options(&self) -> Result<OpenOptions> {
+        let defaults = OpenOptions::default();
+        Ok(OpenOptions {
+            mode: self.mode.map_or(Ok(defaults.mode), open_mode)?,
+            segment_bytes: u64_or(&self.segment_bytes, defaults.segment_bytes)?,
+            max_payload_bytes: self.max_payload_bytes.unwrap_or(defaults.max_payload_bytes),
+            durability: durability(self.durability)?.unwrap_or(defaults.durability),
+            buffer_bytes: self.buffer_bytes.map_or(defaults.buffer_bytes, |bytes| bytes as usize),
+            buffer_ms: self.buffer_ms.unwrap_or(defaults.buffer_ms),
+            max_open_files: self.max_open_files.unwrap_or(defaults.max_open_files),
+            seed: self.seed.as_ref().map(u64_of).transpose()?,
+        })
+    }
+}
+
+/// A query; what is absent does not restrict it.
+#[napi(object, object_to_js = false)]
+pub struct QueryArguments {
+    /// Only this entity.
+    pub entity: Option<String>,
+    /// Only this entity and what is below it.
+    pub prefix: Option<String>,
+    /// Only this scope.
+    pub scope: Option<String>,
+    /// Only this kind.
+    pub kind: Option<u32>,
+    /// Only kinds of this category.
+    pub category: Option<u32>,
+    /// Only this lane.
+    pub lane: Option<u32>,
+    /// Only clocks from here.
+    pub first_clock: Option<u32>,
+    /// Only clocks up to here.
+    pub last_clock: Option<u32>,
+    /// The first sequence to look at.
+    pub from: Option<BigInt>,
+    /// By falling sequence.
+    pub backward: bool,
+    /// At most so many events.
+    pub limit: Option<BigInt>,
+}
+
+impl QueryArguments {
+    pub(crate) fn query(self) -> Result<Query> {
+        let entity = match (self.entity, self.prefix) {
+            (None, None) => EntityFilter::Any,
+            (Some(entity), None) => EntityFilter::Exact(entity),
+            (None, Some(prefix)) => EntityFilter::Prefix(prefix),
+            _ => return Err(invalid("a query has an entity or a prefix, not both")),
+        };
+        let kind = match (self.kind, self.category) {
+            (None, None) => KindFilter::Any,
+            (Some(kind), None) => KindFilter::Exact(EventKind(narrow(kind)?)),
+            (None, Some(category)) => KindFilter::Category(narrow(category)?),
+            _ => return Err(invalid("a query has a kind or a category, not both")),
+        };
+        let clocks = self.first_clock.zip(self.last_clock);
+        let direction = if self.backward { Direction::Backward } else { Direction::Forward };
+        Ok(Query {
+            region: Region { entity, scope: self.scope, kind, lane: self.lane, clocks },
+            direction,
+            from: self.from.as_ref().map(u64_of).transpose()?,
+            limit: self.limit.as_ref().map(u64_of).transpose()?,
+        })
+    }
+}
+
+/// A gate's verdict on a refused event.
+#[napi(object, object_to_js = false)]
+pub struct OutcomeArguments {
+    /// The gate.
+    pub gate: String,
+    /// `permit`, `deny` or `skipped`.
+    pub verdict: String,
+    /// Of a denial: why, for programs.
+    pub code: Option<String>,
+    /// Of a denial: why, for people.
+    pub message: Option<String>,
+}
+
+impl OutcomeArguments {
+    pub(crate) fn outcome(self) -> Result<batpak_core::GateOutcome> {
+        use batpak_core::{Refusal, Verdict};
+        let verdict = match self.verdict.as_str() {
+            "permit" => Verdict::Permit,
+            "skipped" => Verdict::Skipped,
+            "deny" => Verdict::Deny(Refusal {
+                code: self.code.unwrap_or_default(),
+                message: self.message.unwrap_or_default(),
+            }),
+            _ => return Err(invalid("a verdict is `permit`, `deny` or `skipped`")),
+        };
+        Ok(batpak_core::GateOutcome { gate: self.gate, verdict })
+    }
+}
+
+pub(crate) fn durability(number: Option<u32>) -> Result<Option<Durability>> {
+    Ok(Some(match number {
+        None => return Ok(None),
+        Some(0) => Durability::Durable,
+        Some(1) => Durability::Written,
+        Some(2) => Durability::Buffered,
+        Some(_) => return Err(invalid("there is no such durability")),
+    }))
+}
+
+pub(crate) fn link(number: u32) -> Result<Link> {
+    match number {
+        0 => Ok(Link::Stream),
+        1 => Ok(Link::Causation),
+        _ => Err(invalid("there is no such link")),
+    }
+}
+
+fn open_mode(number: u32) -> Result<OpenMode> {
+    match number {
+        0 => Ok(OpenMode::Create),
+        1 => Ok(OpenMode::Existing),
+        2 => Ok(OpenMode::CreateNew),
+        3 => Ok(OpenMode::ReadOnly),
+        4 => Ok(OpenMode::Salvage),
+        _ => Err(invalid("there is no such mode")),
+    }
+}
+
+/// The number, if it is a u64. Zero may come without any word.
+pub(crate) fn u64_of(number: &BigInt) -> Result<u64> {
+    match number.words.as_slice() {
+        [] => Ok(0),
+        [word] if !number.sign_bit || *word == 0 => Ok(*word),
+        _ => Err(invalid("a number is out of the range of 64 bits without sign")),
+    }
+}
+
+fn u64_or(number: &Option<BigInt>, default: u64) -> Result<u64> {
+    number.as_ref().map_or(Ok(default), u64_of)
+}
+
+fn narrow<T: TryFrom<u32>>(number: u32) -> Result<T> {
+    number.try_into().map_err(|_| Error::new(ErrorKind::InvalidKind, "a kind is out of range"))
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}

@@ -1,0 +1,305 @@
+//! What calls give back, as JavaScript values.
+
+use crate::scan::NativeScan;
+use crate::slab;
+use crate::store::NativeStore;
+use batpak_core::{
+    Ancestry, Boundary, Event, Finding, Frontier, Head, OpenReport, Receipt, Result, Scan, Stats,
+    Store, StreamHead, VerifyReport,
+};
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+
+/// A value that a pool thread may make and the JavaScript thread turns into a JavaScript value.
+pub(crate) trait Reply: Send + 'static {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>>;
+}
+
+impl Reply for () {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        self.into_unknown(env)
+    }
+}
+
+impl Reply for u64 {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        BigInt::from(self).into_unknown(env)
+    }
+}
+
+impl<T: Reply> Reply for Option<T> {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        match self {
+            Some(value) => value.into_js(env),
+            None => ().into_unknown(env),
+        }
+    }
+}
+
+/// Bytes that become one ArrayBuffer. They are copied into memory of the JavaScript engine:
+/// memory of ours could be written to by JavaScript, and some hosts forbid it.
+pub(crate) struct Block(Vec<u8>);
+
+impl Reply for Block {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        Ok(ArrayBuffer::copy_from(env, &self.0)?.to_unknown())
+    }
+}
+
+impl Block {
+    pub(crate) fn of_events(events: &[Event]) -> Result<Self> {
+        slab::write_events(events).map(Self)
+    }
+
+    pub(crate) fn of_receipts(receipts: &[Receipt]) -> Self {
+        Self(slab::write_receipts(receipts))
+    }
+}
+
+impl Reply for Store {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        Ok(NativeStore::new(self).into_instance(env)?.to_unknown())
+    }
+}
+
+impl Reply for Scan {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        Ok(NativeScan::new(self).into_instance(env)?.to_unknown())
+    }
+}
+
+/// The events of an ancestry as a block, and why there are no more.
+pub(crate) struct AncestryReply {
+    block: Block,
+    boundary: Boundary,
+}
+
+impl AncestryReply {
+    pub(crate) fn new(ancestry: &Ancestry) -> Result<Self> {
+        Ok(Self { block: Block::of_events(&ancestry.events)?, boundary: ancestry.boundary })
+    }
+}
+
+impl Reply for AncestryReply {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        let boundary = match self.boundary {
+            Boundary::Genesis => "genesis",
+            Boundary::Limit => "limit",
+            Boundary::Missing => "missing",
+            Boundary::Cycle => "cycle",
+        };
+        let mut object = Object::new(env)?;
+        object.set("events", self.block.into_js(env)?)?;
+        object.set("boundary", boundary)?;
+        Ok(object.to_unknown())
+    }
+}
+
+/// The end of a log.
+#[napi(object, object_from_js = false)]
+pub struct HeadObject {
+    /// Visible events.
+    pub events: BigInt,
+    /// The hash of the last one.
+    pub last_hash: String,
+    /// The root of the tree.
+    pub root: String,
+}
+
+impl Reply for Head {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        HeadObject {
+            events: self.events.into(),
+            last_hash: self.last_hash.to_string(),
+            root: self.root.to_string(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// The end of a stream.
+#[napi(object, object_from_js = false)]
+pub struct StreamHeadObject {
+    /// The clock of its last event.
+    pub clock: u32,
+    /// The sequence of its last event.
+    pub sequence: BigInt,
+    /// The hash of its last event.
+    pub hash: String,
+}
+
+impl Reply for StreamHead {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        StreamHeadObject {
+            clock: self.clock,
+            sequence: self.sequence.into(),
+            hash: self.hash.to_string(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// How far events have come.
+#[napi(object, object_from_js = false)]
+pub struct FrontierObject {
+    /// Ordered, in memory.
+    pub accepted: BigInt,
+    /// Bytes in the file.
+    pub written: BigInt,
+    /// Confirmed by a sync.
+    pub durable: BigInt,
+    /// Shown to readers.
+    pub visible: BigInt,
+}
+
+impl Reply for Frontier {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        FrontierObject {
+            accepted: self.accepted.into(),
+            written: self.written.into(),
+            durable: self.durable.into(),
+            visible: self.visible.into(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// Sizes and identity of a store.
+#[napi(object, object_from_js = false)]
+pub struct StatsObject {
+    /// Visible events.
+    pub events: BigInt,
+    /// Segments.
+    pub segments: BigInt,
+    /// Bytes of all segments.
+    pub bytes: BigInt,
+    /// Entities.
+    pub entities: BigInt,
+    /// Pairs of entity and lane.
+    pub streams: BigInt,
+    /// This directory's id.
+    pub store_id: String,
+    /// The id that forks share.
+    pub lineage_id: String,
+}
+
+impl Reply for Stats {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        StatsObject {
+            events: self.events.into(),
+            segments: self.segments.into(),
+            bytes: self.bytes.into(),
+            entities: self.entities.into(),
+            streams: self.streams.into(),
+            store_id: self.store_id.to_string(),
+            lineage_id: self.lineage_id.to_string(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What opening found and did.
+#[napi(object, object_from_js = false)]
+pub struct OpenReportObject {
+    /// The store was created.
+    pub created: bool,
+    /// The store had been closed cleanly.
+    pub clean: bool,
+    /// Events found.
+    pub events: BigInt,
+    /// Segments found.
+    pub segments: BigInt,
+    /// Bytes cut from the unsynced end.
+    pub cut_bytes: BigInt,
+    /// Where they were cut.
+    pub cut_at: Option<PlaceObject>,
+    /// Why they were cut.
+    pub cut_reason: String,
+    /// Leftovers that were removed.
+    pub removed: Vec<String>,
+    /// Files that were left alone.
+    pub ignored: Vec<String>,
+    /// What a salvage found damaged.
+    pub damage: Vec<String>,
+}
+
+/// A place in the files of a store.
+#[napi(object, object_from_js = false)]
+pub struct PlaceObject {
+    /// The segment.
+    pub segment: BigInt,
+    /// The byte offset in it.
+    pub offset: BigInt,
+}
+
+impl Reply for OpenReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        let place = |(segment, offset): (u64, u64)| PlaceObject {
+            segment: segment.into(),
+            offset: offset.into(),
+        };
+        OpenReportObject {
+            created: self.created,
+            clean: self.clean,
+            events: self.events.into(),
+            segments: self.segments.into(),
+            cut_bytes: self.cut_bytes.into(),
+            cut_at: self.cut_at.map(place),
+            cut_reason: self.cut_reason,
+            removed: self.removed,
+            ignored: self.ignored,
+            damage: self.damage,
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What a verification found.
+#[napi(object, object_from_js = false)]
+pub struct VerifyReportObject {
+    /// Whether nothing was found.
+    pub intact: bool,
+    /// Events that were checked.
+    pub events: BigInt,
+    /// Segments that were checked.
+    pub segments: BigInt,
+    /// The hash of the last event, recomputed.
+    pub last_hash: String,
+    /// The root of the tree, recomputed.
+    pub root: String,
+    /// Every damage, in log order.
+    pub findings: Vec<FindingObject>,
+}
+
+/// One damage.
+#[napi(object, object_from_js = false)]
+pub struct FindingObject {
+    /// What kind.
+    pub kind: String,
+    /// In which segment.
+    pub segment: BigInt,
+    /// At which byte offset.
+    pub offset: BigInt,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+impl Reply for VerifyReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        let finding = |finding: Finding| FindingObject {
+            kind: finding.kind.name().to_owned(),
+            segment: finding.segment.into(),
+            offset: finding.offset.into(),
+            message: finding.message,
+        };
+        VerifyReportObject {
+            intact: self.is_intact(),
+            events: self.events.into(),
+            segments: self.segments.into(),
+            last_hash: self.last_hash.to_string(),
+            root: self.root.to_string(),
+            findings: self.findings.into_iter().map(finding).collect(),
+        }
+        .into_unknown(env)
+    }
+}

@@ -1,0 +1,219 @@
+//! Blocks of bytes that carry events and receipts between the two halves.
+//!
+//! `lib/new-event.cjs`, `lib/event.cjs` and `lib/receipt.cjs` hold the same offsets. All numbers
+//! are little-endian.
+//!
+//! Events to append, one after the other: [`NEW_EVENT_BYTES`] fixed bytes, then the entity, the
+//! scope and the payload, then per extension the length of its key (u32) and of its value (u32),
+//! the key and the value.
+//!
+//! ```text
+//!  0 id [16]            56 expected clock u32    80 scope bytes u32       93 expected: 0 any, 1 none, 2 clock
+//! 16 correlation [16]   60 causing item u32      84 extensions u32        94 causation: 0 none, 1 event, 2 item
+//! 32 causation [16]     64 lane u32              88 kind u16              95 present: 1 id, 2 correlation,
+//! 48 timestamp µs i64   68 depth u32             90 payload version u16      4 timestamp
+//!                       72 payload bytes u32     92 flags u8
+//!                       76 entity bytes u32
+//! ```
+//!
+//! Events that were read: their number (u64), then [`EVENT_BYTES`] fixed bytes per event, then
+//! per event its entity, scope, extensions (as stored) and payload.
+//!
+//! ```text
+//!  0 sequence u64        40 id [16]             152 clock u32             172 entity bytes u16
+//!  8 timestamp µs i64    56 correlation [16]    156 lane u32              174 scope bytes u16
+//! 16 wall µs i64         72 causation [16]      160 depth u32             176 extension bytes u16
+//! 24 segment u64         88 hash [32]           164 payload bytes u32     178 kind u16
+//! 32 offset u64         120 previous hash [32]  168 place of the entity   180 payload version u16
+//!                                                   in the block u32      182 flags u8, 183 batch continues u8
+//! ```
+//!
+//! Receipts: [`RECEIPT_BYTES`] each.
+//!
+//! ```text
+//!  0 sequence u64   8 timestamp µs i64   16 wall µs i64   24 id [16]   40 hash [32]
+//! 72 clock u32     76 lane u32           80 duplicate u8
+//! ```
+
+use batpak_core::{
+    Causation, Error, ErrorKind, Event, EventKind, Expected, Id, NewEvent, Receipt, Result,
+};
+
+const NEW_EVENT_BYTES: usize = 96;
+const EVENT_BYTES: usize = 184;
+const RECEIPT_BYTES: usize = 88;
+
+/// Bits of the byte at offset 95 of an event to append.
+mod present {
+    pub(super) const ID: u8 = 1;
+    pub(super) const CORRELATION: u8 = 2;
+    pub(super) const TIMESTAMP: u8 = 4;
+}
+
+/// An event to append, borrowed from the block it came in. Its extensions are beside it, since a
+/// [`NewEvent`] only borrows their list.
+pub(crate) struct Incoming<'a> {
+    event: NewEvent<'a>,
+    extensions: Vec<(&'a str, &'a [u8])>,
+}
+
+impl<'a> Incoming<'a> {
+    /// The event with its extensions.
+    pub(crate) fn event(&'a self) -> NewEvent<'a> {
+        NewEvent { extensions: &self.extensions, ..self.event }
+    }
+}
+
+/// Reads a block of events to append. One that is cut short or has no sense is refused.
+pub(crate) fn read_new_events(block: &[u8]) -> Result<Vec<Incoming<'_>>> {
+    let mut reader = Reader { rest: block };
+    let mut events = Vec::new();
+    while !reader.rest.is_empty() {
+        events.push(reader.new_event()?);
+    }
+    Ok(events)
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn new_event(&mut self) -> Result<Incoming<'a>> {
+        let fixed: &[u8; NEW_EVENT_BYTES] = self.array()?;
+        let (has, expected, causation) = (fixed[95], fixed[93], fixed[94]);
+        let event = NewEvent {
+            payload_version: u16::from_le_bytes(part(fixed, 90)),
+            kind: EventKind(u16::from_le_bytes(part(fixed, 88))),
+            flags: fixed[92],
+            lane: u32_at(fixed, 64),
+            depth: u32_at(fixed, 68),
+            expected: match expected {
+                0 => Expected::Any,
+                1 => Expected::NoStream,
+                _ => Expected::Exact(u32_at(fixed, 56)),
+            },
+            causation: match causation {
+                0 => Causation::None,
+                1 => Causation::Event(Id(part(fixed, 32))),
+                _ => Causation::Item(u32_at(fixed, 60)),
+            },
+            id: (has & present::ID != 0).then(|| Id(part(fixed, 0))),
+            correlation: (has & present::CORRELATION != 0).then(|| Id(part(fixed, 16))),
+            timestamp_us: (has & present::TIMESTAMP != 0)
+                .then(|| i64::from_le_bytes(part(fixed, 48))),
+            entity: self.text(u32_at(fixed, 76))?,
+            scope: self.text(u32_at(fixed, 80))?,
+            payload: self.bytes(u32_at(fixed, 72))?,
+            extensions: &[],
+        };
+        let extensions =
+            (0..u32_at(fixed, 84)).map(|_| self.extension()).collect::<Result<Vec<_>>>()?;
+        Ok(Incoming { event, extensions })
+    }
+
+    fn extension(&mut self) -> Result<(&'a str, &'a [u8])> {
+        let lengths: &[u8; 8] = self.array()?;
+        Ok((self.text(u32_at(lengths, 0))?, self.bytes(u32_at(lengths, 4))?))
+    }
+
+    fn bytes(&mut self, length: u32) -> Result<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(length as usize).ok_or_else(malformed)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn text(&mut self, length: u32) -> Result<&'a str> {
+        std::str::from_utf8(self.bytes(length)?).map_err(|_| malformed())
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(malformed)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+}
+
+fn malformed() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "the block of events is malformed")
+}
+
+/// The `N` bytes at a constant offset of a fixed part, which is always long enough.
+fn part<const N: usize>(fixed: &[u8], offset: usize) -> [u8; N] {
+    std::array::from_fn(|index| fixed[offset + index])
+}
+
+fn u32_at(fixed: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes(part(fixed, offset))
+}
+
+/// Writes a block of events that were read.
+pub(crate) fn write_events(events: &[Event]) -> Result<Vec<u8>> {
+    let names_at = 8 + events.len() * EVENT_BYTES;
+    let total = names_at + events.iter().map(variable_bytes).sum::<usize>();
+    if u32::try_from(total).is_err() {
+        let message = format!("{total} bytes of events do not fit one answer; ask for fewer");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    let mut out = Vec::with_capacity(total);
+    out.extend_from_slice(&(events.len() as u64).to_le_bytes());
+    let mut place = names_at;
+    for event in events {
+        write_fixed(event, place as u32, &mut out);
+        place += variable_bytes(event);
+    }
+    for event in events {
+        out.extend_from_slice(event.entity().as_bytes());
+        out.extend_from_slice(event.scope().as_bytes());
+        out.extend_from_slice(event.extension_bytes());
+        out.extend_from_slice(event.payload());
+    }
+    Ok(out)
+}
+
+fn variable_bytes(event: &Event) -> usize {
+    event.entity().len()
+        + event.scope().len()
+        + event.extension_bytes().len()
+        + event.payload().len()
+}
+
+fn write_fixed(event: &Event, place: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&event.sequence().to_le_bytes());
+    out.extend_from_slice(&event.timestamp_us().to_le_bytes());
+    out.extend_from_slice(&event.wall_us().to_le_bytes());
+    out.extend_from_slice(&event.segment().to_le_bytes());
+    out.extend_from_slice(&event.offset().to_le_bytes());
+    out.extend_from_slice(&event.id().0);
+    out.extend_from_slice(&event.correlation().0);
+    out.extend_from_slice(&event.causation().unwrap_or(Id::NONE).0);
+    out.extend_from_slice(&event.hash().0);
+    out.extend_from_slice(&event.prev_hash().0);
+    out.extend_from_slice(&event.clock().to_le_bytes());
+    out.extend_from_slice(&event.lane().to_le_bytes());
+    out.extend_from_slice(&event.depth().to_le_bytes());
+    out.extend_from_slice(&(event.payload().len() as u32).to_le_bytes());
+    out.extend_from_slice(&place.to_le_bytes());
+    out.extend_from_slice(&(event.entity().len() as u16).to_le_bytes());
+    out.extend_from_slice(&(event.scope().len() as u16).to_le_bytes());
+    out.extend_from_slice(&(event.extension_bytes().len() as u16).to_le_bytes());
+    out.extend_from_slice(&event.kind().0.to_le_bytes());
+    out.extend_from_slice(&event.payload_version().to_le_bytes());
+    out.extend_from_slice(&[event.flags(), u8::from(event.batch_continues())]);
+}
+
+/// Writes a block of receipts.
+pub(crate) fn write_receipts(receipts: &[Receipt]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(receipts.len() * RECEIPT_BYTES);
+    for receipt in receipts {
+        out.extend_from_slice(&receipt.sequence.to_le_bytes());
+        out.extend_from_slice(&receipt.timestamp_us.to_le_bytes());
+        out.extend_from_slice(&receipt.wall_us.to_le_bytes());
+        out.extend_from_slice(&receipt.id.0);
+        out.extend_from_slice(&receipt.hash.0);
+        out.extend_from_slice(&receipt.clock.to_le_bytes());
+        out.extend_from_slice(&receipt.lane.to_le_bytes());
+        out.extend_from_slice(&u64::from(receipt.duplicate).to_le_bytes());
+    }
+    out
+}

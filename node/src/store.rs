@@ -1,0 +1,250 @@
+//! The store's methods. Each makes a closure over a clone of the handle and hands it to
+//! [`job`](crate::job).
+
+use crate::arguments::{self, OpenArguments, OutcomeArguments, QueryArguments, u64_of};
+use crate::job;
+use crate::reply::{AncestryReply, Block};
+use crate::slab;
+use batpak_core::{Durability, NewEvent, Result, Store};
+use napi::bindgen_prelude::{BigInt, Env, Unknown};
+use napi_derive::napi;
+use std::time::Duration;
+
+/// Opens the store in a directory.
+#[napi(catch_unwind)]
+pub fn open<'env>(
+    env: &'env Env,
+    background: bool,
+    path: String,
+    options: OpenArguments,
+) -> napi::Result<Unknown<'env>> {
+    job::start(env, background, move || Store::open(path, &options.options()?))
+}
+
+/// An open store.
+#[napi]
+pub struct NativeStore {
+    store: Store,
+}
+
+impl NativeStore {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+#[napi]
+impl NativeStore {
+    /// Appends the events of a block as one batch; gives a block of receipts.
+    #[napi(catch_unwind)]
+    pub fn append<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        events: &[u8],
+        durability: Option<u32>,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        if background {
+            // JavaScript may change its bytes once this returns.
+            let events = events.to_vec();
+            job::later(env, move || append(&store, &events, durability))
+        } else {
+            job::now(env, || append(&store, events, durability))
+        }
+    }
+
+    /// Records that gates refused the one event of a block; gives a block of one receipt.
+    #[napi(catch_unwind)]
+    pub fn record_denial<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        event: &[u8],
+        outcomes: Vec<OutcomeArguments>,
+        durability: Option<u32>,
+    ) -> napi::Result<Unknown<'env>> {
+        let (store, event) = (self.store.clone(), event.to_vec());
+        job::start(env, background, move || {
+            let outcomes: Vec<_> =
+                outcomes.into_iter().map(OutcomeArguments::outcome).collect::<Result<_>>()?;
+            with_events(&event, durability, |events, durability| match events {
+                [event] => Ok(vec![store.record_denial(event, &outcomes, durability)?]),
+                _ => Ok(Vec::new()),
+            })
+        })
+    }
+
+    /// The event with this id, as a block of one or none.
+    #[napi(catch_unwind)]
+    pub fn get<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        id: String,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || Block::of_events(store.get(id.parse()?)?.as_slice()))
+    }
+
+    /// The event at this sequence, as a block of one or none.
+    #[napi(catch_unwind)]
+    pub fn at<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        sequence: BigInt,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || {
+            Block::of_events(store.at(u64_of(&sequence)?)?.as_slice())
+        })
+    }
+
+    /// Starts reading.
+    #[napi(catch_unwind)]
+    pub fn read<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        query: QueryArguments,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.read(query.query()?))
+    }
+
+    /// Walks back from an event.
+    #[napi(catch_unwind)]
+    pub fn ancestors<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        id: String,
+        link: u32,
+        limit: BigInt,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || {
+            let (link, limit) = (arguments::link(link)?, u64_of(&limit)?);
+            AncestryReply::new(&store.ancestors(id.parse()?, link, limit)?)
+        })
+    }
+
+    /// The end of the log.
+    #[napi(catch_unwind)]
+    pub fn head<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.head())
+    }
+
+    /// The end of a stream, if it has events.
+    #[napi(catch_unwind)]
+    pub fn stream_head<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        entity: String,
+        lane: u32,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.stream_head(&entity, lane))
+    }
+
+    /// How far events have come.
+    #[napi(catch_unwind)]
+    pub fn frontier<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.frontier())
+    }
+
+    /// Sizes and identity.
+    #[napi(catch_unwind)]
+    pub fn stats<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.stats())
+    }
+
+    /// Checks every byte, hash and link.
+    #[napi(catch_unwind)]
+    pub fn verify<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.verify())
+    }
+
+    /// Looks for what a writer elsewhere has made visible.
+    #[napi(catch_unwind)]
+    pub fn refresh<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.refresh())
+    }
+
+    /// Waits until so many events are visible, or so many milliseconds.
+    #[napi(catch_unwind)]
+    pub fn wait<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        events: BigInt,
+        timeout_ms: u32,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        let timeout = Duration::from_millis(timeout_ms.into());
+        job::start(env, background, move || store.wait(u64_of(&events)?, timeout))
+    }
+
+    /// Writes what is buffered.
+    #[napi(catch_unwind)]
+    pub fn flush<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.flush())
+    }
+
+    /// Writes what is buffered and syncs.
+    #[napi(catch_unwind)]
+    pub fn sync<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.sync())
+    }
+
+    /// Writes, syncs and closes.
+    #[napi(catch_unwind)]
+    pub fn close<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.close())
+    }
+
+    /// What opening found and did.
+    #[napi(catch_unwind)]
+    pub fn report<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        job::now(env, || Ok(self.store.open_report().clone()))
+    }
+
+    /// Panics where the core could. The tests prove with it that a panic ends one call only.
+    #[napi(catch_unwind)]
+    pub fn panic_for_test<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+    ) -> napi::Result<Unknown<'env>> {
+        #[expect(clippy::panic, reason = "the panic is what is tested")]
+        job::start(env, background, || -> Result<()> { panic!("asked for") })
+    }
+}
+
+fn append(store: &Store, block: &[u8], durability: Option<u32>) -> Result<Block> {
+    with_events(block, durability, |events, durability| match events {
+        // One event alone skips the checks of a batch.
+        [event] => Ok(vec![store.append(event, durability)?]),
+        events => store.append_batch(events, durability),
+    })
+}
+
+fn with_events(
+    block: &[u8],
+    durability: Option<u32>,
+    append: impl FnOnce(&[NewEvent<'_>], Option<Durability>) -> Result<Vec<batpak_core::Receipt>>,
+) -> Result<Block> {
+    let incoming = slab::read_new_events(block)?;
+    let events: Vec<_> = incoming.iter().map(slab::Incoming::event).collect();
+    Ok(Block::of_receipts(&append(&events, arguments::durability(durability)?)?))
+}
