@@ -1,0 +1,1987 @@
+/*
+ * batpak.h: an embedded, append-only, tamper-evident event log.
+ *
+ * Generated from the library's sources. The rules below hold for every function; the comment of a
+ * function adds only what is its own.
+ *
+ * Results. Every function that can fail returns a batpak_status: BATPAK_OK, or a number that is
+ * the same in every language and never changes its meaning. The last parameter is a batpak_error
+ * of the caller's, or null: it gets the details when the status is not BATPAK_OK, and there is
+ * nothing to free. Outputs are written only on BATPAK_OK. "Nothing there" is no error: a count of
+ * 0 says so.
+ *
+ * Handles. batpak_store, batpak_scan and batpak_view are numbers in the shape of pointers; they
+ * point nowhere. Each use is checked: a handle that is null, was closed, is of another type or was
+ * never given out gives BATPAK_BAD_HANDLE and does nothing else. Closing and releasing take null
+ * for nothing to do. A handle is closed once, whatever the status of closing it.
+ *
+ * Threads. A parameter that is a const handle can be used by any number of threads at once; one
+ * that is not const takes one thread at a time, and closing is allowed while other calls run. The
+ * library starts no thread in which a function of the caller's runs.
+ *
+ * Structs. A struct that begins with struct_size may get fields at its end in later versions:
+ * initialise it with its _INIT macro. A smaller struct_size is an older caller, and the missing
+ * fields have their defaults; a larger one is accepted when what this library does not know is
+ * zero, and gives BATPAK_UNSUPPORTED otherwise. No other struct ever changes. Fields called
+ * reserved are zero.
+ *
+ * Pointers. Arguments are read during the call and not kept. A pointer may be null only when its
+ * length is 0 or its comment says so; anything else gives BATPAK_INVALID_ARGUMENT. Texts are
+ * UTF-8 with a length in bytes; the length BATPAK_NUL_TERMINATED stands for "up to the NUL".
+ * Enums are passed as int32_t, and a number that is none of the values gives
+ * BATPAK_INVALID_ARGUMENT.
+ *
+ * Views. Functions that read hand out an array of batpak_event that points into the library's
+ * memory, without a copy, and a view that keeps this memory: nothing of it may be written, and
+ * all of it is gone with batpak_view_release. A view outlives its scan and its store.
+ *
+ * Forks. In a child process every inherited store gives BATPAK_FORKED, and closing it there does
+ * not touch the parent's. Open the store again in the child.
+ *
+ * Defects. A panic inside the library ends the call with BATPAK_PANIC, and further appends to that
+ * store with BATPAK_POISONED until it is reopened. Functions of the caller's must return to the
+ * library; they may not unwind through it.
+ */
+
+
+#ifndef BATPAK_H
+#define BATPAK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Before each declaration; define it to import from a DLL or to export again. */
+#ifndef BATPAK_API
+#define BATPAK_API
+#endif
+
+/* The version of this header as batpak_version_number gives that of the library. */
+#define BATPAK_VERSION_NUMBER 256u
+#define BATPAK_VERSION_TEXT "0.1.0"
+
+/* The length of a text that ends with a NUL. */
+#define BATPAK_NUL_TERMINATED SIZE_MAX
+
+/* The initial values of the structs that begin with their size. */
+#define BATPAK_ERROR_INIT \
+    {sizeof(batpak_error), 0, 0, 0, 0, 0, 0, 0, {0}}
+#define BATPAK_OPTIONS_INIT \
+    {sizeof(batpak_options), 0, 0, 16777216u, 67108864u, 1048576u, 100u, 0u, 0, 0, 0}
+#define BATPAK_OPEN_REPORT_INIT \
+    {sizeof(batpak_open_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BATPAK_FRONTIER_INIT \
+    {sizeof(batpak_frontier), 0, 0, 0, 0, 0}
+#define BATPAK_STATS_INIT \
+    {sizeof(batpak_stats), 0, 0, 0, 0, 0, 0, {{0}}, {{0}}}
+#define BATPAK_VERIFY_REPORT_INIT \
+    {sizeof(batpak_verify_report), 0, 0, 0, 0, {{0}}, {{0}}}
+#define BATPAK_NEW_EVENT_INIT \
+    {sizeof(batpak_new_event), 0, {0, 0}, {0, 0}, {0, 0}, {{0}}, {{0}}, {{0}}, 0, 0, 0, 0, \
+     0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BATPAK_GATE_INIT \
+    {sizeof(batpak_gate), 0, {0, 0}, 0, 0}
+#define BATPAK_GATE_OUTCOME_INIT \
+    {sizeof(batpak_gate_outcome), 0, {0, 0}, {0, 0}, {0, 0}}
+#define BATPAK_QUERY_INIT \
+    {sizeof(batpak_query), 0, 0, 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0}
+
+
+/**
+ * The version of this header: major.
+ */
+#define BATPAK_VERSION_MAJOR 0
+
+/**
+ * The version of this header: minor.
+ */
+#define BATPAK_VERSION_MINOR 1
+
+/**
+ * The version of this header: patch.
+ */
+#define BATPAK_VERSION_PATCH 0
+
+/**
+ * The number of the binary interface. It changes when, and only when, a program compiled with an
+ * earlier header stops working.
+ */
+#define BATPAK_ABI_VERSION 0
+
+/**
+ * The size of the message in a batpak_error, its NUL included.
+ */
+#define BATPAK_ERROR_MESSAGE_BYTES 472
+
+/**
+ * The size of the code in a batpak_refusal, its NUL included.
+ */
+#define BATPAK_REFUSAL_CODE_BYTES 64
+
+/**
+ * The size of the message in a batpak_refusal, its NUL included.
+ */
+#define BATPAK_REFUSAL_MESSAGE_BYTES 440
+
+/**
+ * The size of the message in a batpak_finding, its NUL included.
+ */
+#define BATPAK_FINDING_MESSAGE_BYTES 232
+
+/**
+ * The statuses. The numbers are the same in every language, and none is ever given to another
+ * meaning; a later library may return numbers that are not in this list.
+ */
+enum batpak_status_code
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The call did what was asked.
+     */
+    BATPAK_OK = 0,
+    /**
+     * An argument is out of range, malformed or contradicts another one.
+     */
+    BATPAK_INVALID_ARGUMENT = 1,
+    /**
+     * An entity or a scope breaks the rules for coordinates.
+     */
+    BATPAK_INVALID_COORDINATE = 2,
+    /**
+     * A kind is reserved for the library or out of range.
+     */
+    BATPAK_INVALID_KIND = 3,
+    /**
+     * A payload, a batch, an extension or the number of handles is larger than its limit.
+     */
+    BATPAK_TOO_LARGE = 4,
+    /**
+     * The stream is not at the clock that the caller expected.
+     */
+    BATPAK_CLOCK_CONFLICT = 5,
+    /**
+     * The event id is taken by an event with other content.
+     */
+    BATPAK_IDEMPOTENCY_CONFLICT = 6,
+    /**
+     * A gate refused the append.
+     */
+    BATPAK_DENIED = 7,
+    /**
+     * There is no such store, event or file.
+     */
+    BATPAK_NOT_FOUND = 8,
+    /**
+     * The store was closed while the call ran.
+     */
+    BATPAK_CLOSED = 9,
+    /**
+     * Another writer has the store open.
+     */
+    BATPAK_LOCKED = 10,
+    /**
+     * The store was opened for reading only.
+     */
+    BATPAK_READ_ONLY = 11,
+    /**
+     * The operating system refused an operation.
+     */
+    BATPAK_IO = 12,
+    /**
+     * There is no space left; nothing was appended, and appends go on when space returns.
+     */
+    BATPAK_DISK_FULL = 13,
+    /**
+     * Bytes on disk are not what was written.
+     */
+    BATPAK_CORRUPT = 14,
+    /**
+     * A format or a struct is of a kind that this library does not know.
+     */
+    BATPAK_UNSUPPORTED = 15,
+    /**
+     * An earlier failure stopped all appends until the store is reopened.
+     */
+    BATPAK_POISONED = 16,
+    /**
+     * It is not known whether the events were appended; reopening the store decides.
+     */
+    BATPAK_INDETERMINATE = 17,
+    /**
+     * The handle was inherited over a fork; open the store again in the child.
+     */
+    BATPAK_FORKED = 18,
+    /**
+     * The handle is null, closed, of another type, or was never given out.
+     */
+    BATPAK_BAD_HANDLE = 19,
+    /**
+     * A defect in the library was caught before it could reach the caller.
+     */
+    BATPAK_PANIC = 20,
+    /**
+     * A function that the caller supplied failed.
+     */
+    BATPAK_CALLBACK = 21,
+    /**
+     * A payload is not the MessagePack that was asked for.
+     */
+    BATPAK_DECODE = 22,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_status_code batpak_status_code;
+#else
+typedef int32_t batpak_status_code;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Whether, and after what, the same call can succeed.
+ */
+enum batpak_retry
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The status is not known to this library.
+     */
+    BATPAK_RETRY_UNKNOWN = -1,
+    /**
+     * The same call fails again.
+     */
+    BATPAK_RETRY_NEVER = 0,
+    /**
+     * The same call can succeed later, unchanged.
+     */
+    BATPAK_RETRY_LATER = 1,
+    /**
+     * Read the stream again, decide again, then call.
+     */
+    BATPAK_RETRY_AFTER_READING = 2,
+    /**
+     * Reopen the store first; an event id makes the repeated append safe.
+     */
+    BATPAK_RETRY_AFTER_REOPENING = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_retry batpak_retry;
+#else
+typedef int32_t batpak_retry;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Which place fields of a batpak_error are set: bits of has_place.
+ */
+enum batpak_place
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * segment is set.
+     */
+    BATPAK_PLACE_SEGMENT = 1,
+    /**
+     * offset is set.
+     */
+    BATPAK_PLACE_OFFSET = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_place batpak_place;
+#else
+typedef uint32_t batpak_place;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How far an append must have come before it returns.
+ */
+enum batpak_durability
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * As the store was opened with. Not allowed in batpak_options.
+     */
+    BATPAK_DURABILITY_DEFAULT = -1,
+    /**
+     * The operating system confirmed the sync that covers it: it survives a power cut.
+     */
+    BATPAK_DURABILITY_DURABLE = 0,
+    /**
+     * Its bytes are in the file: it survives a killed process, but not a power cut.
+     */
+    BATPAK_DURABILITY_WRITTEN = 1,
+    /**
+     * It is ordered in memory and written soon; a kill may lose it, but leaves no hole.
+     */
+    BATPAK_DURABILITY_BUFFERED = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_durability batpak_durability;
+#else
+typedef int32_t batpak_durability;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What may exist before, and what may be done after, opening.
+ */
+enum batpak_open_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Open for appending; create the store, and its directory, if there is none.
+     */
+    BATPAK_OPEN_CREATE = 0,
+    /**
+     * Open for appending; fail if there is no store.
+     */
+    BATPAK_OPEN_EXISTING = 1,
+    /**
+     * Create a store for appending; fail if there is one.
+     */
+    BATPAK_OPEN_CREATE_NEW = 2,
+    /**
+     * Open for reading, beside a live writer or without one. Nothing is written.
+     */
+    BATPAK_OPEN_READ_ONLY = 3,
+    /**
+     * Open what can still be read of a damaged store, for reading. The report names every damage.
+     */
+    BATPAK_OPEN_SALVAGE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_open_mode batpak_open_mode;
+#else
+typedef int32_t batpak_open_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The lists of texts in an open report.
+ */
+enum batpak_report_list
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * One text: why bytes were cut; empty when none were.
+     */
+    BATPAK_REPORT_CUT_REASON = 0,
+    /**
+     * The names of the leftovers that were removed.
+     */
+    BATPAK_REPORT_REMOVED = 1,
+    /**
+     * The names of the files that were left alone.
+     */
+    BATPAK_REPORT_IGNORED = 2,
+    /**
+     * What a salvage found damaged, a sentence each.
+     */
+    BATPAK_REPORT_DAMAGE = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_report_list batpak_report_list;
+#else
+typedef int32_t batpak_report_list;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Where a stream must stand for an append to be accepted.
+ */
+enum batpak_expected
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Anywhere.
+     */
+    BATPAK_EXPECTED_ANY = 0,
+    /**
+     * The stream has no event yet.
+     */
+    BATPAK_EXPECTED_NO_STREAM = 1,
+    /**
+     * The stream's last event has the clock in expected_clock.
+     */
+    BATPAK_EXPECTED_EXACT = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_expected batpak_expected;
+#else
+typedef int32_t batpak_expected;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What caused an event.
+ */
+enum batpak_causation
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing in particular.
+     */
+    BATPAK_CAUSATION_NONE = 0,
+    /**
+     * The event with the id in causation_id, in this store or elsewhere.
+     */
+    BATPAK_CAUSATION_EVENT = 1,
+    /**
+     * An earlier event of the same batch, by its place in causation_item, from 0.
+     */
+    BATPAK_CAUSATION_ITEM = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_causation batpak_causation;
+#else
+typedef int32_t batpak_causation;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Whether the gates after a refusal are still asked.
+ */
+enum batpak_gate_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The first refusal ends the evaluation; the rest are skipped.
+     */
+    BATPAK_GATE_MODE_FAIL_FAST = 0,
+    /**
+     * Every gate is asked.
+     */
+    BATPAK_GATE_MODE_ALL = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_gate_mode batpak_gate_mode;
+#else
+typedef int32_t batpak_gate_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a gate says of an event.
+ */
+enum batpak_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The event may pass.
+     */
+    BATPAK_VERDICT_PERMIT = 0,
+    /**
+     * It may not.
+     */
+    BATPAK_VERDICT_DENY = 1,
+    /**
+     * The gate was not asked, since an earlier one refused.
+     */
+    BATPAK_VERDICT_SKIPPED = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_verdict batpak_verdict;
+#else
+typedef int32_t batpak_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The parts of a query that count: bits of parts. Every part that counts must match.
+ */
+enum batpak_query_part
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Only the entity in entity.
+     */
+    BATPAK_QUERY_ENTITY = 1,
+    /**
+     * Only the entity in entity and all below it: `user:1` matches `user:1` and `user:1:cart`,
+     * but not `user:10`. Not together with BATPAK_QUERY_ENTITY.
+     */
+    BATPAK_QUERY_PREFIX = 2,
+    /**
+     * Only the scope in scope.
+     */
+    BATPAK_QUERY_SCOPE = 4,
+    /**
+     * Only the kind in kind.
+     */
+    BATPAK_QUERY_KIND = 8,
+    /**
+     * Only kinds of the category in kind, 0 to 15. Not together with BATPAK_QUERY_KIND.
+     */
+    BATPAK_QUERY_CATEGORY = 16,
+    /**
+     * Only the lane in lane.
+     */
+    BATPAK_QUERY_LANE = 32,
+    /**
+     * Only clocks from clock_first to clock_last, both included.
+     */
+    BATPAK_QUERY_CLOCKS = 64,
+    /**
+     * Start at the sequence in from, included, and not at the log's start (or its end when
+     * reading backwards).
+     */
+    BATPAK_QUERY_FROM = 128,
+    /**
+     * At most as many events as limit says.
+     */
+    BATPAK_QUERY_LIMIT = 256,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_query_part batpak_query_part;
+#else
+typedef uint32_t batpak_query_part;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The order in which a query gives events.
+ */
+enum batpak_direction
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * By rising sequence.
+     */
+    BATPAK_DIRECTION_FORWARD = 0,
+    /**
+     * By falling sequence.
+     */
+    BATPAK_DIRECTION_BACKWARD = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_direction batpak_direction;
+#else
+typedef int32_t batpak_direction;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Which link to follow from an event to the one before it.
+ */
+enum batpak_link
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The event before it in its stream.
+     */
+    BATPAK_LINK_STREAM = 0,
+    /**
+     * The event that caused it.
+     */
+    BATPAK_LINK_CAUSATION = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_link batpak_link;
+#else
+typedef int32_t batpak_link;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a walk along a link ended.
+ */
+enum batpak_boundary
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The last event has nothing before it.
+     */
+    BATPAK_BOUNDARY_GENESIS = 0,
+    /**
+     * As many events as asked for were found.
+     */
+    BATPAK_BOUNDARY_LIMIT = 1,
+    /**
+     * The last event names one that is not in this store.
+     */
+    BATPAK_BOUNDARY_MISSING = 2,
+    /**
+     * The last event names one that was already given.
+     */
+    BATPAK_BOUNDARY_CYCLE = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_boundary batpak_boundary;
+#else
+typedef int32_t batpak_boundary;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What kind of damage a finding is.
+ */
+enum batpak_finding_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A segment is missing, foreign, renamed, or has a bad header.
+     */
+    BATPAK_FINDING_SEGMENT = 1,
+    /**
+     * A frame cannot be read.
+     */
+    BATPAK_FINDING_FRAME = 2,
+    /**
+     * An event's hash is not the hash of its fields.
+     */
+    BATPAK_FINDING_HASH = 3,
+    /**
+     * An event does not follow the one before it in its stream.
+     */
+    BATPAK_FINDING_LINK = 4,
+    /**
+     * An event is not at its place in the whole log.
+     */
+    BATPAK_FINDING_SEQUENCE = 5,
+    /**
+     * A footer does not say what its frames say.
+     */
+    BATPAK_FINDING_FOOTER = 6,
+    /**
+     * The tree over the events does not have the recorded root.
+     */
+    BATPAK_FINDING_ROOT = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_finding_kind batpak_finding_kind;
+#else
+typedef int32_t batpak_finding_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A query being read. Opened by batpak_scan_open, closed by batpak_scan_close.
+ */
+typedef struct batpak_scan batpak_scan;
+
+/**
+ * A store. Opened by batpak_store_open, closed by batpak_store_close.
+ */
+typedef struct batpak_store batpak_store;
+
+/**
+ * A view: keeps the events of one call in place. Released by batpak_view_release.
+ */
+typedef struct batpak_view batpak_view;
+
+/**
+ * What every call returns: BATPAK_OK, or one of the other numbers of batpak_status_code.
+ */
+typedef int32_t batpak_status;
+
+/**
+ * What went wrong. The caller owns it, and there is nothing to free: initialise it with
+ * BATPAK_ERROR_INIT and use it for any number of calls. It is written only by calls that do not
+ * return BATPAK_OK.
+ */
+typedef struct batpak_error {
+    /**
+     * sizeof(batpak_error), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * The status that the call returned.
+     */
+    int32_t kind;
+    /**
+     * What can be done about it, a batpak_retry.
+     */
+    int32_t retry;
+    /**
+     * The operating system's error number; 0 when there is none.
+     */
+    int32_t os_code;
+    /**
+     * Which of segment and offset are set: bits of batpak_place.
+     */
+    uint32_t has_place;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The number of the segment where it happened.
+     */
+    uint64_t segment;
+    /**
+     * The byte offset in that segment.
+     */
+    uint64_t offset;
+    /**
+     * What happened, where, and what to do about it: UTF-8 that ends with a NUL, cut short when
+     * it does not fit.
+     */
+    char message[BATPAK_ERROR_MESSAGE_BYTES];
+} batpak_error;
+
+/**
+ * Bytes: pointer and length.
+ */
+typedef struct batpak_bytes {
+    /**
+     * The first byte; may be null when length is 0.
+     */
+    const uint8_t *data;
+    /**
+     * How many bytes.
+     */
+    size_t length;
+} batpak_bytes;
+
+/**
+ * The id of an event, of a correlation or of a store. All zeros means "none".
+ */
+typedef struct batpak_id {
+    /**
+     * The bytes, in the order in which their hex digits are shown.
+     */
+    uint8_t bytes[16];
+} batpak_id;
+
+/**
+ * How to open a store. Initialise it with BATPAK_OPTIONS_INIT, which holds the defaults.
+ */
+typedef struct batpak_options {
+    /**
+     * sizeof(batpak_options).
+     */
+    uint32_t struct_size;
+    /**
+     * A batpak_open_mode.
+     */
+    int32_t mode;
+    /**
+     * The durability of an append that names none: a batpak_durability.
+     */
+    int32_t durability;
+    /**
+     * The largest payload that an append accepts, in bytes.
+     */
+    uint32_t max_payload_bytes;
+    /**
+     * A segment that has reached this size is sealed before the next append. In bytes.
+     */
+    uint64_t segment_bytes;
+    /**
+     * Buffered events are written when this many bytes of them have gathered.
+     */
+    uint64_t buffer_bytes;
+    /**
+     * Buffered events are written at the latest after this many milliseconds.
+     */
+    uint32_t buffer_ms;
+    /**
+     * The most files kept open; 0 takes a quarter of the process limit.
+     */
+    uint32_t max_open_files;
+    /**
+     * For tests and reproductions, when has_seed is 1: ids and times become functions of the
+     * seed and the sequence, so that the same appends give the same bytes.
+     */
+    uint64_t seed;
+    /**
+     * 1 when seed counts, otherwise 0.
+     */
+    int32_t has_seed;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} batpak_options;
+
+/**
+ * What opening found and did. Initialise it with BATPAK_OPEN_REPORT_INIT. The texts that belong
+ * to it come from batpak_store_report_text.
+ */
+typedef struct batpak_open_report {
+    /**
+     * sizeof(batpak_open_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 1 when the store was created.
+     */
+    int32_t created;
+    /**
+     * 1 when the store had been closed cleanly.
+     */
+    int32_t clean;
+    /**
+     * 1 when bytes were cut, so that cut_segment and cut_offset count.
+     */
+    int32_t was_cut;
+    /**
+     * Events found.
+     */
+    uint64_t events;
+    /**
+     * Segments found.
+     */
+    uint64_t segments;
+    /**
+     * Bytes cut from the unsynced end of the newest segment.
+     */
+    uint64_t cut_bytes;
+    /**
+     * The segment where they were cut.
+     */
+    uint64_t cut_segment;
+    /**
+     * The byte offset where they were cut.
+     */
+    uint64_t cut_offset;
+    /**
+     * How many leftovers of an interrupted operation were removed.
+     */
+    uint64_t removed_count;
+    /**
+     * How many files do not belong to the store and were left alone.
+     */
+    uint64_t ignored_count;
+    /**
+     * How many damages a salvage found.
+     */
+    uint64_t damage_count;
+} batpak_open_report;
+
+/**
+ * A 32-byte hash.
+ */
+typedef struct batpak_hash {
+    /**
+     * The bytes, in the order in which their hex digits are shown.
+     */
+    uint8_t bytes[32];
+} batpak_hash;
+
+/**
+ * The end of a log.
+ */
+typedef struct batpak_head {
+    /**
+     * The number of visible events, which is the sequence of the next one.
+     */
+    uint64_t events;
+    /**
+     * The hash of the last visible event; zeros when there is none.
+     */
+    struct batpak_hash last_hash;
+    /**
+     * The root of the Merkle tree (SHA-256, RFC 6962) over all visible event hashes.
+     */
+    struct batpak_hash root;
+} batpak_head;
+
+/**
+ * The end of a stream.
+ */
+typedef struct batpak_stream_head {
+    /**
+     * The sequence of its last event.
+     */
+    uint64_t sequence;
+    /**
+     * The clock of its last event.
+     */
+    uint32_t clock;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The hash of its last event.
+     */
+    struct batpak_hash hash;
+} batpak_stream_head;
+
+/**
+ * How far events have come, each as a number of events from the start of the log. Initialise it
+ * with BATPAK_FRONTIER_INIT.
+ */
+typedef struct batpak_frontier {
+    /**
+     * sizeof(batpak_frontier), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Ordered, in memory.
+     */
+    uint64_t accepted;
+    /**
+     * Bytes in the file.
+     */
+    uint64_t written;
+    /**
+     * Confirmed by a sync.
+     */
+    uint64_t durable;
+    /**
+     * Shown to readers of this handle.
+     */
+    uint64_t visible;
+} batpak_frontier;
+
+/**
+ * Sizes and identity of a store. Initialise it with BATPAK_STATS_INIT.
+ */
+typedef struct batpak_stats {
+    /**
+     * sizeof(batpak_stats), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Visible events.
+     */
+    uint64_t events;
+    /**
+     * Segments, the one being written included.
+     */
+    uint64_t segments;
+    /**
+     * Bytes of all segments.
+     */
+    uint64_t bytes;
+    /**
+     * Entities.
+     */
+    uint64_t entities;
+    /**
+     * Streams: pairs of entity and lane.
+     */
+    uint64_t streams;
+    /**
+     * This directory's id.
+     */
+    struct batpak_id store_id;
+    /**
+     * The id under every event hash; forks share it.
+     */
+    struct batpak_id lineage_id;
+} batpak_stats;
+
+/**
+ * A text: UTF-8, pointer and length in bytes. Texts handed in may have the length
+ * BATPAK_NUL_TERMINATED; those handed out have no NUL at the end.
+ */
+typedef struct batpak_text {
+    /**
+     * The first byte; may be null when length is 0.
+     */
+    const char *data;
+    /**
+     * How many bytes.
+     */
+    size_t length;
+} batpak_text;
+
+/**
+ * A key such as "audit.user" with its bytes.
+ */
+typedef struct batpak_extension {
+    /**
+     * The key: `prefix.field` in visible ASCII, at most 256 bytes.
+     */
+    struct batpak_text key;
+    /**
+     * The value.
+     */
+    struct batpak_bytes value;
+} batpak_extension;
+
+/**
+ * An event to append. Initialise it with BATPAK_NEW_EVENT_INIT, which holds the default of every
+ * field; entity, scope and kind have to be set. In an array, all have the same struct_size, which
+ * is the distance between two.
+ */
+typedef struct batpak_new_event {
+    /**
+     * sizeof(batpak_new_event).
+     */
+    uint32_t struct_size;
+    /**
+     * What it says: a category (bits 12 to 15) and a type (bits 0 to 11). The categories 0x0 and
+     * 0xD are reserved.
+     */
+    uint32_t kind;
+    /**
+     * Whose event it is: 1 to 1,024 bytes of UTF-8 without control characters, `/`, `|`, `=` and
+     * `..`.
+     */
+    struct batpak_text entity;
+    /**
+     * The area it lives in, under the same rules.
+     */
+    struct batpak_text scope;
+    /**
+     * Any bytes, up to the store's payload limit.
+     */
+    struct batpak_bytes payload;
+    /**
+     * The event's id, which makes it idempotent; zeros for a fresh one.
+     */
+    struct batpak_id id;
+    /**
+     * The id shared by all events of one operation; zeros for the event's own id.
+     */
+    struct batpak_id correlation;
+    /**
+     * The id of the event that caused it, when causation is BATPAK_CAUSATION_EVENT.
+     */
+    struct batpak_id causation_id;
+    /**
+     * What caused it, a batpak_causation.
+     */
+    int32_t causation;
+    /**
+     * The place in the batch of the event that caused it, when causation is
+     * BATPAK_CAUSATION_ITEM.
+     */
+    uint32_t causation_item;
+    /**
+     * Where the stream must stand, a batpak_expected.
+     */
+    int32_t expected;
+    /**
+     * The clock of the stream's last event, when expected is BATPAK_EXPECTED_EXACT.
+     */
+    uint32_t expected_clock;
+    /**
+     * The branch of the entity's stream; 0 is the trunk.
+     */
+    uint32_t lane;
+    /**
+     * How deep the branch lies; 0 is the trunk.
+     */
+    uint32_t depth;
+    /**
+     * Eight bits that belong to the caller: 0 to 255.
+     */
+    uint32_t flags;
+    /**
+     * The version of the payload's schema, 0 to 65535; 0 means "not versioned".
+     */
+    uint32_t payload_version;
+    /**
+     * When it happened, in microseconds since 1970, when has_timestamp is 1; otherwise the time
+     * of recording is taken.
+     */
+    int64_t timestamp_us;
+    /**
+     * 1 when timestamp_us counts, otherwise 0.
+     */
+    int32_t has_timestamp;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Extensions in any order, each key once; may be null when extension_count is 0.
+     */
+    const struct batpak_extension *extensions;
+    /**
+     * How many extensions.
+     */
+    size_t extension_count;
+} batpak_new_event;
+
+/**
+ * Proof that an event was accepted, and where.
+ */
+typedef struct batpak_receipt {
+    /**
+     * The event's id.
+     */
+    struct batpak_id id;
+    /**
+     * Its place in the whole log, from 0.
+     */
+    uint64_t sequence;
+    /**
+     * Its place in its stream, from 0.
+     */
+    uint32_t clock;
+    /**
+     * Its lane.
+     */
+    uint32_t lane;
+    /**
+     * When it happened, in microseconds since 1970.
+     */
+    int64_t timestamp_us;
+    /**
+     * When it was recorded, in microseconds since 1970; never falls within a stream.
+     */
+    int64_t wall_us;
+    /**
+     * The hash over the event and its stream up to it.
+     */
+    struct batpak_hash hash;
+    /**
+     * 1 when the event was there before: the append repeated an earlier one.
+     */
+    int32_t duplicate;
+    /**
+     * Zeros.
+     */
+    uint32_t reserved[7];
+} batpak_receipt;
+
+/**
+ * Where a gate writes why it refuses. It comes to the gate initialised and empty.
+ */
+typedef struct batpak_refusal {
+    /**
+     * sizeof(batpak_refusal) in the library: what the gate may write to.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * A short code for programs, such as "LIMIT_EXCEEDED", that ends with a NUL.
+     */
+    char code[BATPAK_REFUSAL_CODE_BYTES];
+    /**
+     * A sentence for people, that ends with a NUL.
+     */
+    char message[BATPAK_REFUSAL_MESSAGE_BYTES];
+} batpak_refusal;
+
+/**
+ * A gate's check. It returns BATPAK_VERDICT_PERMIT or BATPAK_VERDICT_DENY; any other number
+ * counts as a refusal with the code "GATE_DEFECT". The event and the refusal are valid until it
+ * returns. It must return: it may neither jump out (longjmp) nor let a C++ exception through.
+ */
+typedef int32_t (*batpak_gate_check)(void *user_data,
+                                     const struct batpak_new_event *event,
+                                     struct batpak_refusal *refusal);
+
+/**
+ * A named check. Initialise it with BATPAK_GATE_INIT. In an array, all have the same struct_size,
+ * which is the distance between two.
+ */
+typedef struct batpak_gate {
+    /**
+     * sizeof(batpak_gate).
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The gate's name, which recorded refusals carry.
+     */
+    struct batpak_text name;
+    /**
+     * The check.
+     */
+    batpak_gate_check check;
+    /**
+     * Handed to the check.
+     */
+    void *user_data;
+} batpak_gate;
+
+/**
+ * A gate's name with its verdict. Initialise it with BATPAK_GATE_OUTCOME_INIT. In an array, all
+ * have the same struct_size, which is the distance between two.
+ */
+typedef struct batpak_gate_outcome {
+    /**
+     * sizeof(batpak_gate_outcome).
+     */
+    uint32_t struct_size;
+    /**
+     * What it said, a batpak_verdict.
+     */
+    int32_t verdict;
+    /**
+     * The gate.
+     */
+    struct batpak_text gate;
+    /**
+     * The code of a refusal; empty for the other verdicts.
+     */
+    struct batpak_text code;
+    /**
+     * The message of a refusal; empty for the other verdicts.
+     */
+    struct batpak_text message;
+} batpak_gate_outcome;
+
+/**
+ * A stored event. The texts and bytes belong to the view, or to the caller's buffer, that the
+ * event came with.
+ */
+typedef struct batpak_event {
+    /**
+     * Its place in the whole log, from 0.
+     */
+    uint64_t sequence;
+    /**
+     * Its id.
+     */
+    struct batpak_id id;
+    /**
+     * The id shared by all events of its operation; its own id if none was given.
+     */
+    struct batpak_id correlation;
+    /**
+     * The id of the event that caused it; zeros when there is none.
+     */
+    struct batpak_id causation;
+    /**
+     * When it happened, in microseconds since 1970.
+     */
+    int64_t timestamp_us;
+    /**
+     * When it was recorded, in microseconds since 1970.
+     */
+    int64_t wall_us;
+    /**
+     * Its place in its stream, from 0.
+     */
+    uint32_t clock;
+    /**
+     * The branch of the entity's stream; 0 is the trunk.
+     */
+    uint32_t lane;
+    /**
+     * How deep the branch lies; 0 is the trunk.
+     */
+    uint32_t depth;
+    /**
+     * What it says: a category (bits 12 to 15) and a type (bits 0 to 11).
+     */
+    uint16_t kind;
+    /**
+     * The version of the payload's schema; 0 means "not versioned".
+     */
+    uint16_t payload_version;
+    /**
+     * The caller's eight bits.
+     */
+    uint8_t flags;
+    /**
+     * 1 when later events of the same batch follow it.
+     */
+    uint8_t batch_continues;
+    /**
+     * Zeros.
+     */
+    uint8_t reserved[6];
+    /**
+     * Whose event it is.
+     */
+    struct batpak_text entity;
+    /**
+     * The area it lives in.
+     */
+    struct batpak_text scope;
+    /**
+     * The payload, as it was handed in.
+     */
+    struct batpak_bytes payload;
+    /**
+     * The extensions as stored; batpak_extension_next reads them.
+     */
+    struct batpak_bytes extensions;
+    /**
+     * The hash over the event and its stream up to it.
+     */
+    struct batpak_hash hash;
+    /**
+     * The hash of the event before it in its stream; zeros for the first.
+     */
+    struct batpak_hash prev_hash;
+    /**
+     * The segment that holds it.
+     */
+    uint64_t segment;
+    /**
+     * The byte offset of its frame in the segment.
+     */
+    uint64_t offset;
+    /**
+     * The size of its frame on disk, in bytes.
+     */
+    uint64_t stored_bytes;
+    /**
+     * Zeros.
+     */
+    uint64_t reserved_words[3];
+} batpak_event;
+
+/**
+ * Which events to read, and in which order. Initialise it with BATPAK_QUERY_INIT, which is
+ * everything, forwards.
+ */
+typedef struct batpak_query {
+    /**
+     * sizeof(batpak_query).
+     */
+    uint32_t struct_size;
+    /**
+     * Which of the fields below count: bits of batpak_query_part.
+     */
+    uint32_t parts;
+    /**
+     * A batpak_direction; always counts.
+     */
+    int32_t direction;
+    /**
+     * A kind, or a category.
+     */
+    uint32_t kind;
+    /**
+     * An entity, or the prefix of entities.
+     */
+    struct batpak_text entity;
+    /**
+     * A scope.
+     */
+    struct batpak_text scope;
+    /**
+     * A lane.
+     */
+    uint32_t lane;
+    /**
+     * The first clock.
+     */
+    uint32_t clock_first;
+    /**
+     * The last clock.
+     */
+    uint32_t clock_last;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The first sequence to look at, included.
+     */
+    uint64_t from;
+    /**
+     * The most events.
+     */
+    uint64_t limit;
+} batpak_query;
+
+/**
+ * What a verification found. Initialise it with BATPAK_VERIFY_REPORT_INIT.
+ */
+typedef struct batpak_verify_report {
+    /**
+     * sizeof(batpak_verify_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 1 when nothing is damaged.
+     */
+    int32_t intact;
+    /**
+     * Events that were checked.
+     */
+    uint64_t events;
+    /**
+     * Segments that were checked.
+     */
+    uint64_t segments;
+    /**
+     * How many damages there are, which may be more than fit the caller's array.
+     */
+    uint64_t finding_count;
+    /**
+     * The hash of the last event, recomputed.
+     */
+    struct batpak_hash last_hash;
+    /**
+     * The root of the tree, recomputed.
+     */
+    struct batpak_hash root;
+} batpak_verify_report;
+
+/**
+ * One damage.
+ */
+typedef struct batpak_finding {
+    /**
+     * A batpak_finding_kind.
+     */
+    int32_t kind;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * In which segment.
+     */
+    uint64_t segment;
+    /**
+     * At which byte offset.
+     */
+    uint64_t offset;
+    /**
+     * What was expected and what was found: UTF-8 that ends with a NUL, cut short when it does
+     * not fit.
+     */
+    char message[BATPAK_FINDING_MESSAGE_BYTES];
+} batpak_finding;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the loaded library as one number: major * 65536 + minor * 256 + patch. It
+ * compares with BATPAK_VERSION_NUMBER of the header.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+uint32_t batpak_version_number(void);
+
+/**
+ * The version of the loaded library as text, such as "0.1.0". It ends with a NUL and lives as
+ * long as the library.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+const char *batpak_version_text(void);
+
+/**
+ * Checks that the loaded library has the binary interface that the caller was compiled for: pass
+ * BATPAK_ABI_VERSION. Call it once before anything else when the library is loaded dynamically.
+ *
+ * Errors: BATPAK_UNSUPPORTED when they differ; BATPAK_INVALID_ARGUMENT for a number above 65535.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_abi_check(uint32_t abi_version,
+                               struct batpak_error *error);
+
+/**
+ * The stable name of a status, such as "CLOCK_CONFLICT"; "OK" for BATPAK_OK, and "UNKNOWN" for a
+ * number that this library does not know. It ends with a NUL and lives as long as the library.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+const char *batpak_status_name(int32_t status);
+
+/**
+ * What can be done about a status, a batpak_retry: BATPAK_RETRY_NEVER for BATPAK_OK, and
+ * BATPAK_RETRY_UNKNOWN for a number that this library does not know. The statuses are numbered
+ * from 1 without a gap, so a loop up to the first unknown one lists them all.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+int32_t batpak_status_retry(int32_t status);
+
+/**
+ * The stable name of a retry class, such as "AFTER_READING"; "UNKNOWN" for any other number. It
+ * ends with a NUL and lives as long as the library.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+const char *batpak_retry_name(int32_t retry);
+
+/**
+ * The id that makes an operation idempotent: the first 16 bytes of BLAKE3 over the domain and
+ * the components, each preceded by its length.
+ *
+ * domain: a text such as "billing". components: may be null when component_count is 0.
+ * id: gets the id.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_id_for_operation(const char *domain,
+                                      size_t domain_length,
+                                      const struct batpak_bytes *components,
+                                      size_t component_count,
+                                      struct batpak_id *id,
+                                      struct batpak_error *error);
+
+/**
+ * Opens the store in a directory.
+ *
+ * path: the directory. options: may be null for the defaults. store: gets the handle, which the
+ * caller closes with batpak_store_close.
+ *
+ * Errors: BATPAK_NOT_FOUND, BATPAK_LOCKED, BATPAK_CORRUPT, BATPAK_UNSUPPORTED, BATPAK_IO,
+ * BATPAK_DISK_FULL, BATPAK_INVALID_ARGUMENT, BATPAK_TOO_LARGE when there are too many handles.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_open(const char *path,
+                                size_t path_length,
+                                const struct batpak_options *options,
+                                struct batpak_store **store,
+                                struct batpak_error *error);
+
+/**
+ * Writes and syncs what is buffered, and closes. Whatever is returned, the handle is gone
+ * afterwards. Calls that run on other threads end with their result or with BATPAK_CLOSED; views
+ * stay valid; scans of the store answer BATPAK_CLOSED and still have to be closed.
+ *
+ * store: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE, and those of the last write and sync: BATPAK_IO, BATPAK_DISK_FULL,
+ * BATPAK_INDETERMINATE. In a forked child it gives up the handle and touches no file.
+ * Threads: any, also while other calls run on the store.
+ */
+BATPAK_API
+batpak_status batpak_store_close(struct batpak_store *store,
+                                 struct batpak_error *error);
+
+/**
+ * The directory of a store.
+ *
+ * buffer: gets the text, cut to capacity - 1 bytes, and a NUL; may be null when capacity is 0.
+ * length: gets the length of the whole text, without the NUL.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_path(const struct batpak_store *store,
+                                char *buffer,
+                                size_t capacity,
+                                size_t *length,
+                                struct batpak_error *error);
+
+/**
+ * What opening found and did.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_report(const struct batpak_store *store,
+                                  struct batpak_open_report *report,
+                                  struct batpak_error *error);
+
+/**
+ * One text of the open report.
+ *
+ * list: a batpak_report_list. index: from 0 to the list's count in batpak_open_report.
+ * buffer: gets the text, cut to capacity - 1 bytes, and a NUL; may be null when capacity is 0.
+ * length: gets the length of the whole text, without the NUL.
+ *
+ * Errors: BATPAK_NOT_FOUND when the list has no such index, BATPAK_BAD_HANDLE,
+ * BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_report_text(const struct batpak_store *store,
+                                       int32_t list,
+                                       size_t index,
+                                       char *buffer,
+                                       size_t capacity,
+                                       size_t *length,
+                                       struct batpak_error *error);
+
+/**
+ * Writes what is buffered.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_READ_ONLY, BATPAK_IO, BATPAK_DISK_FULL,
+ * BATPAK_POISONED, BATPAK_INDETERMINATE, BATPAK_FORKED. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_flush(const struct batpak_store *store,
+                                 struct batpak_error *error);
+
+/**
+ * Writes what is buffered and syncs: when it returns, every event accepted before is durable.
+ *
+ * Errors: as for batpak_store_flush. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_sync(const struct batpak_store *store,
+                                struct batpak_error *error);
+
+/**
+ * In a store opened for reading, looks for what its writer has made visible meanwhile.
+ *
+ * visible: gets the number of visible events.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO, BATPAK_FORKED.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_refresh(const struct batpak_store *store,
+                                   uint64_t *visible,
+                                   struct batpak_error *error);
+
+/**
+ * Waits until at least so many events are visible, the time is up, or the store is closed.
+ *
+ * events: how many. timeout_ms: the longest wait, in milliseconds. visible: gets the number of
+ * visible events, which is smaller than events when the time was up.
+ *
+ * Errors: as for batpak_store_refresh. Threads: any, also at once; a close on another thread
+ * ends the wait with BATPAK_CLOSED.
+ */
+BATPAK_API
+batpak_status batpak_store_wait(const struct batpak_store *store,
+                                uint64_t events,
+                                uint64_t timeout_ms,
+                                uint64_t *visible,
+                                struct batpak_error *error);
+
+/**
+ * The end of the log: how many events, the last one's hash, the root of the tree over all.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO, BATPAK_FORKED.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_head(const struct batpak_store *store,
+                                struct batpak_head *head,
+                                struct batpak_error *error);
+
+/**
+ * The end of a stream: one lane of an entity.
+ *
+ * entity: whose. lane: which; 0 is the trunk. head: gets the end of the stream, and is left alone
+ * when there is none. count: gets 1, or 0 when the stream has no event.
+ *
+ * Errors: as for batpak_store_head. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_stream_head(const struct batpak_store *store,
+                                       const char *entity,
+                                       size_t entity_length,
+                                       uint32_t lane,
+                                       struct batpak_stream_head *head,
+                                       size_t *count,
+                                       struct batpak_error *error);
+
+/**
+ * How far events have come.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_FORKED. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_frontier(const struct batpak_store *store,
+                                    struct batpak_frontier *frontier,
+                                    struct batpak_error *error);
+
+/**
+ * Sizes and identity of a store.
+ *
+ * Errors: as for batpak_store_head. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_stats(const struct batpak_store *store,
+                                 struct batpak_stats *stats,
+                                 struct batpak_error *error);
+
+/**
+ * How many handles of this process are open: stores, scans and views. For tests that look for
+ * leaks.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+uint64_t batpak_debug_live_handles(void);
+
+/**
+ * Appends all events or none, in this order, with nothing between them. One event is a batch of
+ * one; none is a call that does nothing.
+ *
+ * events: count events. durability: a batpak_durability. receipts: gets count receipts in the
+ * order of the events; may be null.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND,
+ * BATPAK_TOO_LARGE, BATPAK_CLOCK_CONFLICT, BATPAK_IDEMPOTENCY_CONFLICT, BATPAK_DISK_FULL and
+ * BATPAK_READ_ONLY mean that nothing was appended; BATPAK_INDETERMINATE that reopening decides;
+ * BATPAK_POISONED that the store has to be reopened; also BATPAK_BAD_HANDLE, BATPAK_CLOSED,
+ * BATPAK_IO, BATPAK_FORKED. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_append(const struct batpak_store *store,
+                                  const struct batpak_new_event *events,
+                                  size_t count,
+                                  int32_t durability,
+                                  struct batpak_receipt *receipts,
+                                  struct batpak_error *error);
+
+/**
+ * Appends all events if every gate permits every one of them. The gates are asked in their order,
+ * on the calling thread, before this call returns, and are not kept. They may call functions that
+ * read the same store.
+ *
+ * gates: gate_count gates. mode: a batpak_gate_mode. record_denial: 1 to record a refusal in the
+ * log, otherwise 0. The rest as for batpak_store_append.
+ *
+ * Errors: BATPAK_DENIED when a gate refused, with its name, code and message in the error's
+ * message; otherwise as for batpak_store_append. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_append_gated(const struct batpak_store *store,
+                                        const struct batpak_new_event *events,
+                                        size_t count,
+                                        const struct batpak_gate *gates,
+                                        size_t gate_count,
+                                        int32_t mode,
+                                        int32_t record_denial,
+                                        int32_t durability,
+                                        struct batpak_receipt *receipts,
+                                        struct batpak_error *error);
+
+/**
+ * Records in the log that gates refused an event, for a caller that asked its gates itself.
+ *
+ * refused: the one event. outcomes: outcome_count outcomes, of which one at least refuses.
+ * receipt: gets the receipt of the record; may be null. The rest as for batpak_store_append.
+ *
+ * Errors: as for batpak_store_append. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_record_denial(const struct batpak_store *store,
+                                         const struct batpak_new_event *refused,
+                                         const struct batpak_gate_outcome *outcomes,
+                                         size_t outcome_count,
+                                         int32_t durability,
+                                         struct batpak_receipt *receipt,
+                                         struct batpak_error *error);
+
+/**
+ * Ends a view: its events, and all that they point to, are gone. Views need no store: they stay
+ * valid after it was closed.
+ *
+ * view: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any; the caller sees to it that no thread still reads the
+ * events.
+ */
+BATPAK_API
+batpak_status batpak_view_release(struct batpak_view *view,
+                                  struct batpak_error *error);
+
+/**
+ * The next extension of an event.
+ *
+ * extensions, length: those of a batpak_event. position: 0 at first; moves behind the extension.
+ * extension: gets the key and the value, which point into extensions; left alone at the end.
+ * count: gets 1, or 0 when there are no more.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_extension_next(const uint8_t *extensions,
+                                    size_t length,
+                                    size_t *position,
+                                    struct batpak_extension *extension,
+                                    size_t *count,
+                                    struct batpak_error *error);
+
+/**
+ * The event with this id.
+ *
+ * view: gets a view, which the caller releases, or null when there is no such event. events: gets
+ * the event, valid until the view is released. count: gets 1, or 0 when there is no such event.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO, BATPAK_FORKED,
+ * BATPAK_INVALID_ARGUMENT, BATPAK_TOO_LARGE when there are too many handles.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_get(const struct batpak_store *store,
+                               const struct batpak_id *id,
+                               struct batpak_view **view,
+                               const struct batpak_event **events,
+                               size_t *count,
+                               struct batpak_error *error);
+
+/**
+ * The event at this sequence. As batpak_store_get in everything else.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_at(const struct batpak_store *store,
+                              uint64_t sequence,
+                              struct batpak_view **view,
+                              const struct batpak_event **events,
+                              size_t *count,
+                              struct batpak_error *error);
+
+/**
+ * The events from one back along a link, newest first, itself included.
+ *
+ * id: where to start. link: a batpak_link. limit: at most so many events. view, events, count: as
+ * for batpak_store_get. boundary: gets why there are no more, a batpak_boundary.
+ *
+ * Errors: BATPAK_NOT_FOUND when there is no event with this id; otherwise as for
+ * batpak_store_get. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_ancestors(const struct batpak_store *store,
+                                     const struct batpak_id *id,
+                                     int32_t link,
+                                     uint64_t limit,
+                                     struct batpak_view **view,
+                                     const struct batpak_event **events,
+                                     size_t *count,
+                                     int32_t *boundary,
+                                     struct batpak_error *error);
+
+/**
+ * Starts reading a query. It sees what is visible now, and not what is appended later.
+ *
+ * query: may be null for everything, forwards. scan: gets the handle, which the caller closes
+ * with batpak_scan_close.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND,
+ * BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_FORKED, BATPAK_TOO_LARGE when there are too many
+ * handles. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_scan_open(const struct batpak_store *store,
+                               const struct batpak_query *query,
+                               struct batpak_scan **scan,
+                               struct batpak_error *error);
+
+/**
+ * The next events of a scan, without copying them.
+ *
+ * max_events: at most so many, from 1. max_bytes: no more events once their payloads have so many
+ * bytes; one event is given in any case. view: gets a view, which the caller releases, or null at
+ * the end. events: gets the events, valid until the view is released. count: gets how many; 0 at
+ * the end.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO, BATPAK_FORKED,
+ * BATPAK_TOO_LARGE when there are too many handles, BATPAK_INVALID_ARGUMENT also when another
+ * thread is in a call on this scan. Threads: any, one at a time.
+ */
+BATPAK_API
+batpak_status batpak_scan_next(struct batpak_scan *scan,
+                               size_t max_events,
+                               size_t max_bytes,
+                               struct batpak_view **view,
+                               const struct batpak_event **events,
+                               size_t *count,
+                               struct batpak_error *error);
+
+/**
+ * The next events of a scan, copied into memory of the caller's: first an array of batpak_event,
+ * then the texts and bytes that they point to. There is nothing to release.
+ *
+ * max_events: at most so many, from 1. buffer: capacity bytes, aligned to 8. count: gets how many
+ * events are in the buffer; 0 at the end, and when the buffer is too small for the next one.
+ * needed: gets 0, or in the latter case the capacity that the next event needs.
+ *
+ * Errors: as for batpak_scan_next. Threads: any, one at a time.
+ */
+BATPAK_API
+batpak_status batpak_scan_read_into(struct batpak_scan *scan,
+                                    size_t max_events,
+                                    uint8_t *buffer,
+                                    size_t capacity,
+                                    size_t *count,
+                                    size_t *needed,
+                                    struct batpak_error *error);
+
+/**
+ * Ends a scan. Views that it gave stay valid.
+ *
+ * scan: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any, also while a call runs on the scan.
+ */
+BATPAK_API
+batpak_status batpak_scan_close(struct batpak_scan *scan,
+                                struct batpak_error *error);
+
+/**
+ * Checks every byte, hash and link of a store. Damage is not an error of this call: it is in the
+ * report.
+ *
+ * report: gets the result. findings: gets the first capacity damages, in log order; may be null
+ * when capacity is 0.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_IO, BATPAK_FORKED, BATPAK_INVALID_ARGUMENT.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_verify(const struct batpak_store *store,
+                                  struct batpak_verify_report *report,
+                                  struct batpak_finding *findings,
+                                  size_t capacity,
+                                  struct batpak_error *error);
+
+/**
+ * The stable name of a batpak_finding_kind, such as "HASH"; "UNKNOWN" for any other number. It
+ * ends with a NUL and lives as long as the library.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+const char *batpak_finding_name(int32_t kind);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* BATPAK_H */
