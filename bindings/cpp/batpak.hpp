@@ -1,0 +1,1357 @@
+// batpak for C++17: an embedded, append-only, tamper-evident event log.
+//
+//   batpak::store store("data/orders");
+//   store.append({"order:42", "shop", 0x1001, "2 apples"});
+//   for (const batpak::event& event : store.read(batpak::query().prefix("order:42")))
+//     std::cout << event.sequence() << ' ' << event.payload().text() << '\n';
+//
+// This header stands on batpak.h alone, which has the full contract of each call.
+//
+// Errors are exceptions of class batpak::error.
+//
+// Threads: a store may be used by any number of threads at once, also while one of them closes it.
+// A scan belongs to one thread at a time. Events may be copied, kept and read anywhere: each keeps
+// its bytes in place, also after its scan and its store are gone.
+//
+// What is handed in (std::string_view, bytes_view, new_event) is borrowed until the call returns.
+
+#ifndef BATPAK_HPP
+#define BATPAK_HPP
+
+#include "batpak.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if __cplusplus >= 202002L
+#include <ranges>
+#endif
+
+namespace batpak {
+
+// ------------------------------------------------------------------------------------- errors
+
+/// What went wrong. The numbers are the same in every language of batpak.
+enum class error_kind : std::int32_t {
+  /// An argument is out of range, malformed or contradicts another one.
+  invalid_argument = BATPAK_INVALID_ARGUMENT,
+  /// An entity or a scope breaks the rules for coordinates.
+  invalid_coordinate = BATPAK_INVALID_COORDINATE,
+  /// A kind is reserved for the library or out of range.
+  invalid_kind = BATPAK_INVALID_KIND,
+  /// A payload, a batch or an extension is larger than its limit.
+  too_large = BATPAK_TOO_LARGE,
+  /// The stream is not at the clock that the caller expected.
+  clock_conflict = BATPAK_CLOCK_CONFLICT,
+  /// The event id is taken by an event with other content.
+  idempotency_conflict = BATPAK_IDEMPOTENCY_CONFLICT,
+  /// A gate refused the append.
+  denied = BATPAK_DENIED,
+  /// There is no such store, event or file.
+  not_found = BATPAK_NOT_FOUND,
+  /// The store was closed.
+  closed = BATPAK_CLOSED,
+  /// Another writer has the store open.
+  locked = BATPAK_LOCKED,
+  /// The store was opened for reading only.
+  read_only = BATPAK_READ_ONLY,
+  /// The operating system refused an operation.
+  io = BATPAK_IO,
+  /// There is no space left; nothing was appended, and appends go on when space returns.
+  disk_full = BATPAK_DISK_FULL,
+  /// Bytes on disk are not what was written.
+  corrupt = BATPAK_CORRUPT,
+  /// The directory holds a format that this version does not read.
+  unsupported = BATPAK_UNSUPPORTED,
+  /// An earlier failure stopped all appends until the store is reopened.
+  poisoned = BATPAK_POISONED,
+  /// It is not known whether the events were appended; reopening the store decides.
+  indeterminate = BATPAK_INDETERMINATE,
+  /// The store was inherited over a fork; open it again in the child.
+  forked = BATPAK_FORKED,
+  /// The store or scan is empty: it was moved from, or never opened.
+  bad_handle = BATPAK_BAD_HANDLE,
+  /// A defect in the library was caught before it could reach the caller.
+  panic = BATPAK_PANIC,
+  /// A function that the caller supplied failed.
+  callback = BATPAK_CALLBACK,
+  /// A payload is not the MessagePack that was asked for.
+  decode = BATPAK_DECODE,
+};
+
+/// Whether, and after what, the same call can succeed.
+enum class retry : std::int32_t {
+  /// The kind is not known to the loaded library.
+  unknown = BATPAK_RETRY_UNKNOWN,
+  /// The same call fails again.
+  never = BATPAK_RETRY_NEVER,
+  /// The same call can succeed later, unchanged.
+  later = BATPAK_RETRY_LATER,
+  /// Read the stream again, decide again, then call.
+  after_reading = BATPAK_RETRY_AFTER_READING,
+  /// Reopen the store first; an event id makes the repeated append safe.
+  after_reopening = BATPAK_RETRY_AFTER_REOPENING,
+};
+
+/// The stable name, such as "CLOCK_CONFLICT".
+inline std::string_view name(error_kind kind) noexcept {
+  return batpak_status_name(static_cast<std::int32_t>(kind));
+}
+
+/// The stable name, such as "AFTER_READING".
+inline std::string_view name(retry after) noexcept {
+  return batpak_retry_name(static_cast<std::int32_t>(after));
+}
+
+/// What can be done about an error of this kind.
+inline retry retry_of(error_kind kind) noexcept {
+  return static_cast<retry>(batpak_status_retry(static_cast<std::int32_t>(kind)));
+}
+
+/// The exception of every failed call. what() says what happened, where, and what to do about it.
+class error : public std::runtime_error {
+ public:
+  /// An error of this kind without a place.
+  error(error_kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+
+  /// The error that a call of the C interface reported.
+  explicit error(const batpak_error& reported)
+      : std::runtime_error(reported.message), kind_(static_cast<error_kind>(reported.kind)) {
+    if (reported.os_code != 0) os_code_ = reported.os_code;
+    if (reported.has_place & BATPAK_PLACE_SEGMENT) segment_ = reported.segment;
+    if (reported.has_place & BATPAK_PLACE_OFFSET) offset_ = reported.offset;
+  }
+
+  /// What went wrong.
+  error_kind kind() const noexcept { return kind_; }
+  /// Whether, and after what, the same call can succeed.
+  batpak::retry retry() const noexcept { return retry_of(kind_); }
+  /// The operating system's error number, where there is one.
+  std::optional<std::int32_t> os_code() const noexcept { return os_code_; }
+  /// The number of the segment where it happened, where there is one.
+  std::optional<std::uint64_t> segment() const noexcept { return segment_; }
+  /// The byte offset in that segment, where there is one.
+  std::optional<std::uint64_t> offset() const noexcept { return offset_; }
+
+ private:
+  error_kind kind_;
+  std::optional<std::int32_t> os_code_;
+  std::optional<std::uint64_t> segment_;
+  std::optional<std::uint64_t> offset_;
+};
+
+// -------------------------------------------------------------------------------------- bytes
+
+/// Bytes that belong to somebody else. Made from anything with data() and size() over one-byte
+/// elements, and from a string literal up to its NUL. As a contiguous range it converts to
+/// std::span in C++20.
+class bytes_view {
+ public:
+  constexpr bytes_view() noexcept = default;
+  bytes_view(const void* data, std::size_t size) noexcept
+      : data_(static_cast<const std::uint8_t*>(data)), size_(size) {}
+  bytes_view(const char* text) noexcept : bytes_view(text, std::strlen(text)) {}
+  template <class Bytes, std::enable_if_t<!std::is_array_v<Bytes> &&
+                                              sizeof(*std::declval<const Bytes&>().data()) == 1,
+                                          int> = 0>
+  bytes_view(const Bytes& bytes) noexcept : bytes_view(bytes.data(), bytes.size()) {}
+
+  constexpr const std::uint8_t* data() const noexcept { return data_; }
+  constexpr std::size_t size() const noexcept { return size_; }
+  constexpr bool empty() const noexcept { return size_ == 0; }
+  constexpr const std::uint8_t* begin() const noexcept { return data_; }
+  constexpr const std::uint8_t* end() const noexcept { return data_ + size_; }
+  constexpr std::uint8_t operator[](std::size_t at) const noexcept { return data_[at]; }
+
+  /// The same bytes as text.
+  std::string_view text() const noexcept {
+    return {reinterpret_cast<const char*>(data_), size_};
+  }
+
+  friend bool operator==(bytes_view a, bytes_view b) noexcept { return a.text() == b.text(); }
+  friend bool operator!=(bytes_view a, bytes_view b) noexcept { return !(a == b); }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+namespace detail {
+
+inline batpak_text c_text(std::string_view text) noexcept { return {text.data(), text.size()}; }
+inline batpak_bytes c_bytes(bytes_view bytes) noexcept { return {bytes.data(), bytes.size()}; }
+inline std::string_view view(batpak_text text) noexcept {
+  return text.length == 0 ? std::string_view() : std::string_view(text.data, text.length);
+}
+inline bytes_view view(batpak_bytes bytes) noexcept { return {bytes.data, bytes.length}; }
+
+/// Calls a function of the C interface with room for its error, and throws what it reports.
+template <class Function, class... Arguments>
+void call(Function function, Arguments... arguments) {
+  batpak_error reported = BATPAK_ERROR_INIT;
+  if (function(arguments..., &reported) != BATPAK_OK) throw error(reported);
+}
+
+/// A value of fixed size that is shown in hex.
+template <std::size_t Size>
+struct digest {
+  /// The bytes, in the order in which their hex digits are shown.
+  std::array<std::uint8_t, Size> bytes{};
+
+  /// Twice as many hex digits as there are bytes, in lower case.
+  std::string hex() const {
+    std::string text;
+    text.reserve(2 * Size);
+    for (std::uint8_t byte : bytes) {
+      text += "0123456789abcdef"[byte >> 4];
+      text += "0123456789abcdef"[byte & 15];
+    }
+    return text;
+  }
+
+  /// Whether all bytes are zero, which stands for "none".
+  bool is_zero() const noexcept { return bytes == std::array<std::uint8_t, Size>{}; }
+
+ protected:
+  void assign(std::string_view hex) {
+    if (hex.size() != 2 * Size)
+      throw error(error_kind::invalid_argument, "an id has 32 hex digits, and a hash 64");
+    for (std::size_t at = 0; at < Size; ++at)
+      bytes[at] = static_cast<std::uint8_t>(digit(hex[2 * at]) << 4 | digit(hex[2 * at + 1]));
+  }
+
+ private:
+  static int digit(char character) {
+    if (character >= '0' && character <= '9') return character - '0';
+    if (character >= 'a' && character <= 'f') return character - 'a' + 10;
+    if (character >= 'A' && character <= 'F') return character - 'A' + 10;
+    throw error(error_kind::invalid_argument, "an id or hash has a character that is no hex digit");
+  }
+};
+
+}  // namespace detail
+
+/// The id of an event, of a correlation or of a store. All zeros, the default, stands for "none".
+/// An id that the caller gives to an event is its idempotency key.
+struct id : detail::digest<16> {
+  id() = default;
+  explicit id(const batpak_id& value) { std::memcpy(bytes.data(), value.bytes, bytes.size()); }
+
+  /// The id of 32 hex digits.
+  static id from_hex(std::string_view hex) {
+    id value;
+    value.assign(hex);
+    return value;
+  }
+
+  /// The id that makes an operation idempotent, from a domain such as "billing" and the components
+  /// that tell its operations apart.
+  static id for_operation(std::string_view domain, const std::vector<bytes_view>& components) {
+    std::vector<batpak_bytes> parts;
+    parts.reserve(components.size());
+    for (bytes_view component : components) parts.push_back(detail::c_bytes(component));
+    batpak_id value;
+    detail::call(batpak_id_for_operation, domain.data(), domain.size(), parts.data(), parts.size(),
+                 &value);
+    return id(value);
+  }
+
+  /// The same id for the C interface.
+  batpak_id c_id() const noexcept {
+    batpak_id value;
+    std::memcpy(value.bytes, bytes.data(), bytes.size());
+    return value;
+  }
+};
+
+/// A 32-byte hash. All zeros stands for "none".
+struct hash : detail::digest<32> {
+  hash() = default;
+  explicit hash(const batpak_hash& value) { std::memcpy(bytes.data(), value.bytes, bytes.size()); }
+
+  /// The hash of 64 hex digits.
+  static hash from_hex(std::string_view hex) {
+    hash value;
+    value.assign(hex);
+    return value;
+  }
+};
+
+inline bool operator==(const id& a, const id& b) noexcept { return a.bytes == b.bytes; }
+inline bool operator!=(const id& a, const id& b) noexcept { return a.bytes != b.bytes; }
+inline bool operator<(const id& a, const id& b) noexcept { return a.bytes < b.bytes; }
+inline bool operator==(const hash& a, const hash& b) noexcept { return a.bytes == b.bytes; }
+inline bool operator!=(const hash& a, const hash& b) noexcept { return a.bytes != b.bytes; }
+inline bool operator<(const hash& a, const hash& b) noexcept { return a.bytes < b.bytes; }
+
+// ------------------------------------------------------------------------------------- events
+
+/// What an event says: four bits of category and twelve of type. The categories 0x0 and 0xD belong
+/// to the library.
+struct event_kind {
+  std::uint16_t value = 0;
+
+  constexpr event_kind() = default;
+  constexpr event_kind(std::uint16_t number) noexcept : value(number) {}
+  /// The kind of this category (0 to 15) and type (0 to 4,095).
+  constexpr event_kind(unsigned category, unsigned type) noexcept
+      : value(static_cast<std::uint16_t>((category & 0xF) << 12 | (type & 0xFFF))) {}
+
+  constexpr unsigned category() const noexcept { return value >> 12; }
+  constexpr unsigned type() const noexcept { return value & 0xFFFu; }
+
+  friend constexpr bool operator==(event_kind a, event_kind b) noexcept {
+    return a.value == b.value;
+  }
+  friend constexpr bool operator!=(event_kind a, event_kind b) noexcept { return !(a == b); }
+};
+
+/// How far an append must have come before it returns.
+enum class durability : std::int32_t {
+  /// The operating system confirmed the sync that covers it: it survives a power cut.
+  durable = BATPAK_DURABILITY_DURABLE,
+  /// Its bytes are in the file: it survives a killed process, but not a power cut.
+  written = BATPAK_DURABILITY_WRITTEN,
+  /// It is ordered in memory and written soon; a kill may lose it, but leaves no hole.
+  buffered = BATPAK_DURABILITY_BUFFERED,
+};
+
+/// Where a stream (one lane of an entity) must stand for an append to be accepted.
+class expect {
+ public:
+  /// Anywhere; the default.
+  constexpr expect() = default;
+  static constexpr expect any() noexcept { return {}; }
+  /// The stream has no event yet.
+  static constexpr expect no_stream() noexcept { return {BATPAK_EXPECTED_NO_STREAM, 0}; }
+  /// The stream's last event has this clock.
+  static constexpr expect exactly(std::uint32_t clock) noexcept {
+    return {BATPAK_EXPECTED_EXACT, clock};
+  }
+
+ private:
+  friend struct new_event;
+  constexpr expect(std::int32_t what, std::uint32_t clock) noexcept : what_(what), clock_(clock) {}
+  std::int32_t what_ = BATPAK_EXPECTED_ANY;
+  std::uint32_t clock_ = 0;
+};
+
+/// What caused an event.
+class cause {
+ public:
+  /// Nothing in particular; the default.
+  cause() = default;
+  static cause none() noexcept { return {}; }
+  /// The event with this id, in this store or elsewhere.
+  static cause event(const id& event) noexcept { return {BATPAK_CAUSATION_EVENT, event, 0}; }
+  /// An earlier event of the same batch, by its place in it, from 0.
+  static cause item(std::uint32_t place) noexcept { return {BATPAK_CAUSATION_ITEM, {}, place}; }
+
+ private:
+  friend struct new_event;
+  cause(std::int32_t what, const id& event, std::uint32_t item) noexcept
+      : what_(what), event_(event), item_(item) {}
+  std::int32_t what_ = BATPAK_CAUSATION_NONE;
+  id event_;
+  std::uint32_t item_ = 0;
+};
+
+/// A key such as "audit.user" with its bytes.
+struct extension {
+  std::string_view key;
+  bytes_view value;
+};
+
+/// An event to append. Its texts and bytes belong to somebody else, who keeps them until the call
+/// that it is handed to returns.
+struct new_event {
+  /// Whose event it is: 1 to 1,024 bytes of UTF-8 without control characters, `/`, `|`, `=`, `..`.
+  std::string_view entity{};
+  /// The area it lives in, under the same rules.
+  std::string_view scope{};
+  /// What it says.
+  event_kind kind{};
+  /// Any bytes, up to the store's payload limit.
+  bytes_view payload{};
+  /// Where the stream must stand.
+  expect expected{};
+  /// The event's id, which makes it idempotent; none for a fresh one.
+  batpak::id id{};
+  /// The id shared by all events of one operation; none for the event's own id.
+  batpak::id correlation{};
+  /// What caused it.
+  cause causation{};
+  /// The branch of the entity's stream; 0 is the trunk.
+  std::uint32_t lane = 0;
+  /// How deep the branch lies; 0 is the trunk.
+  std::uint32_t depth = 0;
+  /// Eight bits that belong to the caller.
+  std::uint8_t flags = 0;
+  /// The version of the payload's schema; 0 means "not versioned".
+  std::uint16_t payload_version = 0;
+  /// When it happened, in microseconds since 1970; without it, the time of recording.
+  std::optional<std::int64_t> timestamp_us{};
+  /// Keys with their bytes, in any order, each key once.
+  std::vector<extension> extensions{};
+
+  /// The event that a gate is asked about.
+  static new_event from_c(const batpak_new_event& event) {
+    new_event result;
+    result.entity = detail::view(event.entity);
+    result.scope = detail::view(event.scope);
+    result.kind = static_cast<std::uint16_t>(event.kind);
+    result.payload = detail::view(event.payload);
+    result.expected = expect(event.expected, event.expected_clock);
+    result.id = batpak::id(event.id);
+    result.correlation = batpak::id(event.correlation);
+    result.causation =
+        cause(event.causation, batpak::id(event.causation_id), event.causation_item);
+    result.lane = event.lane;
+    result.depth = event.depth;
+    result.flags = static_cast<std::uint8_t>(event.flags);
+    result.payload_version = static_cast<std::uint16_t>(event.payload_version);
+    if (event.has_timestamp) result.timestamp_us = event.timestamp_us;
+    for (std::size_t at = 0; at < event.extension_count; ++at)
+      result.extensions.push_back(
+          {detail::view(event.extensions[at].key), detail::view(event.extensions[at].value)});
+    return result;
+  }
+
+  /// The same event for the C interface. Its extensions are written to `place`, which has room.
+  batpak_new_event c_event(batpak_extension* place) const noexcept {
+    batpak_new_event event = BATPAK_NEW_EVENT_INIT;
+    event.kind = kind.value;
+    event.entity = detail::c_text(entity);
+    event.scope = detail::c_text(scope);
+    event.payload = detail::c_bytes(payload);
+    event.id = id.c_id();
+    event.correlation = correlation.c_id();
+    event.causation_id = causation.event_.c_id();
+    event.causation = causation.what_;
+    event.causation_item = causation.item_;
+    event.expected = expected.what_;
+    event.expected_clock = expected.clock_;
+    event.lane = lane;
+    event.depth = depth;
+    event.flags = flags;
+    event.payload_version = payload_version;
+    event.timestamp_us = timestamp_us.value_or(0);
+    event.has_timestamp = timestamp_us.has_value();
+    event.extensions = place;
+    event.extension_count = extensions.size();
+    for (const extension& own : extensions)
+      *place++ = {detail::c_text(own.key), detail::c_bytes(own.value)};
+    return event;
+  }
+};
+
+namespace detail {
+
+/// Events in the form of the C interface, with the memory that they point to.
+class c_events {
+ public:
+  c_events(const new_event* events, std::size_t count) {
+    std::size_t extensions = 0;
+    for (std::size_t at = 0; at < count; ++at) extensions += events[at].extensions.size();
+    extensions_.resize(extensions);
+    events_.reserve(count);
+    batpak_extension* place = extensions_.data();
+    for (std::size_t at = 0; at < count; ++at) {
+      events_.push_back(events[at].c_event(place));
+      place += events[at].extensions.size();
+    }
+  }
+  const batpak_new_event* data() const noexcept { return events_.data(); }
+  std::size_t size() const noexcept { return events_.size(); }
+
+ private:
+  std::vector<batpak_extension> extensions_;
+  std::vector<batpak_new_event> events_;
+};
+
+}  // namespace detail
+
+/// Proof that an event was accepted, and where.
+struct receipt {
+  /// The event's id.
+  batpak::id id;
+  /// Its place in the whole log, from 0.
+  std::uint64_t sequence = 0;
+  /// Its place in its stream, from 0.
+  std::uint32_t clock = 0;
+  /// Its lane.
+  std::uint32_t lane = 0;
+  /// When it happened, in microseconds since 1970.
+  std::int64_t timestamp_us = 0;
+  /// When it was recorded, in microseconds since 1970; never falls within a stream.
+  std::int64_t wall_us = 0;
+  /// The hash over the event and its stream up to it.
+  batpak::hash hash;
+  /// Whether the event was there before: the append repeated an earlier one.
+  bool duplicate = false;
+
+  receipt() = default;
+  explicit receipt(const batpak_receipt& value)
+      : id(value.id),
+        sequence(value.sequence),
+        clock(value.clock),
+        lane(value.lane),
+        timestamp_us(value.timestamp_us),
+        wall_us(value.wall_us),
+        hash(value.hash),
+        duplicate(value.duplicate != 0) {}
+};
+
+/// A stored event. It keeps the bytes it shows in place: it stays valid after its scan and its
+/// store are gone, and copying it copies no bytes. What its functions return as a view lives as
+/// long as any copy of the event, so views of a temporary event do not compile.
+class event {
+ public:
+  /// An event of a view that `owner` keeps.
+  explicit event(std::shared_ptr<const batpak_event> owner) noexcept : event_(std::move(owner)) {}
+
+  /// Its place in the whole log, from 0.
+  std::uint64_t sequence() const noexcept { return event_->sequence; }
+  /// Its id.
+  batpak::id id() const noexcept { return batpak::id(event_->id); }
+  /// The id shared by all events of its operation; its own id if none was given.
+  batpak::id correlation() const noexcept { return batpak::id(event_->correlation); }
+  /// The id of the event that caused it, or none.
+  batpak::id causation() const noexcept { return batpak::id(event_->causation); }
+  /// When it happened, in microseconds since 1970.
+  std::int64_t timestamp_us() const noexcept { return event_->timestamp_us; }
+  /// When it was recorded, in microseconds since 1970.
+  std::int64_t wall_us() const noexcept { return event_->wall_us; }
+  /// Its place in its stream, from 0.
+  std::uint32_t clock() const noexcept { return event_->clock; }
+  /// The branch of the entity's stream; 0 is the trunk.
+  std::uint32_t lane() const noexcept { return event_->lane; }
+  /// How deep the branch lies; 0 is the trunk.
+  std::uint32_t depth() const noexcept { return event_->depth; }
+  /// What it says.
+  event_kind kind() const noexcept { return event_->kind; }
+  /// The version of the payload's schema; 0 means "not versioned".
+  std::uint16_t payload_version() const noexcept { return event_->payload_version; }
+  /// The caller's eight bits.
+  std::uint8_t flags() const noexcept { return event_->flags; }
+  /// Whether later events of the same batch follow it.
+  bool batch_continues() const noexcept { return event_->batch_continues != 0; }
+  /// The hash over the event and its stream up to it.
+  batpak::hash hash() const noexcept { return batpak::hash(event_->hash); }
+  /// The hash of the event before it in its stream; zeros for the first.
+  batpak::hash prev_hash() const noexcept { return batpak::hash(event_->prev_hash); }
+  /// The segment that holds it.
+  std::uint64_t segment() const noexcept { return event_->segment; }
+  /// The byte offset of its frame in the segment.
+  std::uint64_t offset() const noexcept { return event_->offset; }
+  /// The size of its frame on disk, in bytes.
+  std::uint64_t stored_bytes() const noexcept { return event_->stored_bytes; }
+
+  /// Whose event it is.
+  std::string_view entity() const& noexcept { return detail::view(event_->entity); }
+  std::string_view entity() const&& = delete;
+  /// The area it lives in.
+  std::string_view scope() const& noexcept { return detail::view(event_->scope); }
+  std::string_view scope() const&& = delete;
+  /// The payload, as it was handed in.
+  bytes_view payload() const& noexcept { return detail::view(event_->payload); }
+  bytes_view payload() const&& = delete;
+  /// The extensions, by rising key.
+  std::vector<extension> extensions() const& {
+    std::vector<extension> result;
+    std::size_t position = 0, count = 0;
+    batpak_extension next;
+    for (;;) {
+      detail::call(batpak_extension_next, event_->extensions.data, event_->extensions.length,
+                   &position, &next, &count);
+      if (count == 0) return result;
+      result.push_back({detail::view(next.key), detail::view(next.value)});
+    }
+  }
+  std::vector<extension> extensions() const&& = delete;
+
+ private:
+  std::shared_ptr<const batpak_event> event_;
+};
+
+namespace detail {
+
+struct releaser {
+  void operator()(batpak_view* view) const noexcept { batpak_view_release(view, nullptr); }
+  void operator()(batpak_scan* scan) const noexcept { batpak_scan_close(scan, nullptr); }
+  void operator()(batpak_store* store) const noexcept { batpak_store_close(store, nullptr); }
+};
+
+/// Where a call of the C interface puts the events that it found.
+class view_target {
+ public:
+  batpak_view** view() noexcept { return &view_; }
+  const batpak_event** events() noexcept { return &events_; }
+  std::size_t* count() noexcept { return &count_; }
+
+  /// The events. Together they own the view.
+  std::vector<event> take() {
+    // The owner comes first, so that the view is released when memory runs out.
+    std::shared_ptr<batpak_view> owner(std::exchange(view_, nullptr), releaser());
+    std::vector<event> result;
+    result.reserve(count_);
+    for (std::size_t at = 0; at < count_; ++at)
+      result.emplace_back(std::shared_ptr<const batpak_event>(owner, events_ + at));
+    return result;
+  }
+
+  /// The only event, if there is one.
+  std::optional<event> take_one() {
+    std::vector<event> found = take();
+    if (found.empty()) return std::nullopt;
+    return std::move(found.front());
+  }
+
+ private:
+  batpak_view* view_ = nullptr;
+  const batpak_event* events_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+}  // namespace detail
+
+// ------------------------------------------------------------------------------------ reading
+
+/// Which events to read, and in which order: everything, forwards, unless more is said. Every part
+/// that is set must match.
+///
+///   batpak::query().prefix("order:42").backward().limit(10)
+class query {
+ public:
+  /// Only this entity. Not together with prefix().
+  query& entity(std::string_view name) { return text(BATPAK_QUERY_ENTITY, entity_, name); }
+  /// Only this entity and all below it: `user:1` matches `user:1` and `user:1:cart`, but not
+  /// `user:10`.
+  query& prefix(std::string_view name) { return text(BATPAK_QUERY_PREFIX, entity_, name); }
+  /// Only this scope.
+  query& scope(std::string_view name) { return text(BATPAK_QUERY_SCOPE, scope_, name); }
+  /// Only this kind.
+  query& kind(event_kind kind) { return number(BATPAK_QUERY_KIND, value_.kind, kind.value); }
+  /// Only kinds of this category, 0 to 15. Not together with kind().
+  query& category(std::uint32_t category) {
+    return number(BATPAK_QUERY_CATEGORY, value_.kind, category);
+  }
+  /// Only this lane.
+  query& lane(std::uint32_t lane) { return number(BATPAK_QUERY_LANE, value_.lane, lane); }
+  /// Only clocks from the first to the last, both included.
+  query& clocks(std::uint32_t first, std::uint32_t last) {
+    value_.clock_last = last;
+    return number(BATPAK_QUERY_CLOCKS, value_.clock_first, first);
+  }
+  /// Start at this sequence, included.
+  query& from(std::uint64_t sequence) { return number(BATPAK_QUERY_FROM, value_.from, sequence); }
+  /// At most so many events.
+  query& limit(std::uint64_t events) { return number(BATPAK_QUERY_LIMIT, value_.limit, events); }
+  /// By rising sequence, from the start of the log; the default.
+  query& forward() {
+    value_.direction = BATPAK_DIRECTION_FORWARD;
+    return *this;
+  }
+  /// By falling sequence, from the end of the log.
+  query& backward() {
+    value_.direction = BATPAK_DIRECTION_BACKWARD;
+    return *this;
+  }
+
+  /// The same query for the C interface. It lives as long as this one.
+  batpak_query c_query() const& noexcept {
+    batpak_query value = value_;
+    value.entity = detail::c_text(entity_);
+    value.scope = detail::c_text(scope_);
+    return value;
+  }
+  batpak_query c_query() const&& = delete;
+
+ private:
+  query& text(std::uint32_t part, std::string& place, std::string_view value) {
+    place = value;
+    value_.parts |= part;
+    return *this;
+  }
+  template <class Number>
+  query& number(std::uint32_t part, Number& place, Number value) {
+    place = value;
+    value_.parts |= part;
+    return *this;
+  }
+
+  batpak_query value_ = BATPAK_QUERY_INIT;
+  std::string entity_;
+  std::string scope_;
+};
+
+/// A query being read: a range of events for one pass, read in pages. It sees what was visible
+/// when it was made.
+class scan {
+ public:
+  class iterator;
+
+  /// The first event that was not read yet. Calling it again goes on where the last pass stopped.
+  iterator begin();
+  iterator end() noexcept;
+
+  /// The next events: at most so many, and no more once their payloads have so many bytes; one at
+  /// least, unless the scan is at its end.
+  std::vector<event> next_page(std::size_t max_events = 1024, std::size_t max_bytes = 1 << 20) {
+    // What an iterator did not come to is still to be read.
+    if (position_ < page_.size()) {
+      const auto next = page_.begin() + static_cast<std::ptrdiff_t>(position_);
+      const auto count = std::min(max_events, page_.size() - position_);
+      position_ += count;
+      return {next, next + static_cast<std::ptrdiff_t>(count)};
+    }
+    detail::view_target found;
+    detail::call(batpak_scan_next, handle_.get(), max_events, max_bytes, found.view(),
+                 found.events(), found.count());
+    return found.take();
+  }
+
+ private:
+  friend class store;
+  explicit scan(batpak_scan* handle) noexcept : handle_(handle) {}
+
+  std::unique_ptr<batpak_scan, detail::releaser> handle_;
+  std::vector<event> page_;
+  std::size_t position_ = 0;
+};
+
+/// Goes over a scan once. The event it shows is the scan's until the next step; a copy may be kept.
+class scan::iterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = event;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const event*;
+  using reference = const event&;
+
+  iterator() noexcept = default;
+  reference operator*() const noexcept { return scan_->page_[scan_->position_]; }
+  pointer operator->() const noexcept { return &**this; }
+  iterator& operator++() {
+    ++scan_->position_;
+    settle();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const iterator& a, const iterator& b) noexcept {
+    return a.scan_ == b.scan_;
+  }
+  friend bool operator!=(const iterator& a, const iterator& b) noexcept { return !(a == b); }
+
+ private:
+  friend class scan;
+  explicit iterator(scan* over) : scan_(over) { settle(); }
+
+  /// Reads the next page when this one is used up; at the end of the scan, becomes end().
+  void settle() {
+    if (scan_->position_ < scan_->page_.size()) return;
+    scan_->page_ = scan_->next_page();
+    scan_->position_ = 0;
+    if (scan_->page_.empty()) scan_ = nullptr;
+  }
+
+  scan* scan_ = nullptr;
+};
+
+inline scan::iterator scan::begin() { return iterator(this); }
+inline scan::iterator scan::end() noexcept { return iterator(); }
+
+/// Which link to follow from an event to the one before it.
+enum class link : std::int32_t {
+  /// The event before it in its stream.
+  stream = BATPAK_LINK_STREAM,
+  /// The event that caused it.
+  causation = BATPAK_LINK_CAUSATION,
+};
+
+/// Why a walk along a link ended.
+enum class boundary : std::int32_t {
+  /// The last event has nothing before it.
+  genesis = BATPAK_BOUNDARY_GENESIS,
+  /// As many events as asked for were found.
+  limit = BATPAK_BOUNDARY_LIMIT,
+  /// The last event names one that is not in this store.
+  missing = BATPAK_BOUNDARY_MISSING,
+  /// The last event names one that was already given.
+  cycle = BATPAK_BOUNDARY_CYCLE,
+};
+
+/// The events from one back along a link, newest first, itself included.
+struct ancestry {
+  std::vector<event> events;
+  /// Why there are no more.
+  batpak::boundary boundary;
+};
+
+// -------------------------------------------------------------------------------------- gates
+
+/// Why a gate refuses.
+struct refusal {
+  /// A short code for programs, such as "LIMIT_EXCEEDED": at most 63 bytes, the rest is cut.
+  std::string code;
+  /// A sentence for people: at most 439 bytes, the rest is cut.
+  std::string message;
+};
+
+/// A named check: it returns why an event may not be appended, or nothing when it may.
+struct gate {
+  std::string name;
+  std::function<std::optional<refusal>(const new_event&)> check;
+};
+
+/// Whether the gates after a refusal are still asked.
+enum class gate_mode : std::int32_t {
+  /// The first refusal ends the evaluation; the rest are skipped.
+  fail_fast = BATPAK_GATE_MODE_FAIL_FAST,
+  /// Every gate is asked.
+  all = BATPAK_GATE_MODE_ALL,
+};
+
+/// Gates in the order in which they are asked.
+struct gate_set {
+  std::vector<gate> gates{};
+  gate_mode mode = gate_mode::fail_fast;
+  /// Whether a refusal is recorded in the log.
+  bool record_denial = false;
+};
+
+/// What a gate said of an event.
+enum class verdict : std::int32_t {
+  /// The event may pass.
+  permit = BATPAK_VERDICT_PERMIT,
+  /// It may not.
+  deny = BATPAK_VERDICT_DENY,
+  /// The gate was not asked, since an earlier one refused.
+  skipped = BATPAK_VERDICT_SKIPPED,
+};
+
+/// A gate's name with its verdict.
+struct gate_outcome {
+  std::string gate;
+  batpak::verdict verdict = batpak::verdict::permit;
+  /// Why, when the verdict is deny.
+  batpak::refusal refusal{};
+};
+
+namespace detail {
+
+/// A gate during one call, and the first exception that any gate of the call threw.
+struct gate_call {
+  const gate* asked;
+  std::exception_ptr* thrown;
+};
+
+template <std::size_t Size>
+void copy_text(char (&place)[Size], std::string_view text) noexcept {
+  const std::size_t length = std::min(text.size(), Size - 1);
+  std::memcpy(place, text.data(), length);
+  place[length] = '\0';
+}
+
+/// Asks a gate for the C interface, which no exception may cross: one counts as a refusal here,
+/// and is thrown again after the call.
+inline std::int32_t ask_gate(void* user_data, const batpak_new_event* event,
+                             batpak_refusal* place) noexcept {
+  const gate_call& call = *static_cast<const gate_call*>(user_data);
+  try {
+    const std::optional<refusal> refused = call.asked->check(new_event::from_c(*event));
+    if (!refused) return BATPAK_VERDICT_PERMIT;
+    copy_text(place->code, refused->code);
+    copy_text(place->message, refused->message);
+  } catch (...) {
+    if (!*call.thrown) *call.thrown = std::current_exception();
+    copy_text(place->code, "GATE_DEFECT");
+    copy_text(place->message, "the gate threw an exception");
+  }
+  return BATPAK_VERDICT_DENY;
+}
+
+}  // namespace detail
+
+// --------------------------------------------------------------------------------- the store
+
+/// What may exist before, and what may be done after, opening.
+enum class open_mode : std::int32_t {
+  /// Open for appending; create the store, and its directory, if there is none.
+  create = BATPAK_OPEN_CREATE,
+  /// Open for appending; fail if there is no store.
+  existing = BATPAK_OPEN_EXISTING,
+  /// Create a store for appending; fail if there is one.
+  create_new = BATPAK_OPEN_CREATE_NEW,
+  /// Open for reading, beside a live writer or without one. Nothing is written.
+  read_only = BATPAK_OPEN_READ_ONLY,
+  /// Open what can still be read of a damaged store, for reading. The report names every damage.
+  salvage = BATPAK_OPEN_SALVAGE,
+};
+
+namespace detail {
+inline batpak_options default_options() noexcept {
+  batpak_options options = BATPAK_OPTIONS_INIT;
+  return options;
+}
+}  // namespace detail
+
+/// How to open a store.
+struct open_options {
+  /// What may exist before, and what may be done after.
+  open_mode mode = open_mode::create;
+  /// The durability of an append that names none.
+  batpak::durability durability = batpak::durability::durable;
+  /// The largest payload that an append accepts, in bytes.
+  std::uint32_t max_payload_bytes = detail::default_options().max_payload_bytes;
+  /// A segment that has reached this size is sealed before the next append. In bytes.
+  std::uint64_t segment_bytes = detail::default_options().segment_bytes;
+  /// Buffered events are written when this many bytes of them have gathered.
+  std::uint64_t buffer_bytes = detail::default_options().buffer_bytes;
+  /// Buffered events are written at the latest after this many milliseconds.
+  std::uint32_t buffer_ms = detail::default_options().buffer_ms;
+  /// The most files kept open; 0 takes a quarter of the process limit.
+  std::uint32_t max_open_files = detail::default_options().max_open_files;
+  /// For tests and reproductions: ids and times become functions of the seed and the sequence, so
+  /// that the same appends give the same bytes.
+  std::optional<std::uint64_t> seed{};
+};
+
+/// What opening found and did.
+struct open_report {
+  /// The store was created.
+  bool created = false;
+  /// The store had been closed cleanly.
+  bool clean = false;
+  /// Events found.
+  std::uint64_t events = 0;
+  /// Segments found.
+  std::uint64_t segments = 0;
+  /// Bytes cut from the unsynced end of the newest segment.
+  std::uint64_t cut_bytes = 0;
+  /// Where they were cut: segment and offset.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> cut_at{};
+  /// Why they were cut; empty when nothing was.
+  std::string cut_reason{};
+  /// Leftovers of an interrupted operation that were removed.
+  std::vector<std::string> removed{};
+  /// Files that do not belong to the store and were left alone.
+  std::vector<std::string> ignored{};
+  /// What a salvage found damaged, a sentence each.
+  std::vector<std::string> damage{};
+};
+
+/// The end of a log.
+struct head {
+  /// The number of visible events, which is the sequence of the next one.
+  std::uint64_t events = 0;
+  /// The hash of the last visible event; zeros when there is none.
+  hash last_hash;
+  /// The root of the Merkle tree (SHA-256, RFC 6962) over all visible event hashes.
+  hash root;
+};
+
+/// The end of a stream.
+struct stream_head {
+  /// The clock of its last event.
+  std::uint32_t clock = 0;
+  /// The sequence of its last event.
+  std::uint64_t sequence = 0;
+  /// The hash of its last event.
+  batpak::hash hash;
+};
+
+/// How far events have come, each as a number of events from the start of the log.
+struct frontier {
+  /// Ordered, in memory.
+  std::uint64_t accepted = 0;
+  /// Bytes in the file.
+  std::uint64_t written = 0;
+  /// Confirmed by a sync.
+  std::uint64_t durable = 0;
+  /// Shown to readers of this store.
+  std::uint64_t visible = 0;
+};
+
+/// Sizes and identity of a store.
+struct stats {
+  /// Visible events.
+  std::uint64_t events = 0;
+  /// Segments, the one being written included.
+  std::uint64_t segments = 0;
+  /// Bytes of all segments.
+  std::uint64_t bytes = 0;
+  /// Entities.
+  std::uint64_t entities = 0;
+  /// Streams: pairs of entity and lane.
+  std::uint64_t streams = 0;
+  /// This directory's id.
+  id store_id;
+  /// The id under every event hash; forks share it.
+  id lineage_id;
+};
+
+/// What kind of damage a finding is.
+enum class finding_kind : std::int32_t {
+  /// A segment is missing, foreign, renamed, or has a bad header.
+  segment = BATPAK_FINDING_SEGMENT,
+  /// A frame cannot be read.
+  frame = BATPAK_FINDING_FRAME,
+  /// An event's hash is not the hash of its fields.
+  hash = BATPAK_FINDING_HASH,
+  /// An event does not follow the one before it in its stream.
+  link = BATPAK_FINDING_LINK,
+  /// An event is not at its place in the whole log.
+  sequence = BATPAK_FINDING_SEQUENCE,
+  /// A footer does not say what its frames say.
+  footer = BATPAK_FINDING_FOOTER,
+  /// The tree over the events does not have the recorded root.
+  root = BATPAK_FINDING_ROOT,
+};
+
+/// The stable name, such as "HASH".
+inline std::string_view name(finding_kind kind) noexcept {
+  return batpak_finding_name(static_cast<std::int32_t>(kind));
+}
+
+/// One damage.
+struct finding {
+  finding_kind kind;
+  /// In which segment.
+  std::uint64_t segment;
+  /// At which byte offset.
+  std::uint64_t offset;
+  /// What was expected and what was found.
+  std::string message;
+};
+
+/// What a verification found.
+struct verify_report {
+  /// Events that were checked.
+  std::uint64_t events = 0;
+  /// Segments that were checked.
+  std::uint64_t segments = 0;
+  /// The hash of the last event, recomputed.
+  hash last_hash;
+  /// The root of the tree, recomputed.
+  hash root;
+  /// Every damage, in log order.
+  std::vector<finding> findings{};
+
+  /// Whether nothing was found.
+  bool is_intact() const noexcept { return findings.empty(); }
+};
+
+/// The version of the loaded library, such as "0.1.0".
+inline std::string_view version() noexcept { return batpak_version_text(); }
+
+/// An open store. It can be moved but not copied, and closes itself; call close() to learn whether
+/// that worked. Every call on a closed store throws an error of kind `closed`, and on a store that
+/// was moved from one of kind `bad_handle`.
+class store {
+ public:
+  /// No store, as after a move.
+  store() noexcept = default;
+
+  /// Opens the store in a directory.
+  explicit store(std::string_view path, const open_options& options = {}) {
+    batpak_options given = detail::default_options();
+    given.mode = static_cast<std::int32_t>(options.mode);
+    given.durability = static_cast<std::int32_t>(options.durability);
+    given.max_payload_bytes = options.max_payload_bytes;
+    given.segment_bytes = options.segment_bytes;
+    given.buffer_bytes = options.buffer_bytes;
+    given.buffer_ms = options.buffer_ms;
+    given.max_open_files = options.max_open_files;
+    given.seed = options.seed.value_or(0);
+    given.has_seed = options.seed.has_value();
+    batpak_store* opened = nullptr;
+    detail::call(batpak_store_open, path.data(), path.size(), &given, &opened);
+    handle_.reset(opened);
+  }
+
+  /// Writes and syncs what is buffered, and closes. Closing twice is fine.
+  void close() {
+    // The handle stays: the library refuses it from now on, whichever thread still uses it.
+    batpak_error reported = BATPAK_ERROR_INIT;
+    const batpak_status status = batpak_store_close(handle_.get(), &reported);
+    if (status != BATPAK_OK && status != BATPAK_BAD_HANDLE) throw error(reported);
+  }
+
+  // Appending. Without a durability, the store's default is taken.
+
+  /// Appends one event.
+  receipt append(const new_event& event, std::optional<durability> level = {}) const {
+    std::vector<batpak_extension> extensions(event.extensions.size());
+    const batpak_new_event given = event.c_event(extensions.data());
+    batpak_receipt result;
+    call(batpak_store_append, &given, std::size_t{1}, number(level), &result);
+    return receipt(result);
+  }
+
+  /// Appends all events or none, in this order, with nothing between them.
+  std::vector<receipt> append_batch(const std::vector<new_event>& events,
+                                    std::optional<durability> level = {}) const {
+    const detail::c_events given(events.data(), events.size());
+    std::vector<batpak_receipt> results(given.size());
+    call(batpak_store_append, given.data(), given.size(), number(level), results.data());
+    return {results.begin(), results.end()};
+  }
+
+  /// Appends all events if every gate permits every one of them, and throws an error of kind
+  /// `denied` otherwise. An exception that a gate throws refuses its event too, and comes out of
+  /// this call.
+  std::vector<receipt> append_gated(const std::vector<new_event>& events, const gate_set& set,
+                                    std::optional<durability> level = {}) const {
+    const detail::c_events given(events.data(), events.size());
+    std::exception_ptr thrown;
+    std::vector<detail::gate_call> calls;
+    std::vector<batpak_gate> gates;
+    calls.reserve(set.gates.size());
+    gates.reserve(set.gates.size());
+    for (const gate& own : set.gates) {
+      calls.push_back({&own, &thrown});
+      batpak_gate entry = BATPAK_GATE_INIT;
+      entry.name = detail::c_text(own.name);
+      entry.check = detail::ask_gate;
+      entry.user_data = &calls.back();
+      gates.push_back(entry);
+    }
+    std::vector<batpak_receipt> results(given.size());
+    try {
+      call(batpak_store_append_gated, given.data(), given.size(), gates.data(), gates.size(),
+           static_cast<std::int32_t>(set.mode), static_cast<std::int32_t>(set.record_denial),
+           number(level), results.data());
+    } catch (const error&) {
+      if (thrown) std::rethrow_exception(thrown);
+      throw;
+    }
+    return {results.begin(), results.end()};
+  }
+
+  /// Records in the log that gates refused an event, for a caller that asked its gates itself.
+  receipt record_denial(const new_event& refused, const std::vector<gate_outcome>& outcomes,
+                        std::optional<durability> level = {}) const {
+    const detail::c_events given(&refused, 1);
+    std::vector<batpak_gate_outcome> said;
+    said.reserve(outcomes.size());
+    for (const gate_outcome& outcome : outcomes) {
+      batpak_gate_outcome entry = BATPAK_GATE_OUTCOME_INIT;
+      entry.verdict = static_cast<std::int32_t>(outcome.verdict);
+      entry.gate = detail::c_text(outcome.gate);
+      entry.code = detail::c_text(outcome.refusal.code);
+      entry.message = detail::c_text(outcome.refusal.message);
+      said.push_back(entry);
+    }
+    batpak_receipt result;
+    call(batpak_store_record_denial, given.data(), said.data(), said.size(), number(level),
+         &result);
+    return receipt(result);
+  }
+
+  /// Writes what is buffered.
+  void flush() const { call(batpak_store_flush); }
+  /// Writes what is buffered and syncs: when it returns, every event accepted before is durable.
+  void sync() const { call(batpak_store_sync); }
+
+  // Reading.
+
+  /// The event with this id.
+  std::optional<event> get(const id& id) const {
+    const batpak_id wanted = id.c_id();
+    detail::view_target found;
+    call(batpak_store_get, &wanted, found.view(), found.events(), found.count());
+    return found.take_one();
+  }
+
+  /// The event at this sequence.
+  std::optional<event> at(std::uint64_t sequence) const {
+    detail::view_target found;
+    call(batpak_store_at, sequence, found.view(), found.events(), found.count());
+    return found.take_one();
+  }
+
+  /// Starts reading; the scan sees what is visible now.
+  scan read(const query& query = {}) const {
+    const batpak_query wanted = query.c_query();
+    batpak_scan* opened = nullptr;
+    call(batpak_scan_open, &wanted, &opened);
+    return scan(opened);
+  }
+
+  /// Walks back from an event along a link, up to `limit` events.
+  ancestry ancestors(const id& id, link link, std::uint64_t limit) const {
+    const batpak_id start = id.c_id();
+    std::int32_t boundary = 0;
+    detail::view_target found;
+    call(batpak_store_ancestors, &start, static_cast<std::int32_t>(link), limit, found.view(),
+         found.events(), found.count(), &boundary);
+    return {found.take(), static_cast<batpak::boundary>(boundary)};
+  }
+
+  /// The end of a stream: one lane of an entity.
+  std::optional<batpak::stream_head> stream_head(std::string_view entity,
+                                                 std::uint32_t lane = 0) const {
+    batpak_stream_head found;
+    std::size_t count = 0;
+    call(batpak_store_stream_head, entity.data(), entity.size(), lane, &found, &count);
+    if (count == 0) return std::nullopt;
+    return batpak::stream_head{found.clock, found.sequence, hash(found.hash)};
+  }
+
+  /// The end of the log.
+  batpak::head head() const {
+    batpak_head found;
+    call(batpak_store_head, &found);
+    return {found.events, hash(found.last_hash), hash(found.root)};
+  }
+
+  /// How far events have come.
+  batpak::frontier frontier() const {
+    batpak_frontier found = BATPAK_FRONTIER_INIT;
+    call(batpak_store_frontier, &found);
+    return {found.accepted, found.written, found.durable, found.visible};
+  }
+
+  /// Sizes and identity.
+  batpak::stats stats() const {
+    batpak_stats found = BATPAK_STATS_INIT;
+    call(batpak_store_stats, &found);
+    return {found.events,   found.segments,     found.bytes,         found.entities,
+            found.streams,  id(found.store_id), id(found.lineage_id)};
+  }
+
+  /// Checks every byte, hash and link. Damage is not an error of this call: it is in the report.
+  verify_report verify() const {
+    batpak_verify_report found = BATPAK_VERIFY_REPORT_INIT;
+    std::vector<batpak_finding> findings;
+    // An intact store, the usual case, needs no room for findings. A damaged one is checked again.
+    do {
+      findings.resize(found.finding_count);
+      call(batpak_store_verify, &found, findings.data(), findings.size());
+    } while (found.finding_count > findings.size());
+    findings.resize(found.finding_count);
+    verify_report result{found.events, found.segments, hash(found.last_hash), hash(found.root)};
+    for (const batpak_finding& damage : findings)
+      result.findings.push_back({static_cast<finding_kind>(damage.kind), damage.segment,
+                                 damage.offset, damage.message});
+    return result;
+  }
+
+  /// In a store opened for reading, looks for what its writer has made visible meanwhile. Returns
+  /// the number of visible events.
+  std::uint64_t refresh() const {
+    std::uint64_t visible = 0;
+    call(batpak_store_refresh, &visible);
+    return visible;
+  }
+
+  /// Waits until at least `events` events are visible or the time is up. Returns how many are.
+  std::uint64_t wait(std::uint64_t events, std::chrono::milliseconds timeout) const {
+    std::uint64_t visible = 0;
+    const auto longest = std::max(timeout, std::chrono::milliseconds::zero());
+    call(batpak_store_wait, events, static_cast<std::uint64_t>(longest.count()), &visible);
+    return visible;
+  }
+
+  /// What opening found and did.
+  open_report report() const {
+    batpak_open_report found = BATPAK_OPEN_REPORT_INIT;
+    call(batpak_store_report, &found);
+    open_report result;
+    result.created = found.created != 0;
+    result.clean = found.clean != 0;
+    result.events = found.events;
+    result.segments = found.segments;
+    result.cut_bytes = found.cut_bytes;
+    if (found.was_cut) result.cut_at = {found.cut_segment, found.cut_offset};
+    result.cut_reason = report_texts(BATPAK_REPORT_CUT_REASON, 1).front();
+    result.removed = report_texts(BATPAK_REPORT_REMOVED, found.removed_count);
+    result.ignored = report_texts(BATPAK_REPORT_IGNORED, found.ignored_count);
+    result.damage = report_texts(BATPAK_REPORT_DAMAGE, found.damage_count);
+    return result;
+  }
+
+  /// The directory.
+  std::string path() const {
+    return text([&](char* buffer, std::size_t capacity, std::size_t* length) {
+      call(batpak_store_path, buffer, capacity, length);
+    });
+  }
+
+  /// The handle for the C interface; it stays this object's.
+  const batpak_store* c_store() const noexcept { return handle_.get(); }
+
+ private:
+  static std::int32_t number(std::optional<durability> level) noexcept {
+    return level ? static_cast<std::int32_t>(*level) : BATPAK_DURABILITY_DEFAULT;
+  }
+
+  /// Calls a function of the C interface on this store. The handle never leaves this object, so
+  /// one that the library does not know any more is that of a closed store.
+  template <class Function, class... Arguments>
+  void call(Function function, Arguments... arguments) const {
+    batpak_error reported = BATPAK_ERROR_INIT;
+    const batpak_store* handle = handle_.get();
+    const batpak_status status = function(handle, arguments..., &reported);
+    if (status == BATPAK_BAD_HANDLE && handle) throw error(error_kind::closed, "the store is closed");
+    if (status != BATPAK_OK) throw error(reported);
+  }
+
+  /// A text from a call that writes to a buffer and says how long the text is.
+  template <class Fill>
+  static std::string text(Fill fill) {
+    std::string result(256, '\0');
+    std::size_t length = 0;
+    fill(result.data(), result.size(), &length);
+    if (length >= result.size()) {
+      result.resize(length + 1);
+      fill(result.data(), result.size(), &length);
+    }
+    result.resize(length);
+    return result;
+  }
+
+  std::vector<std::string> report_texts(std::int32_t list, std::uint64_t count) const {
+    std::vector<std::string> result;
+    for (std::size_t index = 0; index < count; ++index)
+      result.push_back(text([&](char* buffer, std::size_t capacity, std::size_t* length) {
+        call(batpak_store_report_text, list, index, buffer, capacity, length);
+      }));
+    return result;
+  }
+
+  std::unique_ptr<batpak_store, detail::releaser> handle_;
+};
+
+}  // namespace batpak
+
+/// Ids may be the keys of unordered maps.
+template <>
+struct std::hash<batpak::id> {
+  std::size_t operator()(const batpak::id& id) const noexcept {
+    return std::hash<std::string_view>()(batpak::bytes_view(id.bytes).text());
+  }
+};
+
+#if __cplusplus >= 202002L
+template <>
+inline constexpr bool std::ranges::enable_borrowed_range<batpak::bytes_view> = true;
+#endif
+
+#endif
