@@ -1,1 +1,39 @@
-//! In the making.
+//! The private native module `batpak._batpak`: classes over core, re-exported by `batpak`.
+//!
+//! Three rules hold in all files. Every call into core goes through `errors::call`, which releases
+//! the GIL and stops panics. No lock is held while waiting for the GIL. No memory that Python can
+//! change is read without the GIL: payloads are immutable `bytes`, everything else is copied first.
+
+#![deny(unsafe_code)]
+
+#[cfg(panic = "abort")]
+compile_error!("a panic must unwind to become an exception: build with panic = \"unwind\"");
+
+mod arguments;
+mod errors;
+mod event;
+mod gates;
+mod new_event;
+mod payload;
+mod reading;
+mod receipt;
+mod store;
+mod values;
+
+#[pyo3::pymodule]
+mod _batpak {
+    #[pymodule_export]
+    use crate::errors::error_kinds;
+    #[pymodule_export]
+    use crate::event::Event;
+    #[pymodule_export]
+    use crate::gates::evaluate;
+    #[pymodule_export]
+    use crate::new_event::{Item, NewEvent};
+    #[pymodule_export]
+    use crate::reading::{EventIterator, FollowIterator, PageIterator};
+    #[pymodule_export]
+    use crate::receipt::Receipt;
+    #[pymodule_export]
+    use crate::store::Store;
+}

@@ -1,0 +1,122 @@
+"""An embedded, append-only, tamper-evident event log.
+
+    import batpak
+
+    with batpak.Store("data/orders") as store:
+        store.append("order:42", "shop", {"apples": 2}, kind=0x1001)
+        for event in store.read(entity="order:42"):
+            print(event.sequence, event.value())
+        assert store.verify().intact
+"""
+
+from typing import Final, Literal
+
+from ._batpak import (
+    Event,
+    EventIterator,
+    FollowIterator,
+    Item,
+    NewEvent,
+    PageIterator,
+    Receipt,
+    Store,
+    evaluate,
+)
+from ._errors import (
+    BadHandleError,
+    BatpakError,
+    CallbackError,
+    ClockConflictError,
+    ClosedError,
+    CorruptError,
+    DecodeError,
+    DeniedError,
+    DiskFullError,
+    ForkedError,
+    IdempotencyConflictError,
+    IndeterminateError,
+    InvalidArgumentError,
+    InvalidCoordinateError,
+    InvalidKindError,
+    IoError,
+    LockedError,
+    NotFoundError,
+    PanicError,
+    PoisonedError,
+    ReadOnlyError,
+    TooLargeError,
+    UnsupportedError,
+)
+from ._values import (
+    Ancestry,
+    Finding,
+    Frontier,
+    GateOutcome,
+    Head,
+    OpenReport,
+    Refusal,
+    Stats,
+    StreamHead,
+    VerifyReport,
+)
+
+ANY: Final[Literal["any"]] = "any"
+"""`expected`: the stream may stand anywhere."""
+
+NO_STREAM: Final[Literal["no_stream"]] = "no_stream"
+"""`expected`: the stream must have no event yet."""
+
+DATA: Final = 0x1000
+"""A general-purpose kind for data without a vocabulary of its own."""
+
+DENIAL: Final = 0x000F
+"""The kind of an event that records a gate's refusal."""
+
+__all__ = [
+    "ANY",
+    "DATA",
+    "DENIAL",
+    "NO_STREAM",
+    "Ancestry",
+    "BadHandleError",
+    "BatpakError",
+    "CallbackError",
+    "ClockConflictError",
+    "ClosedError",
+    "CorruptError",
+    "DecodeError",
+    "DeniedError",
+    "DiskFullError",
+    "Event",
+    "EventIterator",
+    "Finding",
+    "FollowIterator",
+    "ForkedError",
+    "Frontier",
+    "GateOutcome",
+    "Head",
+    "IdempotencyConflictError",
+    "IndeterminateError",
+    "InvalidArgumentError",
+    "InvalidCoordinateError",
+    "InvalidKindError",
+    "IoError",
+    "Item",
+    "LockedError",
+    "NewEvent",
+    "NotFoundError",
+    "OpenReport",
+    "PageIterator",
+    "PanicError",
+    "PoisonedError",
+    "ReadOnlyError",
+    "Receipt",
+    "Refusal",
+    "Stats",
+    "Store",
+    "StreamHead",
+    "TooLargeError",
+    "UnsupportedError",
+    "VerifyReport",
+    "evaluate",
+]

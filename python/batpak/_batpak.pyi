@@ -1,0 +1,331 @@
+# The native module, as type checkers see it. `python -m mypy.stubtest batpak` compares the two.
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from os import PathLike
+from types import TracebackType
+from typing import Any, Literal, TypeAlias, final
+from uuid import UUID
+
+from ._values import (
+    Ancestry,
+    Frontier,
+    GateOutcome,
+    Head,
+    OpenReport,
+    Refusal,
+    Stats,
+    StreamHead,
+    VerifyReport,
+)
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer as _Buffer
+else:
+    _Buffer: TypeAlias = bytes | bytearray | memoryview
+
+__all__ = [
+    "Event",
+    "EventIterator",
+    "FollowIterator",
+    "Item",
+    "NewEvent",
+    "PageIterator",
+    "Receipt",
+    "Store",
+    "error_kinds",
+    "evaluate",
+]
+
+_Id: TypeAlias = str | bytes | UUID
+_Expected: TypeAlias = Literal["any", "no_stream"] | int
+_Durability: TypeAlias = Literal["durable", "written", "buffered"]
+_OpenMode: TypeAlias = Literal["create", "existing", "create_new", "read_only", "salvage"]
+_GateMode: TypeAlias = Literal["fail_fast", "all"]
+_Extensions: TypeAlias = Mapping[str, _Buffer] | Iterable[tuple[str, _Buffer]]
+_Gate: TypeAlias = Callable[[NewEvent], Refusal | str | bool | None]
+_Gates: TypeAlias = Mapping[str, _Gate] | Iterable[tuple[str, _Gate]]
+
+def error_kinds() -> list[tuple[int, str, str]]: ...
+def evaluate(
+    event: NewEvent, gates: _Gates, *, gate_mode: _GateMode = "fail_fast"
+) -> list[GateOutcome] | None: ...
+
+@final
+class Item:
+    def __new__(cls, index: int) -> Item: ...
+    @property
+    def index(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class NewEvent:
+    def __new__(
+        cls,
+        entity: str,
+        scope: str,
+        payload: object,
+        *,
+        kind: int,
+        expected: _Expected = ...,
+        id: _Id | None = None,
+        correlation: _Id | None = None,
+        causation: _Id | Item | None = None,
+        lane: int = 0,
+        depth: int = 0,
+        flags: int = 0,
+        payload_version: int = 0,
+        timestamp_us: int | datetime | None = None,
+        extensions: _Extensions | None = None,
+    ) -> NewEvent: ...
+    @property
+    def entity(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def expected(self) -> _Expected: ...
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def correlation(self) -> str | None: ...
+    @property
+    def causation(self) -> str | Item | None: ...
+    @property
+    def lane(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def payload_version(self) -> int: ...
+    @property
+    def timestamp_us(self) -> int | None: ...
+    @property
+    def extensions(self) -> dict[str, bytes]: ...
+
+@final
+class Receipt:
+    def __new__(
+        cls,
+        id: _Id,
+        sequence: int,
+        clock: int,
+        lane: int,
+        timestamp_us: int,
+        wall_us: int,
+        hash: bytes,
+        duplicate: bool,
+    ) -> Receipt: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def clock(self) -> int: ...
+    @property
+    def lane(self) -> int: ...
+    @property
+    def timestamp_us(self) -> int: ...
+    @property
+    def wall_us(self) -> int: ...
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def duplicate(self) -> bool: ...
+    def __getnewargs__(self) -> tuple[str, int, int, int, int, int, bytes, bool]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class Event:
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def entity(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def clock(self) -> int: ...
+    @property
+    def lane(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def payload_version(self) -> int: ...
+    @property
+    def timestamp_us(self) -> int: ...
+    @property
+    def wall_us(self) -> int: ...
+    @property
+    def time(self) -> datetime: ...
+    @property
+    def correlation(self) -> str: ...
+    @property
+    def causation(self) -> str | None: ...
+    @property
+    def prev_hash(self) -> bytes: ...
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def extensions(self) -> dict[str, bytes]: ...
+    @property
+    def payload(self) -> memoryview: ...
+    def value(self) -> Any: ...
+    def __bytes__(self) -> bytes: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class EventIterator:
+    def __iter__(self) -> EventIterator: ...
+    def __next__(self) -> Event: ...
+    def pages(self, size: int) -> PageIterator: ...
+
+@final
+class PageIterator:
+    def __iter__(self) -> PageIterator: ...
+    def __next__(self) -> list[Event]: ...
+
+@final
+class FollowIterator:
+    def __iter__(self) -> FollowIterator: ...
+    def __next__(self) -> Event: ...
+
+@final
+class Store:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        mode: _OpenMode = "create",
+        segment_bytes: int | None = None,
+        max_payload_bytes: int | None = None,
+        durability: _Durability = "durable",
+        buffer_bytes: int | None = None,
+        buffer_ms: int | None = None,
+        max_open_files: int | None = None,
+        seed: int | None = None,
+    ) -> Store: ...
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        mode: _OpenMode = "create",
+        segment_bytes: int | None = None,
+        max_payload_bytes: int | None = None,
+        durability: _Durability = "durable",
+        buffer_bytes: int | None = None,
+        buffer_ms: int | None = None,
+        max_open_files: int | None = None,
+        seed: int | None = None,
+    ) -> Store: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def report(self) -> OpenReport: ...
+    def append(
+        self,
+        entity: str,
+        scope: str,
+        payload: object,
+        *,
+        kind: int,
+        expected: _Expected = ...,
+        id: _Id | None = None,
+        correlation: _Id | None = None,
+        causation: _Id | Item | None = None,
+        lane: int = 0,
+        depth: int = 0,
+        flags: int = 0,
+        payload_version: int = 0,
+        timestamp_us: int | datetime | None = None,
+        extensions: _Extensions | None = None,
+        durability: _Durability | None = None,
+        gates: _Gates | None = None,
+        gate_mode: _GateMode = "fail_fast",
+        record_denial: bool = False,
+    ) -> Receipt: ...
+    def append_batch(
+        self,
+        events: Iterable[NewEvent],
+        *,
+        durability: _Durability | None = None,
+        gates: _Gates | None = None,
+        gate_mode: _GateMode = "fail_fast",
+        record_denial: bool = False,
+    ) -> list[Receipt]: ...
+    def record_denial(
+        self,
+        refused: NewEvent,
+        outcomes: Iterable[GateOutcome],
+        *,
+        durability: _Durability | None = None,
+    ) -> Receipt: ...
+    def flush(self) -> None: ...
+    def sync(self) -> None: ...
+    def get(self, id: _Id) -> Event | None: ...
+    def at(self, sequence: int) -> Event | None: ...
+    def read(
+        self,
+        *,
+        entity: str | None = None,
+        prefix: str | None = None,
+        scope: str | None = None,
+        kind: int | None = None,
+        category: int | None = None,
+        lane: int | None = None,
+        clocks: tuple[int, int] | None = None,
+        start: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+    ) -> EventIterator: ...
+    def follow(
+        self,
+        *,
+        entity: str | None = None,
+        prefix: str | None = None,
+        scope: str | None = None,
+        kind: int | None = None,
+        category: int | None = None,
+        lane: int | None = None,
+        clocks: tuple[int, int] | None = None,
+        start: int | None = None,
+        timeout: float | None = None,
+    ) -> FollowIterator: ...
+    def ancestors(
+        self, id: _Id, *, via: Literal["stream", "causation"] = "stream", limit: int = 1000
+    ) -> Ancestry: ...
+    def head(self) -> Head: ...
+    def stream_head(self, entity: str, lane: int = 0) -> StreamHead | None: ...
+    def frontier(self) -> Frontier: ...
+    def stats(self) -> Stats: ...
+    def verify(self) -> VerifyReport: ...
+    def refresh(self) -> int: ...
+    def wait(self, events: int, timeout: float | None = None) -> int: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Store: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...

@@ -1,0 +1,178 @@
+"""The plain results of a store's methods, and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from ._errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from ._batpak import Event
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def utc(microseconds: int) -> datetime:
+    """The time so many microseconds after the start of 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(time: datetime) -> int:
+    """The microseconds from the start of 1970 to this time."""
+    if time.tzinfo is None:
+        raise InvalidArgumentError("the datetime has no time zone; give it one, such as UTC")
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a log."""
+
+    events: int
+    """The number of visible events, which is the sequence of the next one."""
+    last_hash: bytes
+    """The hash of the last visible event; zeros when there is none."""
+    root: bytes
+    """The root of the Merkle tree (SHA-256, RFC 6962) over all visible event hashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """The end of a stream."""
+
+    clock: int
+    """The clock of its last event."""
+    sequence: int
+    """The sequence of its last event."""
+    hash: bytes
+    """The hash of its last event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """How far events have come, each as a number of events from the start of the log."""
+
+    accepted: int
+    """Ordered, in memory."""
+    written: int
+    """Bytes in the file."""
+    durable: int
+    """Confirmed by a sync."""
+    visible: int
+    """Shown to readers of this store object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sizes and identity of a store."""
+
+    events: int
+    """Visible events."""
+    segments: int
+    """Segments, the one being written included."""
+    bytes: int
+    """Bytes of all segments."""
+    entities: int
+    """Entities."""
+    streams: int
+    """Streams: pairs of entity and lane."""
+    store_id: str
+    """This directory's id."""
+    lineage_id: str
+    """The id under every event hash; forks share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReport:
+    """What opening found and did."""
+
+    created: bool
+    """The store was created."""
+    clean: bool
+    """The store had been closed cleanly."""
+    events: int
+    """Events found."""
+    segments: int
+    """Segments found."""
+    cut_bytes: int
+    """Bytes cut from the unsynced end of the newest segment."""
+    cut_at: tuple[int, int] | None
+    """Where they were cut: segment and offset."""
+    cut_reason: str
+    """Why they were cut; empty when nothing was."""
+    removed: list[str]
+    """Leftovers of an interrupted operation that were removed."""
+    ignored: list[str]
+    """Files that do not belong to the store and were left alone."""
+    damage: list[str]
+    """What a salvage found damaged, a sentence each; empty in every other mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestry:
+    """The events from one back along a link, newest first, itself included."""
+
+    events: list[Event]
+    """The events."""
+    boundary: Literal["genesis", "limit", "missing", "cycle"]
+    """Why there are no more: nothing is before the last one, as many as asked for were found, the
+    last one names an event that is not in this store, or one that was already given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One damage that `Store.verify` found."""
+
+    kind: str
+    """What kind: "SEGMENT", "FRAME", "HASH", "LINK", "SEQUENCE", "FOOTER" or "ROOT"."""
+    segment: int
+    """In which segment."""
+    offset: int
+    """At which byte offset."""
+    message: str
+    """What was expected and what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `Store.verify` found."""
+
+    events: int
+    """Events that were checked."""
+    segments: int
+    """Segments that were checked."""
+    last_hash: bytes
+    """The hash of the last event, recomputed."""
+    root: bytes
+    """The root of the tree, recomputed."""
+    findings: list[Finding]
+    """Every damage, in log order."""
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a gate refuses."""
+
+    code: str
+    """A short code for programs, such as "LIMIT_EXCEEDED"."""
+    message: str = ""
+    """A sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateOutcome:
+    """A gate's name with its verdict."""
+
+    gate: str
+    """The gate."""
+    verdict: Literal["permit", "deny", "skipped"]
+    """What it said; it was skipped when an earlier one refused."""
+    refusal: Refusal | None = None
+    """Why it refused, if it did."""

@@ -1,0 +1,31 @@
+//! Payloads on their way in: `bytes` as they are, other buffers copied, all else as MessagePack.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+/// The bytes to store for `value`. The `bytes` object itself is shared, not copied: it cannot
+/// change while core hashes it without the GIL.
+pub(crate) fn stored<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    match PyMemoryView::from(value) {
+        Ok(view) => copied(&view),
+        Err(_) => {
+            let packed = value.py().import("batpak._payload")?.call_method1("encode", (value,))?;
+            Ok(packed.cast_into()?)
+        }
+    }
+}
+
+/// The bytes of a `bytes` or another buffer.
+pub(crate) fn buffer<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    match value.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.clone()),
+        Err(_) => copied(&PyMemoryView::from(value)?),
+    }
+}
+
+fn copied<'py>(view: &Bound<'py, PyMemoryView>) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(view.call_method0("tobytes")?.cast_into()?)
+}

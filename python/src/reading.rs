@@ -1,0 +1,241 @@
+//! Iterators over events: pages are fetched without the GIL, events are handed out one by one.
+
+use crate::errors::{call, refuse};
+use crate::event::Event;
+use crate::store::Store;
+use batpak_core::{EntityFilter, ErrorKind, EventKind, KindFilter, Query, Region, Result, Scan};
+use pyo3::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::vec;
+
+/// The first page is small, so that looking at the first few events is cheap.
+const FIRST_PAGE_EVENTS: usize = 16;
+const PAGE_EVENTS: usize = 1024;
+const PAGE_BYTES: usize = 1 << 20;
+/// How long a wait lasts before Python may handle a signal such as Ctrl-C.
+pub(crate) const WAIT_SLICE: Duration = Duration::from_millis(50);
+
+/// The region that the keyword arguments of a read describe.
+#[expect(clippy::too_many_arguments, reason = "they are the keywords of a read in Python")]
+pub(crate) fn region(
+    py: Python<'_>,
+    entity: Option<String>,
+    prefix: Option<String>,
+    scope: Option<String>,
+    kind: Option<EventKind>,
+    category: Option<u8>,
+    lane: Option<u32>,
+    clocks: Option<(u32, u32)>,
+) -> PyResult<Region> {
+    let both = |message| Err(refuse(py, ErrorKind::InvalidArgument, message));
+    let entity = match (entity, prefix) {
+        (None, None) => EntityFilter::Any,
+        (Some(entity), None) => EntityFilter::Exact(entity),
+        (None, Some(prefix)) => EntityFilter::Prefix(prefix),
+        (Some(_), Some(_)) => return both("entity and prefix exclude each other"),
+    };
+    let kind = match (kind, category) {
+        (None, None) => KindFilter::Any,
+        (Some(kind), None) => KindFilter::Exact(kind),
+        (None, Some(category)) => KindFilter::Category(category),
+        (Some(_), Some(_)) => return both("kind and category exclude each other"),
+    };
+    Ok(Region { entity, scope, kind, lane, clocks })
+}
+
+/// A scan, and the rest of the page that was fetched last.
+struct Reading {
+    scan: Option<Scan>,
+    page: vec::IntoIter<batpak_core::Event>,
+    page_events: usize,
+}
+
+impl Reading {
+    fn new(scan: Option<Scan>) -> Self {
+        Self { scan, page: Vec::new().into_iter(), page_events: FIRST_PAGE_EVENTS }
+    }
+
+    fn next(&mut self) -> Result<Option<batpak_core::Event>> {
+        if self.page.len() == 0 {
+            self.page = self.fetch(self.page_events, PAGE_BYTES)?.into_iter();
+            self.page_events = PAGE_EVENTS;
+        }
+        Ok(self.page.next())
+    }
+
+    /// The next events, exactly `size` of them unless the end comes first.
+    fn page(&mut self, size: usize) -> Result<Vec<batpak_core::Event>> {
+        let mut events: Vec<_> = self.page.by_ref().take(size).collect();
+        while events.len() < size {
+            let more = self.fetch(size - events.len(), usize::MAX)?;
+            if more.is_empty() {
+                break;
+            }
+            events.extend(more);
+        }
+        Ok(events)
+    }
+
+    fn fetch(&mut self, events: usize, bytes: usize) -> Result<Vec<batpak_core::Event>> {
+        // The scan goes back only after success: after the end or an error there is nothing more.
+        let Some(mut scan) = self.scan.take() else { return Ok(Vec::new()) };
+        let page = scan.next_page(events, bytes)?;
+        if !page.is_empty() {
+            self.scan = Some(scan);
+        }
+        Ok(page)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Events of a store, in order. Threads may share it: each event is given once.
+#[pyclass(frozen, module = "batpak")]
+pub(crate) struct EventIterator {
+    reading: Mutex<Reading>,
+    /// Keeps the handle open while the iterator is in use.
+    _store: Py<Store>,
+}
+
+impl EventIterator {
+    pub(crate) fn new(py: Python<'_>, store: Py<Store>, query: Query) -> PyResult<Self> {
+        let scan = call(py, || store.get().handle.read(query))?;
+        Ok(Self { reading: Mutex::new(Reading::new(Some(scan))), _store: store })
+    }
+}
+
+#[pymethods]
+impl EventIterator {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        // A thread that fetches a page has the lock but not the GIL, so this one must not wait
+        // for the lock with the GIL.
+        let ready = self.reading.try_lock().ok().and_then(|mut reading| reading.page.next());
+        let event = match ready {
+            Some(event) => Some(event),
+            None => call(py, || lock(&self.reading).next())?,
+        };
+        Ok(event.map(Event))
+    }
+
+    /// The rest of the events as lists of `size`; the last list may be shorter.
+    fn pages(slf: Py<Self>, py: Python<'_>, size: usize) -> PyResult<PageIterator> {
+        if size == 0 {
+            return Err(refuse(py, ErrorKind::InvalidArgument, "size is 0; it must be 1 or more"));
+        }
+        Ok(PageIterator { events: slf, size })
+    }
+}
+
+/// Lists of events of a store, in order.
+#[pyclass(frozen, module = "batpak")]
+pub(crate) struct PageIterator {
+    events: Py<EventIterator>,
+    size: usize,
+}
+
+#[pymethods]
+impl PageIterator {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Vec<Event>>> {
+        let page = call(py, || lock(&self.events.get().reading).page(self.size))?;
+        Ok((!page.is_empty()).then(|| page.into_iter().map(Event).collect()))
+    }
+}
+
+/// Events of a store as they become visible.
+#[pyclass(frozen, module = "batpak")]
+pub(crate) struct FollowIterator {
+    following: Mutex<Following>,
+    store: Py<Store>,
+    timeout: Option<Duration>,
+}
+
+struct Following {
+    region: Region,
+    /// Events below this sequence were given, or will come from `reading`.
+    end: u64,
+    reading: Reading,
+}
+
+impl Following {
+    /// The next event if it becomes visible within `wait`.
+    fn next(
+        &mut self,
+        store: &batpak_core::Store,
+        wait: Duration,
+    ) -> Result<Option<batpak_core::Event>> {
+        if let Some(event) = self.ready()? {
+            return Ok(Some(event));
+        }
+        let visible = store.wait(self.end.saturating_add(1), wait)?;
+        if visible > self.end {
+            let query = Query::new(self.region.clone()).from(self.end);
+            self.reading = Reading::new(Some(store.read(query)?));
+            self.end = visible;
+        }
+        self.ready()
+    }
+
+    fn ready(&mut self) -> Result<Option<batpak_core::Event>> {
+        // The scan may see events that became visible after `end` was taken. They come with the
+        // next scan, which begins there.
+        let event = self.reading.next()?.filter(|event| event.sequence() < self.end);
+        if event.is_none() {
+            self.reading = Reading::new(None);
+        }
+        Ok(event)
+    }
+}
+
+impl FollowIterator {
+    pub(crate) fn new(
+        py: Python<'_>,
+        store: Py<Store>,
+        region: Region,
+        start: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> PyResult<Self> {
+        let handle = &store.get().handle;
+        let end = match start {
+            Some(start) => start,
+            None => call(py, || handle.frontier())?.visible,
+        };
+        // A wrong region is refused here, not at the first event.
+        call(py, || handle.read(Query { limit: Some(0), ..Query::new(region.clone()) }))?;
+        let following = Following { region, end, reading: Reading::new(None) };
+        Ok(Self { following: Mutex::new(following), store, timeout })
+    }
+}
+
+#[pymethods]
+impl FollowIterator {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        let store = &self.store.get().handle;
+        let start = Instant::now();
+        loop {
+            let left = self.timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+            let slice = left.map_or(WAIT_SLICE, |left| left.min(WAIT_SLICE));
+            if let Some(event) = call(py, || lock(&self.following).next(store, slice))? {
+                return Ok(Some(Event(event)));
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            py.check_signals()?;
+        }
+    }
+}

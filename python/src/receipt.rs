@@ -1,0 +1,99 @@
+//! The receipt of an append.
+
+use crate::arguments;
+use batpak_core::{Hash, Id};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+/// Proof that an event was accepted, and where.
+#[pyclass(frozen, eq, module = "batpak")]
+#[derive(PartialEq, Eq)]
+pub(crate) struct Receipt(pub(crate) batpak_core::Receipt);
+
+#[pymethods]
+impl Receipt {
+    #[new]
+    #[expect(clippy::too_many_arguments, reason = "they are the fields, for unpickling")]
+    fn new(
+        #[pyo3(from_py_with = arguments::id)] id: Id,
+        sequence: u64,
+        clock: u32,
+        lane: u32,
+        timestamp_us: i64,
+        wall_us: i64,
+        hash: [u8; 32],
+        duplicate: bool,
+    ) -> Self {
+        let hash = Hash(hash);
+        Self(batpak_core::Receipt {
+            id,
+            sequence,
+            clock,
+            lane,
+            timestamp_us,
+            wall_us,
+            hash,
+            duplicate,
+        })
+    }
+
+    /// The event's id, 32 hex digits.
+    #[getter]
+    fn id(&self) -> String {
+        self.0.id.to_string()
+    }
+
+    /// Its place in the whole log, from 0.
+    #[getter]
+    fn sequence(&self) -> u64 {
+        self.0.sequence
+    }
+
+    /// Its place in its stream, from 0.
+    #[getter]
+    fn clock(&self) -> u32 {
+        self.0.clock
+    }
+
+    /// Its lane.
+    #[getter]
+    fn lane(&self) -> u32 {
+        self.0.lane
+    }
+
+    /// When it happened, in microseconds since 1970.
+    #[getter]
+    fn timestamp_us(&self) -> i64 {
+        self.0.timestamp_us
+    }
+
+    /// When it was recorded, in microseconds since 1970.
+    #[getter]
+    fn wall_us(&self) -> i64 {
+        self.0.wall_us
+    }
+
+    /// The hash over the event and its stream up to it, 32 bytes.
+    #[getter]
+    fn hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.hash.0)
+    }
+
+    /// Whether the append repeated an earlier one, which it then describes.
+    #[getter]
+    fn duplicate(&self) -> bool {
+        self.0.duplicate
+    }
+
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let batpak_core::Receipt { sequence, clock, lane, timestamp_us, wall_us, .. } = self.0;
+        let (id, hash, duplicate) = (self.id(), self.hash(py), self.0.duplicate);
+        (id, sequence, clock, lane, timestamp_us, wall_us, hash, duplicate).into_pyobject(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let batpak_core::Receipt { id, sequence, clock, lane, duplicate, .. } = &self.0;
+        let repeated = if *duplicate { ", duplicate" } else { "" };
+        format!("<batpak.Receipt {sequence} {id}, clock {clock}, lane {lane}{repeated}>")
+    }
+}

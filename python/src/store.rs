@@ -1,0 +1,388 @@
+//! A store: one method per operation of core.
+
+use crate::arguments::{self, DURABILITIES, Extensions, LINKS, MODES};
+use crate::errors::{call, refuse, without_panic};
+use crate::event::Event;
+use crate::gates::{self, Gates};
+use crate::new_event::{NewEvent, causation, lend};
+use crate::reading::{EventIterator, FollowIterator, WAIT_SLICE, region};
+use crate::receipt::Receipt;
+use crate::values;
+use batpak_core::{
+    Causation, Direction, ErrorKind, EventKind, Expected, GateOutcome, Id, OpenOptions, Query,
+};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// An event log in one directory. Threads may share it. Use it in a `with` statement, or close it.
+#[pyclass(frozen, weakref, module = "batpak")]
+pub(crate) struct Store {
+    pub(crate) handle: batpak_core::Store,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closing writes and syncs what is buffered; other threads run meanwhile. Whoever wants to
+        // know of a failure closes the store.
+        let close = || without_panic(|| self.handle.close());
+        let closed = Python::try_attach(|py| py.detach(close));
+        drop(closed.unwrap_or_else(close));
+    }
+}
+
+#[pymethods]
+impl Store {
+    #[new]
+    #[pyo3(signature = (
+        path, *, mode="create", segment_bytes=None, max_payload_bytes=None, durability="durable",
+        buffer_bytes=None, buffer_ms=None, max_open_files=None, seed=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        mode: &str,
+        #[pyo3(from_py_with = arguments::optional_integer)] segment_bytes: Option<u64>,
+        #[pyo3(from_py_with = arguments::optional_integer)] max_payload_bytes: Option<u32>,
+        durability: &str,
+        #[pyo3(from_py_with = arguments::optional_integer)] buffer_bytes: Option<usize>,
+        #[pyo3(from_py_with = arguments::optional_integer)] buffer_ms: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] max_open_files: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] seed: Option<u64>,
+    ) -> PyResult<Self> {
+        let defaults = OpenOptions::default();
+        let options = OpenOptions {
+            mode: arguments::word(py, "mode", MODES, mode)?,
+            segment_bytes: segment_bytes.unwrap_or(defaults.segment_bytes),
+            max_payload_bytes: max_payload_bytes.unwrap_or(defaults.max_payload_bytes),
+            durability: arguments::word(py, "durability", DURABILITIES, durability)?,
+            buffer_bytes: buffer_bytes.unwrap_or(defaults.buffer_bytes),
+            buffer_ms: buffer_ms.unwrap_or(defaults.buffer_ms),
+            max_open_files: max_open_files.unwrap_or(defaults.max_open_files),
+            seed,
+        };
+        Ok(Self { handle: call(py, || batpak_core::Store::open(&path, &options))? })
+    }
+
+    /// Opens the store in the directory `path`; the same as `Store(path, ...)`.
+    #[classmethod]
+    #[pyo3(
+        signature = (*arguments, **options),
+        text_signature = "(path, *, mode='create', segment_bytes=None, max_payload_bytes=None, \
+                          durability='durable', buffer_bytes=None, buffer_ms=None, \
+                          max_open_files=None, seed=None)"
+    )]
+    fn open<'py>(
+        class: &Bound<'py, PyType>,
+        arguments: &Bound<'py, PyTuple>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        class.call(arguments, options)
+    }
+
+    /// The directory.
+    #[getter]
+    fn path(&self) -> &OsStr {
+        self.handle.path().as_os_str()
+    }
+
+    /// What opening found and did.
+    #[getter]
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::open_report(py, self.handle.open_report())
+    }
+
+    /// Appends one event and returns once it is as safe as `durability` says.
+    ///
+    /// `payload` is stored as it is if it is `bytes` or another buffer; any other value, a `str`
+    /// too, is stored as MessagePack. `gates` names functions that are asked before.
+    #[pyo3(signature = (
+        entity, scope, payload, *, kind, expected=Expected::Any, id=None, correlation=None,
+        causation=None, lane=0, depth=0, flags=0, payload_version=0,
+        timestamp_us=None, extensions=None, durability=None, gates=None,
+        gate_mode="fail_fast", record_denial=false,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn append(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::coordinate)] entity: String,
+        #[pyo3(from_py_with = arguments::coordinate)] scope: String,
+        payload: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = arguments::kind)] kind: EventKind,
+        #[pyo3(from_py_with = arguments::expected)] expected: Expected,
+        #[pyo3(from_py_with = arguments::optional_id)] id: Option<Id>,
+        #[pyo3(from_py_with = arguments::optional_id)] correlation: Option<Id>,
+        #[pyo3(from_py_with = causation)] causation: Option<Causation>,
+        #[pyo3(from_py_with = arguments::integer)] lane: u32,
+        #[pyo3(from_py_with = arguments::integer)] depth: u32,
+        #[pyo3(from_py_with = arguments::integer)] flags: u8,
+        #[pyo3(from_py_with = arguments::integer)] payload_version: u16,
+        #[pyo3(from_py_with = arguments::timestamp)] timestamp_us: Option<i64>,
+        #[pyo3(from_py_with = arguments::extensions)] extensions: Option<Extensions>,
+        durability: Option<&str>,
+        gates: Option<&Bound<'_, PyAny>>,
+        gate_mode: &str,
+        record_denial: bool,
+    ) -> PyResult<Receipt> {
+        let event = NewEvent::new(
+            entity,
+            scope,
+            payload,
+            kind,
+            expected,
+            id,
+            correlation,
+            causation,
+            lane,
+            depth,
+            flags,
+            payload_version,
+            timestamp_us,
+            extensions,
+        )?;
+        let durability = arguments::durability(py, durability)?;
+        let gates = Gates::new(gates, gate_mode, record_denial)?;
+        let receipt = lend(py, &[&event], |lent| match &gates {
+            None => call(py, || self.handle.append(&lent[0], durability)),
+            Some(gates) => {
+                let receipt = gates.append(py, &self.handle, lent, durability)?.pop();
+                receipt.ok_or_else(|| refuse(py, ErrorKind::Panic, "an append gave no receipt"))
+            }
+        })?;
+        Ok(Receipt(receipt))
+    }
+
+    /// Appends all events or none, in this order, with nothing between them.
+    #[pyo3(signature = (
+        events, *, durability=None, gates=None, gate_mode="fail_fast", record_denial=false
+    ))]
+    fn append_batch(
+        &self,
+        py: Python<'_>,
+        events: &Bound<'_, PyAny>,
+        durability: Option<&str>,
+        gates: Option<&Bound<'_, PyAny>>,
+        gate_mode: &str,
+        record_denial: bool,
+    ) -> PyResult<Vec<Receipt>> {
+        let events: Vec<Bound<'_, NewEvent>> =
+            events.try_iter()?.map(|event| Ok(event?.cast_into()?)).collect::<PyResult<_>>()?;
+        let events: Vec<&NewEvent> = events.iter().map(Bound::get).collect();
+        let durability = arguments::durability(py, durability)?;
+        let gates = Gates::new(gates, gate_mode, record_denial)?;
+        let receipts = lend(py, &events, |lent| match &gates {
+            None => call(py, || self.handle.append_batch(lent, durability)),
+            Some(gates) => gates.append(py, &self.handle, lent, durability),
+        })?;
+        Ok(receipts.into_iter().map(Receipt).collect())
+    }
+
+    /// Records, as an event, that gates refused `refused`; `evaluate` gives the outcomes.
+    #[pyo3(signature = (refused, outcomes, *, durability=None))]
+    fn record_denial(
+        &self,
+        py: Python<'_>,
+        refused: &NewEvent,
+        outcomes: &Bound<'_, PyAny>,
+        durability: Option<&str>,
+    ) -> PyResult<Receipt> {
+        let durability = arguments::durability(py, durability)?;
+        let outcomes: Vec<GateOutcome> = outcomes
+            .try_iter()?
+            .map(|outcome| gates::outcome(&outcome?))
+            .collect::<PyResult<_>>()?;
+        let receipt = lend(py, &[refused], |lent| {
+            call(py, || self.handle.record_denial(&lent[0], &outcomes, durability))
+        })?;
+        Ok(Receipt(receipt))
+    }
+
+    /// Writes what is buffered.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.handle.flush())
+    }
+
+    /// Writes what is buffered and syncs.
+    fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.handle.sync())
+    }
+
+    /// The event with this id, or `None`.
+    fn get(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::id)] id: Id,
+    ) -> PyResult<Option<Event>> {
+        Ok(call(py, || self.handle.get(id))?.map(Event))
+    }
+
+    /// The event at this sequence, or `None`.
+    fn at(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::integer)] sequence: u64,
+    ) -> PyResult<Option<Event>> {
+        Ok(call(py, || self.handle.at(sequence))?.map(Event))
+    }
+
+    /// The events that match everything given, by rising sequence from `start` on, or by falling
+    /// sequence if `backward`. What is visible now is read; later events are not.
+    #[pyo3(signature = (
+        *, entity=None, prefix=None, scope=None, kind=None, category=None, lane=None, clocks=None,
+        start=None, backward=false, limit=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn read(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] entity: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] prefix: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] scope: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_kind)] kind: Option<EventKind>,
+        #[pyo3(from_py_with = arguments::optional_category)] category: Option<u8>,
+        #[pyo3(from_py_with = arguments::optional_integer)] lane: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] clocks: Option<(u32, u32)>,
+        #[pyo3(from_py_with = arguments::optional_integer)] start: Option<u64>,
+        backward: bool,
+        #[pyo3(from_py_with = arguments::optional_integer)] limit: Option<u64>,
+    ) -> PyResult<EventIterator> {
+        let py = slf.py();
+        let region = region(py, entity, prefix, scope, kind, category, lane, clocks)?;
+        let direction = if backward { Direction::Backward } else { Direction::Forward };
+        let query = Query { region, direction, from: start, limit };
+        EventIterator::new(py, slf.unbind(), query)
+    }
+
+    /// The events that match everything given, from `start` on (without it, from now on), and then
+    /// those still to come: the iterator waits for them. With a `timeout` it ends when no event
+    /// came for so many seconds.
+    #[pyo3(signature = (
+        *, entity=None, prefix=None, scope=None, kind=None, category=None, lane=None, clocks=None,
+        start=None, timeout=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn follow(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] entity: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] prefix: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] scope: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_kind)] kind: Option<EventKind>,
+        #[pyo3(from_py_with = arguments::optional_category)] category: Option<u8>,
+        #[pyo3(from_py_with = arguments::optional_integer)] lane: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] clocks: Option<(u32, u32)>,
+        #[pyo3(from_py_with = arguments::optional_integer)] start: Option<u64>,
+        timeout: Option<f64>,
+    ) -> PyResult<FollowIterator> {
+        let py = slf.py();
+        let region = region(py, entity, prefix, scope, kind, category, lane, clocks)?;
+        let timeout = arguments::seconds(py, timeout)?;
+        FollowIterator::new(py, slf.unbind(), region, start, timeout)
+    }
+
+    /// The event with this id and those before it along a link, newest first: the events before
+    /// it in its stream, or the events that caused it.
+    #[pyo3(signature = (id, *, via="stream", limit=1000))]
+    fn ancestors<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::id)] id: Id,
+        via: &str,
+        #[pyo3(from_py_with = arguments::integer)] limit: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let link = arguments::word(py, "via", LINKS, via)?;
+        values::ancestry(py, call(py, || self.handle.ancestors(id, link, limit))?)
+    }
+
+    /// The end of the log.
+    fn head<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::head(py, &call(py, || self.handle.head())?)
+    }
+
+    /// The end of a stream, or `None` if it has no event.
+    #[pyo3(signature = (entity, lane=0))]
+    fn stream_head<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::coordinate)] entity: String,
+        #[pyo3(from_py_with = arguments::integer)] lane: u32,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let head = call(py, || self.handle.stream_head(&entity, lane))?;
+        head.map(|head| values::stream_head(py, &head)).transpose()
+    }
+
+    /// How far events have come.
+    fn frontier<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::frontier(py, &call(py, || self.handle.frontier())?)
+    }
+
+    /// Sizes and identity.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::stats(py, &call(py, || self.handle.stats())?)
+    }
+
+    /// Checks every byte, hash and link.
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::verify_report(py, &call(py, || self.handle.verify())?)
+    }
+
+    /// Looks for what a writer in another process has made visible, and gives the number of
+    /// visible events.
+    fn refresh(&self, py: Python<'_>) -> PyResult<u64> {
+        call(py, || self.handle.refresh())
+    }
+
+    /// Waits until at least `events` events are visible or `timeout` seconds are over (`None`:
+    /// without end), and gives the number of visible events.
+    #[pyo3(signature = (events, timeout=None))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::integer)] events: u64,
+        timeout: Option<f64>,
+    ) -> PyResult<u64> {
+        let timeout = arguments::seconds(py, timeout)?;
+        let start = Instant::now();
+        loop {
+            let left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+            let slice = left.map_or(WAIT_SLICE, |left| left.min(WAIT_SLICE));
+            let visible = call(py, || self.handle.wait(events, slice))?;
+            if visible >= events || left.is_some_and(|left| left.is_zero()) {
+                return Ok(visible);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Writes and syncs what is buffered, and closes. Closing twice is fine.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.handle.close())
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _exception_type: &Bound<'_, PyAny>,
+        _exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a Store is an open directory and cannot be pickled; open it again where it is needed",
+        ))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<batpak.Store {}>", self.handle.path().display())
+    }
+}

@@ -1,0 +1,102 @@
+//! The plain results: frozen dataclasses of `batpak/_values.py`, and times.
+
+use crate::event::Event;
+use batpak_core::{
+    Ancestry, Boundary, Frontier, GateOutcome, Hash, Head, OpenReport, Refusal, Stats, StreamHead,
+    Verdict, VerifyReport,
+};
+use pyo3::call::PyCallArgs;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+type Object<'py> = PyResult<Bound<'py, PyAny>>;
+
+fn make<'py>(py: Python<'py>, name: &str, values: impl PyCallArgs<'py>) -> Object<'py> {
+    py.import("batpak._values")?.getattr(name)?.call1(values)
+}
+
+fn bytes<'py>(py: Python<'py>, hash: &Hash) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &hash.0)
+}
+
+pub(crate) fn head<'py>(py: Python<'py>, head: &Head) -> Object<'py> {
+    make(py, "Head", (head.events, bytes(py, &head.last_hash), bytes(py, &head.root)))
+}
+
+pub(crate) fn stream_head<'py>(py: Python<'py>, head: &StreamHead) -> Object<'py> {
+    make(py, "StreamHead", (head.clock, head.sequence, bytes(py, &head.hash)))
+}
+
+pub(crate) fn frontier<'py>(py: Python<'py>, frontier: &Frontier) -> Object<'py> {
+    let Frontier { accepted, written, durable, visible } = *frontier;
+    make(py, "Frontier", (accepted, written, durable, visible))
+}
+
+pub(crate) fn stats<'py>(py: Python<'py>, stats: &Stats) -> Object<'py> {
+    let Stats { events, segments, bytes, entities, streams, store_id, lineage_id } = stats;
+    let (store_id, lineage_id) = (store_id.to_string(), lineage_id.to_string());
+    make(py, "Stats", (events, segments, bytes, entities, streams, store_id, lineage_id))
+}
+
+pub(crate) fn open_report<'py>(py: Python<'py>, report: &OpenReport) -> Object<'py> {
+    let values = (
+        report.created,
+        report.clean,
+        report.events,
+        report.segments,
+        report.cut_bytes,
+        report.cut_at,
+        &report.cut_reason,
+        &report.removed,
+        &report.ignored,
+        &report.damage,
+    );
+    make(py, "OpenReport", values)
+}
+
+pub(crate) fn ancestry<'py>(py: Python<'py>, ancestry: Ancestry) -> Object<'py> {
+    let boundary = match ancestry.boundary {
+        Boundary::Genesis => "genesis",
+        Boundary::Limit => "limit",
+        Boundary::Missing => "missing",
+        Boundary::Cycle => "cycle",
+    };
+    let events = ancestry.events.into_iter().map(|event| Bound::new(py, Event(event)));
+    let events = PyList::new(py, events.collect::<PyResult<Vec<_>>>()?)?;
+    make(py, "Ancestry", (events, boundary))
+}
+
+pub(crate) fn verify_report<'py>(py: Python<'py>, report: &VerifyReport) -> Object<'py> {
+    let findings = PyList::empty(py);
+    for finding in &report.findings {
+        let values = (finding.kind.name(), finding.segment, finding.offset, &finding.message);
+        findings.append(make(py, "Finding", values)?)?;
+    }
+    let (last_hash, root) = (bytes(py, &report.last_hash), bytes(py, &report.root));
+    make(py, "VerifyReport", (report.events, report.segments, last_hash, root, findings))
+}
+
+pub(crate) fn gate_outcome<'py>(py: Python<'py>, outcome: &GateOutcome) -> Object<'py> {
+    let (verdict, refusal) = match &outcome.verdict {
+        Verdict::Permit => ("permit", None),
+        Verdict::Skipped => ("skipped", None),
+        Verdict::Deny(Refusal { code, message }) => {
+            ("deny", Some(make(py, "Refusal", (code, message))?))
+        }
+    };
+    make(py, "GateOutcome", (&outcome.gate, verdict, refusal))
+}
+
+/// A time in UTC from microseconds since 1970.
+pub(crate) fn utc(py: Python<'_>, microseconds: i64) -> Object<'_> {
+    make(py, "utc", (microseconds,))
+}
+
+/// Microseconds since 1970 of a `datetime`.
+pub(crate) fn microseconds(datetime: &Bound<'_, PyAny>) -> PyResult<i64> {
+    make(datetime.py(), "microseconds", (datetime,))?.extract()
+}
+
+pub(crate) fn is_datetime(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.is_instance(&value.py().import("datetime")?.getattr("datetime")?)
+}

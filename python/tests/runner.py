@@ -1,0 +1,340 @@
+"""Runs behaviour scripts, in the language of tests/scripts/README.md, on the Python package.
+
+    python runner.py FILE...
+    python runner.py --dir DIR --section K FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import batpak
+from batpak._errors import CLASSES
+from script import Step, Words, escaped, number, payload, sections, shown, text
+
+
+def gate(words: Words) -> Callable[[batpak.NewEvent], batpak.Refusal | None]:
+    match words[2]:
+        case "permit":
+            return lambda event: None
+        case "deny":
+            refusal = batpak.Refusal(text(words[3]), text(words[4]))
+            return lambda event: refusal
+        case "max_payload":
+            most, too_big = int(words[3]), batpak.Refusal("TOO_BIG", "too big")
+            return lambda event: too_big if len(event.payload) > most else None
+        case other:
+            raise ValueError(f"no gate {other}")
+
+
+def event_fields(words: Words) -> dict[str, Any]:
+    expectations = {"any": batpak.ANY, "none": batpak.NO_STREAM}
+    fields = words.keywords(
+        expected=("expect", lambda word: expectations.get(word) or int(word)),
+        id=("id", str),
+        correlation=("corr", str),
+        causation=("cause", lambda word: batpak.Item(int(word[1:])) if word[0] == "#" else word),
+        lane=("lane", int),
+        depth=("depth", int),
+        flags=("flags", int),
+        payload_version=("version", int),
+        timestamp_us=("time", int),
+    )
+    pairs = (word.split(":", 1) for word in words.options.get("ext", []))
+    extensions = [(text(k), payload(v if v.startswith("zeros:") else f"hex:{v}")) for k, v in pairs]
+    fields |= {"entity": text(words[1]), "scope": text(words[2]), "kind": number(words[3])}
+    return {**fields, "payload": payload(words[4]), "extensions": extensions}
+
+
+def query(words: Words) -> dict[str, Any]:
+    return words.keywords(
+        entity=("entity", text),
+        prefix=("prefix", text),
+        scope=("scope", text),
+        kind=("kind", number),
+        category=("category", int),
+        lane=("lane", int),
+        clocks=("clocks", lambda clocks: tuple(map(int, clocks.split("-")))),
+        start=("from", int),
+        backward=("direction", lambda direction: direction == "backward"),
+        limit=("limit", int),
+    )
+
+
+def receipt_line(r: batpak.Receipt) -> str:
+    duplicate = " duplicate" if r.duplicate else ""
+    return f"ok seq={r.sequence} clock={r.clock} id={r.id} hash={r.hash.hex()}{duplicate}"
+
+
+def short_line(e: batpak.Event) -> str:
+    who = f"{e.sequence} {escaped(e.entity)} {escaped(e.scope)} 0x{e.kind:04x}"
+    return f"{who} clock={e.clock} lane={e.lane} payload={shown(bytes(e))}"
+
+
+def event_line(e: batpak.Event | None) -> str:
+    if e is None:
+        return "none"
+    pairs = ",".join(f"{key}:{value.hex()}" for key, value in e.extensions.items())
+    return (
+        f"event seq={e.sequence} id={e.id} entity={escaped(e.entity)} scope={escaped(e.scope)} "
+        f"kind=0x{e.kind:04x} clock={e.clock} lane={e.lane} depth={e.depth} flags={e.flags} "
+        f"version={e.payload_version} time={e.timestamp_us} wall={e.wall_us} "
+        f"corr={e.correlation} cause={e.causation or '-'} prev={e.prev_hash.hex()} "
+        f"hash={e.hash.hex()} ext={pairs or '-'} payload={shown(bytes(e))}"
+    )
+
+
+def fill(store: batpak.Store, words: Words) -> str:
+    count, entity, scope = int(words[1]), text(words[2]), text(words[3])
+    kind, size, entities = number(words[4]), int(words[5]), int(words.get("entities", "0"))
+    lanes, step = int(words.get("lanes", "1")), int(words.get("batch", "1"))
+    durability = words.keywords(durability=("durability", str))
+
+    def event(i: int) -> batpak.NewEvent:
+        name = f"{entity}:{i % entities}" if entities else entity
+        return batpak.NewEvent(name, scope, bytes([i % 251]) * size, kind=kind, lane=i % lanes)
+
+    for first in range(0, count, step):
+        events = [event(i) for i in range(first, min(first + step, count))]
+        store.append_batch(events, **durability)
+    return f"ok count={count}"
+
+
+def pages(store: batpak.Store, words: Words) -> Iterator[str]:
+    total, options = 0, {**query(words), "limit": int(words[1])}
+    while options.get("start", 0) >= 0 and (page := list(store.read(**options))):
+        first, last = page[0].sequence, page[-1].sequence
+        yield f"page {len(page)} first={first} last={last}"
+        total += len(page)
+        options["start"] = last - 1 if options.get("backward") else last + 1
+    yield f"end {total}"
+
+
+def ancestors(store: batpak.Store, words: Words) -> Iterator[str]:
+    walk = store.ancestors(words[1], **words.keywords(via=("via", str), limit=("limit", int)))
+    yield from (f"{event.sequence} {event.id}" for event in walk.events)
+    yield f"boundary {walk.boundary}"
+
+
+def verify(store: batpak.Store) -> Iterator[str]:
+    report = store.verify()
+    if report.intact:
+        yield f"ok events={report.events} root={report.root.hex()}"
+    else:
+        yield f"damaged events={report.events}"
+    for finding in report.findings:
+        yield f"{finding.kind} segment={finding.segment} offset={finding.offset}"
+
+
+def report_line(report: batpak.OpenReport) -> str:
+    created, clean = ("yes" if said else "no" for said in (report.created, report.clean))
+    return (
+        f"created={created} clean={clean} events={report.events} segments={report.segments} "
+        f"cut={report.cut_bytes} removed={len(report.removed)} ignored={len(report.ignored)} "
+        f"damage={len(report.damage)}"
+    )
+
+
+def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
+    match words[0]:
+        case "close" | "flush" | "sync" as name:
+            getattr(store, name)()
+            yield "ok"
+        case "fill":
+            yield fill(store, words)
+        case "get":
+            yield event_line(store.get(words[1]))
+        case "at":
+            yield event_line(store.at(int(words[1])))
+        case "read":
+            lines = [short_line(event) for event in store.read(**query(words))]
+            yield from [*lines, f"end {len(lines)}"]
+        case "count":
+            yield f"end {sum(1 for _ in store.read(**query(words)))}"
+        case "page":
+            yield from pages(store, words)
+        case "ancestors":
+            yield from ancestors(store, words)
+        case "head":
+            head = store.head()
+            yield f"events={head.events} last={head.last_hash.hex()} root={head.root.hex()}"
+        case "stream":
+            end = store.stream_head(text(words[1]), int(words[2]))
+            yield f"clock={end.clock} seq={end.sequence} hash={end.hash.hex()}" if end else "none"
+        case "frontier":
+            f = store.frontier()
+            yield (
+                f"accepted={f.accepted} written={f.written} durable={f.durable} visible={f.visible}"
+            )
+        case "stats":
+            s = store.stats()
+            yield (
+                f"events={s.events} segments={s.segments} entities={s.entities} streams={s.streams}"
+            )
+        case "verify":
+            yield from verify(store)
+        case "report":
+            yield report_line(store.report)
+        case "refresh":
+            yield f"visible={store.refresh()}"
+        case "wait":
+            yield f"visible={store.wait(int(words[1]), int(words[2]) / 1000)}"
+        case name:
+            raise ValueError(f"no command {name}")
+
+
+def change_file(directory: Path, words: Words) -> None:
+    target = directory / text(words[1])
+    match words[0]:
+        case "damage" | "cut" as name:
+            offset = int(words[2])
+            with target.open("r+b") as file:
+                file.seek(offset, 2 if offset < 0 else 0)
+                file.write(bytes.fromhex(words[3])) if name == "damage" else file.truncate()
+        case "extend":
+            with target.open("ab") as file:
+                file.write(bytes.fromhex(words[2]))
+        case "remove":
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        case "copy":
+            copy = shutil.copytree if target.is_dir() else shutil.copyfile
+            copy(target, directory / text(words[2]))
+        case "rename":
+            target.rename(directory / text(words[2]))
+        case "mkdir":
+            target.mkdir()
+        case "write":
+            target.write_bytes(bytes.fromhex(words[2]))
+
+
+class Machine:
+    """What a script has set up so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.stores: dict[str, tuple[batpak.Store, dict[str, Any]]] = {}
+        self.variables: dict[str, str] = {}
+        self.gates: list[Any] = []
+        self.gate_options: dict[str, Any] = {}
+
+    def run(self, command: list[str]) -> list[str]:
+        try:
+            return list(self.lines(command))
+        except batpak.BatpakError as error:
+            return [f"error {error.kind}"]
+        except Exception as error:  # The script is wrong, or the package has a defect.
+            return [f"{type(error).__name__}: {error}"]
+
+    def lines(self, command: list[str]) -> Iterable[str]:
+        words = Words(command[0], self.variables)
+        match words[0]:
+            case "let":
+                self.variables[words[1]] = words[2]
+            case "gate":
+                self.gates.append((text(words[1]), gate(words)))
+            case "gates":
+                mode, record = words.get("mode", "fail_fast"), words.get("record", "no") == "yes"
+                self.gate_options = {"gate_mode": mode, "record_denial": record}
+            case "open":
+                return self.open(words.get("as", "a"), self.open_options(words))
+            case "reopen":
+                store, options = self.opened(words)
+                store.close()
+                anew = words.options.keys() - {"on"}
+                options = self.open_options(words) if anew else options
+                return self.open(words.get("on", "a"), options)
+            case "append":
+                options = self.append_options(words)
+                store = self.opened(words)[0]
+                return self.receipts([store.append(**event_fields(words), **options)])
+            case "batch":
+                items = [Words(line, self.variables) for line in command[1:]]
+                events = [batpak.NewEvent(**event_fields(item)) for item in items]
+                options = self.append_options(words)
+                return self.receipts(self.opened(words)[0].append_batch(events, **options))
+            case "damage" | "cut" | "extend" | "remove" | "copy" | "rename" | "mkdir" | "write":
+                change_file(self.directory, words)
+            case "files":
+                names = sorted(path.name for path in (self.directory / text(words[1])).iterdir())
+                return [f"file {escaped(name)}" for name in names if not name.endswith(".tmp")]
+            case "kinds":
+                return [f"{code} {kind.kind} {kind.retry}" for code, kind in CLASSES.items()]
+            case _:
+                return use_store(self.opened(words)[0], words)
+        return []
+
+    def opened(self, words: Words) -> tuple[batpak.Store, dict[str, Any]]:
+        return self.stores[words.get("on", "a")]
+
+    def open_options(self, words: Words) -> dict[str, Any]:
+        options = words.keywords(
+            mode=("mode", str),
+            segment_bytes=("segment", int),
+            max_payload_bytes=("max_payload", int),
+            durability=("durability", str),
+        )
+        seed = words.get("seed", "1")
+        path = self.directory / text(words.get("path", "store"))
+        return {"path": path, "seed": None if seed == "none" else int(seed), **options}
+
+    def open(self, name: str, options: dict[str, Any]) -> list[str]:
+        self.stores[name] = batpak.Store(**options), options
+        return ["ok"]
+
+    def append_options(self, words: Words) -> dict[str, Any]:
+        options = words.keywords(durability=("durability", str))
+        if self.gates:
+            options |= {"gates": self.gates, **self.gate_options}
+            self.gates = []
+        return options
+
+    def receipts(self, receipts: list[batpak.Receipt]) -> list[str]:
+        self.variables.update((f"id:{r.sequence}", r.id) for r in receipts)
+        return [receipt_line(receipt) for receipt in receipts]
+
+    def close_all(self) -> None:
+        for store, _ in self.stores.values():
+            store.close()
+        self.stores.clear()
+
+
+def failure(path: Path, steps: list[list[Step]], machine: Machine) -> str | None:
+    """Runs the sections; tells of the first step that prints something else."""
+    for section in steps:
+        for step in section:
+            found = machine.run(step.command)
+            if found != step.expected:
+                lines = [f"FAIL {path}:{step.place}", *step.command]
+                return "\n  ".join([*lines, "expected:", *step.expected, "found:", *found])
+        machine.close_all()
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Runs behaviour scripts.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--dir", type=Path, help="run in this directory")
+    parser.add_argument("--section", type=int, help="run only this section")
+    arguments = parser.parse_args()
+    failed = 0
+    for path in arguments.files:
+        steps = sections(path)
+        if arguments.section is not None:
+            steps = [steps[arguments.section]]
+        with tempfile.TemporaryDirectory() as scratch:
+            wrong = failure(path, steps, Machine(arguments.dir or Path(scratch)))
+        if wrong:
+            failed += 1
+            print(wrong)
+    print(f"{len(arguments.files) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
