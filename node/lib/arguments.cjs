@@ -1,0 +1,136 @@
+// Options and queries, checked, as the native half takes them.
+'use strict'
+
+const { fileURLToPath } = require('node:url')
+const check = require('./check.cjs')
+
+const MODES = ['create', 'existing', 'createNew', 'readOnly', 'salvage']
+const DURABILITIES = ['durable', 'written', 'buffered']
+const DIRECTIONS = ['forward', 'backward']
+const LINKS = ['stream', 'causation']
+
+function directory(path) {
+  if (path instanceof URL) {
+    try {
+      return fileURLToPath(path)
+    } catch (error) {
+      check.refuse(`path is ${path}: ${error.message}`)
+    }
+  }
+  if (check.text('path', path).includes('\0')) check.refuse('path holds a NUL')
+  return path
+}
+
+const OPEN_FIELDS = new Set([
+  'mode', 'segmentBytes', 'maxPayloadBytes', 'durability', 'bufferBytes', 'bufferMs',
+  'maxOpenFiles', 'seed',
+])
+
+function openArguments(options) {
+  const given = check.fields('options', options, OPEN_FIELDS)
+  return {
+    mode: check.optional(check.oneOf, 'mode', given.mode, MODES),
+    segmentBytes: check.optional(check.u64, 'segmentBytes', given.segmentBytes),
+    maxPayloadBytes: check.optional(check.unsigned, 'maxPayloadBytes', given.maxPayloadBytes),
+    durability: durability(given.durability),
+    bufferBytes: check.optional(check.unsigned, 'bufferBytes', given.bufferBytes),
+    bufferMs: check.optional(check.unsigned, 'bufferMs', given.bufferMs),
+    maxOpenFiles: check.optional(check.unsigned, 'maxOpenFiles', given.maxOpenFiles),
+    seed: check.optional(check.u64, 'seed', given.seed),
+  }
+}
+
+function durability(word) {
+  return check.optional(check.oneOf, 'durability', word, DURABILITIES)
+}
+
+const REGION_FIELDS = ['entity', 'prefix', 'scope', 'kind', 'category', 'lane', 'clocks']
+const QUERY_FIELDS = new Set([...REGION_FIELDS, 'from', 'direction', 'limit'])
+
+function queryArguments(query) {
+  const given = check.fields('query', query, QUERY_FIELDS)
+  const [firstClock, lastClock] = check.optional(clockRange, 'clocks', given.clocks) ?? []
+  return {
+    entity: check.optional(check.text, 'entity', given.entity, 'INVALID_COORDINATE'),
+    prefix: check.optional(check.text, 'prefix', given.prefix, 'INVALID_COORDINATE'),
+    scope: check.optional(check.text, 'scope', given.scope, 'INVALID_COORDINATE'),
+    kind: check.optional(check.unsigned, 'kind', given.kind, 0xffff, 'INVALID_KIND'),
+    category: check.optional(check.unsigned, 'category', given.category, 0xf, 'INVALID_KIND'),
+    lane: check.optional(check.unsigned, 'lane', given.lane),
+    firstClock,
+    lastClock,
+    from: check.optional(check.u64, 'from', given.from),
+    backward: check.oneOf('direction', given.direction ?? 'forward', DIRECTIONS) === 1,
+    limit: check.optional(check.u64, 'limit', given.limit),
+  }
+}
+
+function clockRange(name, range) {
+  if (!Array.isArray(range) || range.length !== 2) {
+    check.refuse(`${name} is ${check.show(range)}; it must be [first, last]`)
+  }
+  return range.map((clock) => check.unsigned(name, clock))
+}
+
+const FOLLOW_FIELDS = new Set([...REGION_FIELDS, 'from', 'signal'])
+
+/** The region as a query, where to begin, and the signal that ends it. */
+function followArguments(options) {
+  const { from = 0n, signal, ...region } = check.fields('options', options, FOLLOW_FIELDS)
+  return {
+    query: queryArguments(region),
+    from: from === 'end' ? from : check.u64('from', from),
+    signal: check.optional(abortSignal, 'signal', signal),
+  }
+}
+
+const PAGE_FIELDS = new Set(['events', 'bytes'])
+
+function pageArguments(sizes) {
+  const { events = 1024, bytes = 1 << 20 } = check.fields('sizes', sizes, PAGE_FIELDS)
+  return { events: positive('events', events), bytes: positive('bytes', bytes) }
+}
+
+function positive(name, value) {
+  if (value === 0) check.refuse(`${name} is 0; it must be at least 1`)
+  return check.unsigned(name, value)
+}
+
+const ANCESTOR_FIELDS = new Set(['via', 'limit'])
+
+function ancestorArguments(options) {
+  const { via = 'stream', limit = 1000n } = check.fields('options', options, ANCESTOR_FIELDS)
+  return [check.oneOf('via', via, LINKS), check.u64('limit', limit)]
+}
+
+const WAIT_FIELDS = new Set(['signal'])
+
+function waitArguments(events, timeoutMs, options) {
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
+    check.refuse(`timeoutMs is ${check.show(timeoutMs)}; it must be a number, at least 0`)
+  }
+  const { signal } = check.fields('options', options, WAIT_FIELDS)
+  return {
+    events: check.u64('events', events),
+    timeoutMs,
+    signal: check.optional(abortSignal, 'signal', signal),
+  }
+}
+
+function abortSignal(name, value) {
+  if (!(value instanceof AbortSignal)) {
+    check.refuse(`${name} is ${check.show(value)}; it must be an AbortSignal`)
+  }
+  return value
+}
+
+module.exports = {
+  directory,
+  openArguments,
+  durability,
+  queryArguments,
+  followArguments,
+  pageArguments,
+  ancestorArguments,
+  waitArguments,
+}

@@ -1,0 +1,492 @@
+/// <reference types="node" />
+
+/** 32 hex digits, lower-case: the id of an event, a correlation or a store. */
+export type Id = string
+/** 64 hex digits, lower-case. */
+export type Hash = string
+/** An id to hand in: 32 hex digits or 16 bytes. */
+export type IdLike = string | Uint8Array
+/** A sequence or count to hand in; numbers must be safe integers. */
+export type Whole = bigint | number
+
+/**
+ * How far an append has come before it returns. `durable`: a sync that covers it was confirmed; it
+ * survives a power cut. `written`: its bytes are in the file; it survives a killed process.
+ * `buffered`: it is ordered in memory; a kill may lose it, but leaves no hole.
+ */
+export type Durability = 'durable' | 'written' | 'buffered'
+
+export interface OpenOptions {
+  /**
+   * `create` (the default) creates what is missing, `existing` fails if there is no store,
+   * `createNew` fails if there is one, `readOnly` reads beside a live writer, `salvage` reads what
+   * is left of a damaged store.
+   */
+  mode?: 'create' | 'existing' | 'createNew' | 'readOnly' | 'salvage'
+  /** A segment that has reached this size is sealed. Default 64 MiB. */
+  segmentBytes?: Whole
+  /** The largest payload that an append accepts. Default 16 MiB. */
+  maxPayloadBytes?: number
+  /** The durability of an append that names none. Default `durable`. */
+  durability?: Durability
+  /** Buffered events are written when this many bytes of them have gathered. Default 1 MiB. */
+  bufferBytes?: number
+  /** Buffered events are written at the latest after this many milliseconds. Default 100. */
+  bufferMs?: number
+  /** The most files kept open; 0, the default, takes a quarter of the process limit. */
+  maxOpenFiles?: number
+  /** For tests: ids and times become functions of the seed and the sequence. */
+  seed?: Whole
+}
+
+/** An event to append. What is absent has the default that its field names. */
+export interface NewEvent {
+  /** Whose event it is: 1 to 1,024 bytes without control characters, `/`, `|`, `=` and `..`. */
+  entity: string
+  /** The area it lives in, under the same rules. */
+  scope: string
+  /** What it says; see {@link EventKind}. Default `EventKind.DATA`. */
+  kind?: number
+  /**
+   * A Uint8Array, such as a Buffer, is stored as it is. Any other value is stored as MessagePack,
+   * and {@link Event.value} reads it back: null, booleans, numbers, bigints of 64 bits, strings,
+   * bytes, arrays, Maps and plain objects; an object with `toJSON`, such as a Date, as what that
+   * gives. Default: no bytes.
+   */
+  payload?: unknown
+  /** Where the stream must stand: anywhere (the default), empty, or at this clock. */
+  expected?: 'any' | 'noStream' | number
+  /** The event's id, which makes the append idempotent. Default: a fresh one. */
+  id?: IdLike | undefined
+  /** The id shared by all events of one operation. Default: the event's own id. */
+  correlation?: IdLike | undefined
+  /** What caused it: an event, or an earlier item of the same batch by its place, from 0. */
+  causation?: IdLike | { item: number } | undefined
+  /** The branch of the entity's stream. Default 0, the trunk. */
+  lane?: number
+  /** How deep the branch lies. Default 0. */
+  depth?: number
+  /** Eight bits that belong to you. Default 0. */
+  flags?: number
+  /** The version of the payload's schema. Default 0, "not versioned". */
+  payloadVersion?: number
+  /** When it happened, in microseconds since 1970, or a Date. Default: the time of recording. */
+  timestampUs?: Whole | Date | undefined
+  /** Keys such as `audit.user` with their bytes, as an object or as pairs. */
+  extensions?: Readonly<Record<string, Uint8Array>> | Iterable<readonly [string, Uint8Array]>
+}
+
+/** Proof that an event was accepted, and where. */
+export interface Receipt {
+  id: Id
+  /** Its place in the whole log, from 0. */
+  sequence: bigint
+  /** Its place in its stream, from 0. */
+  clock: number
+  lane: number
+  /** When it happened, in microseconds since 1970. */
+  timestampUs: bigint
+  /** When it was recorded, in microseconds since 1970. */
+  wallUs: bigint
+  hash: Hash
+  /** The event was there before: the append repeated an earlier one. */
+  duplicate: boolean
+}
+
+/** Why a gate refuses. */
+export interface Refusal {
+  /** For programs, such as `LIMIT_EXCEEDED`. */
+  code: string
+  /** For people. */
+  message: string
+}
+
+/** What a gate is asked about: the event with every default filled in. */
+export interface CheckedEvent {
+  readonly entity: string
+  readonly scope: string
+  readonly kind: number
+  /** The bytes that would be stored. */
+  readonly payload: Uint8Array
+  readonly expected: 'any' | 'noStream' | number
+  readonly id: Id | undefined
+  readonly correlation: Id | undefined
+  readonly causation: Id | { item: number } | undefined
+  readonly lane: number
+  readonly depth: number
+  readonly flags: number
+  readonly payloadVersion: number
+  readonly timestampUs: bigint | undefined
+  readonly extensions: readonly (readonly [key: string, bytes: Uint8Array])[]
+}
+
+/** A named check that is asked, on the caller's thread, before an append. */
+export interface Gate {
+  name: string
+  /** Nothing permits the event. A check that throws refuses it, with the code `GATE_DEFECT`. */
+  check(event: CheckedEvent): Refusal | undefined
+}
+
+export interface GateOutcome {
+  gate: string
+  verdict: 'permit' | 'deny' | 'skipped'
+  code?: string | undefined
+  message?: string | undefined
+}
+
+export interface AppendOptions {
+  /** Default: that of the store. */
+  durability?: Durability | undefined
+  /** Asked in this order about every event; one refusal refuses them all. */
+  gates?: readonly Gate[]
+  /** Whether the gates after a refusal are still asked. Default `failFast`. */
+  gateMode?: 'failFast' | 'all'
+  /** Whether a refusal is recorded in the log, as an event of kind `EventKind.DENIAL`. */
+  recordDenial?: boolean
+}
+
+/** A filter over events. Every part that is set must match. */
+export interface Region {
+  /** This entity. Not together with `prefix`. */
+  entity?: string | undefined
+  /** This entity and everything below it at a `:`: `user:1` has `user:1:cart`, not `user:10`. */
+  prefix?: string | undefined
+  scope?: string | undefined
+  /** This kind. Not together with `category`. */
+  kind?: number | undefined
+  /** Every kind of this category, 0 to 15. */
+  category?: number | undefined
+  lane?: number | undefined
+  /** Clocks from the first to the second, both included. */
+  clocks?: readonly [first: number, last: number] | undefined
+}
+
+export interface Query extends Region {
+  /** The first sequence to look at, included. Default: the log's start, or its end backwards. */
+  from?: Whole | undefined
+  direction?: 'forward' | 'backward'
+  /** At most so many events. Default: all that are visible when the read begins. */
+  limit?: Whole | undefined
+}
+
+export interface PageSizes {
+  /** The most events in a page. Default 1,024. */
+  events?: number
+  /** About the most bytes of payload in a page, which has one event at least. Default 1 MiB. */
+  bytes?: number
+}
+
+export interface FollowOptions extends Region {
+  /** The first sequence to give, or `end` for new events only. Default 0, the log's start. */
+  from?: Whole | 'end'
+  /** Ends the iteration with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+export interface AncestorOptions {
+  /** The event before it in its stream (the default), or the event that caused it. */
+  via?: 'stream' | 'causation'
+  /** At most so many events. Default 1,000. */
+  limit?: Whole
+}
+
+export interface Ancestry {
+  /** Newest first, the event itself included. */
+  events: Event[]
+  /** Why there are no more. */
+  boundary: 'genesis' | 'limit' | 'missing' | 'cycle'
+}
+
+/** The end of the log. */
+export interface Head {
+  /** Visible events, which is the sequence of the next one. */
+  events: bigint
+  lastHash: Hash
+  /** The root of the Merkle tree (SHA-256, RFC 6962) over all visible event hashes. */
+  root: Hash
+}
+
+/** The end of a stream: the place of its last event. */
+export interface StreamHead {
+  clock: number
+  sequence: bigint
+  hash: Hash
+}
+
+/** How far events have come, each as a number of events from the start of the log. */
+export interface Frontier {
+  /** Ordered, in memory. */
+  accepted: bigint
+  /** Bytes in the file. */
+  written: bigint
+  /** Confirmed by a sync. */
+  durable: bigint
+  /** Shown to readers of this store. */
+  visible: bigint
+}
+
+export interface Stats {
+  events: bigint
+  segments: bigint
+  /** Bytes of all segments. */
+  bytes: bigint
+  entities: bigint
+  /** Pairs of entity and lane. */
+  streams: bigint
+  storeId: Id
+  /** The id under every event hash; forks share it. */
+  lineageId: Id
+}
+
+/** What opening found and did. */
+export interface OpenReport {
+  created: boolean
+  /** The store had been closed cleanly. */
+  clean: boolean
+  events: bigint
+  segments: bigint
+  /** Bytes cut from the unsynced end of the newest segment. */
+  cutBytes: bigint
+  cutAt?: { segment: bigint; offset: bigint }
+  /** Why they were cut; empty when nothing was. */
+  cutReason: string
+  /** Leftovers of an interrupted operation that were removed. */
+  removed: string[]
+  /** Files that do not belong to the store and were left alone. */
+  ignored: string[]
+  /** What a salvage found damaged, a sentence each. */
+  damage: string[]
+}
+
+export interface Finding {
+  kind: 'SEGMENT' | 'FRAME' | 'HASH' | 'LINK' | 'SEQUENCE' | 'FOOTER' | 'ROOT'
+  segment: bigint
+  offset: bigint
+  /** What was expected and what was found. */
+  message: string
+}
+
+export interface VerifyReport {
+  /** Whether nothing was found. */
+  intact: boolean
+  /** Events that were checked. */
+  events: bigint
+  segments: bigint
+  /** The hash of the last event, recomputed. */
+  lastHash: Hash
+  /** The root of the tree, recomputed. */
+  root: Hash
+  /** Every damage, in log order. */
+  findings: Finding[]
+}
+
+/**
+ * A stored event. It reads its fields from a block of bytes that belongs to JavaScript, so it
+ * stays valid after the store is closed. The events of a page share one block, which lives as long
+ * as any of them or of their payloads.
+ */
+export class Event {
+  private constructor()
+  /** Its place in the whole log, from 0. */
+  readonly sequence: bigint
+  readonly id: Id
+  /** The id shared by all events of its operation; its own id if none was given. */
+  readonly correlation: Id
+  /** The id of the event that caused it. */
+  readonly causation: Id | undefined
+  /** When it happened, in microseconds since 1970. */
+  readonly timestampUs: bigint
+  /** When it was recorded, in microseconds since 1970; never falls within a stream. */
+  readonly wallUs: bigint
+  /** Its place in its stream, from 0. */
+  readonly clock: number
+  readonly lane: number
+  readonly depth: number
+  readonly kind: number
+  readonly payloadVersion: number
+  readonly flags: number
+  readonly entity: string
+  readonly scope: string
+  readonly payload: Buffer
+  /** The extensions, by rising key. */
+  readonly extensions: Record<string, Buffer>
+  /** The hash over the event and its stream up to it. */
+  readonly hash: Hash
+  /** The hash of the event before it in its stream; zeros for the first. */
+  readonly prevHash: Hash
+  /** The segment that holds it. */
+  readonly segment: bigint
+  /** The byte offset of its frame in the segment. */
+  readonly offset: bigint
+  /** Whether later events of the same batch follow it. */
+  readonly batchContinues: boolean
+  /** The payload decoded from MessagePack. Integers beyond 2^53 are bigints. */
+  value<T = unknown>(): T
+  /** Every field, in an object of its own. */
+  toObject(): Record<string, unknown>
+  /** Every field in a form that JSON has: bigints as digits, bytes as base64. */
+  toJSON(): Record<string, unknown>
+}
+
+/**
+ * An open store. The methods that return a Promise work on the libuv pool and never block the
+ * event loop; those that end in `Sync` block it. Arguments are copied before either returns.
+ */
+export class Store implements Disposable, AsyncDisposable {
+  private constructor()
+  static open(path: string | URL, options?: OpenOptions): Promise<Store>
+  static openSync(path: string | URL, options?: OpenOptions): Store
+
+  /** The directory. */
+  readonly path: string
+  /** What opening found and did. */
+  readonly report: OpenReport
+
+  append(event: NewEvent, options?: AppendOptions): Promise<Receipt>
+  appendSync(event: NewEvent, options?: AppendOptions): Receipt
+  /** Appends all events or none, in this order, with nothing between them. */
+  appendBatch(events: readonly NewEvent[], options?: AppendOptions): Promise<Receipt[]>
+  appendBatchSync(events: readonly NewEvent[], options?: AppendOptions): Receipt[]
+  /** Records that gates, asked by yourself, refused an event. */
+  recordDenial(
+    event: NewEvent,
+    outcomes: readonly GateOutcome[],
+    options?: { durability?: Durability | undefined },
+  ): Promise<Receipt>
+  recordDenialSync(
+    event: NewEvent,
+    outcomes: readonly GateOutcome[],
+    options?: { durability?: Durability | undefined },
+  ): Receipt
+
+  get(id: IdLike): Promise<Event | undefined>
+  getSync(id: IdLike): Event | undefined
+  at(sequence: Whole): Promise<Event | undefined>
+  atSync(sequence: Whole): Event | undefined
+
+  /** The events of a query, one by one; fetched a page at a time. */
+  read(query?: Query): AsyncGenerator<Event, void, undefined>
+  readSync(query?: Query): Generator<Event, void, undefined>
+  /** The events of a query, page by page. */
+  pages(query?: Query, sizes?: PageSizes): AsyncGenerator<Event[], void, undefined>
+  pagesSync(query?: Query, sizes?: PageSizes): Generator<Event[], void, undefined>
+  /** A read that does not end: after what is there comes what is appended, in order, no loss. */
+  follow(options?: FollowOptions): AsyncGenerator<Event, void, undefined>
+
+  /** Walks back from an event along a link. Fails with `NOT_FOUND` if there is no such event. */
+  ancestors(id: IdLike, options?: AncestorOptions): Promise<Ancestry>
+  ancestorsSync(id: IdLike, options?: AncestorOptions): Ancestry
+  head(): Promise<Head>
+  headSync(): Head
+  streamHead(entity: string, lane?: number): Promise<StreamHead | undefined>
+  streamHeadSync(entity: string, lane?: number): StreamHead | undefined
+  frontier(): Promise<Frontier>
+  frontierSync(): Frontier
+  stats(): Promise<Stats>
+  statsSync(): Stats
+  /** Checks every byte, hash and link. */
+  verify(): Promise<VerifyReport>
+  verifySync(): VerifyReport
+
+  /** Read-only: looks for what a writer elsewhere has made visible; gives how many events are. */
+  refresh(): Promise<bigint>
+  refreshSync(): bigint
+  /** Waits until so many events are visible or the time is up; gives how many are. */
+  wait(
+    events: Whole,
+    timeoutMs?: number,
+    options?: { signal?: AbortSignal | undefined },
+  ): Promise<bigint>
+  waitSync(events: Whole, timeoutMs?: number): bigint
+
+  /** Writes what is buffered. */
+  flush(): Promise<void>
+  flushSync(): void
+  /** Writes what is buffered and syncs. */
+  sync(): Promise<void>
+  syncSync(): void
+  /** Writes and syncs what is buffered, and closes. Closing twice is fine. */
+  close(): Promise<void>
+  closeSync(): void
+  [Symbol.dispose](): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Event kinds: four bits of category, twelve bits of type. Categories 0x0 and 0xD are reserved. */
+export const EventKind: {
+  /** A general-purpose kind for data without a vocabulary of its own. */
+  readonly DATA: 0x1000
+  /** A gate's refusal, recorded by the library. */
+  readonly DENIAL: 0x000f
+  /** The kind of this category (0 to 15) and type (0 to 4,095). */
+  of(category: number, type: number): number
+  category(kind: number): number
+  type(kind: number): number
+}
+
+/** What went wrong. Numbers and names are the same in every language. */
+export type ErrorName =
+  | 'INVALID_ARGUMENT'
+  | 'INVALID_COORDINATE'
+  | 'INVALID_KIND'
+  | 'TOO_LARGE'
+  | 'CLOCK_CONFLICT'
+  | 'IDEMPOTENCY_CONFLICT'
+  | 'DENIED'
+  | 'NOT_FOUND'
+  | 'CLOSED'
+  | 'LOCKED'
+  | 'READ_ONLY'
+  | 'IO'
+  | 'DISK_FULL'
+  | 'CORRUPT'
+  | 'UNSUPPORTED'
+  | 'POISONED'
+  | 'INDETERMINATE'
+  | 'FORKED'
+  | 'BAD_HANDLE'
+  | 'PANIC'
+  | 'CALLBACK'
+  | 'DECODE'
+
+/** Whether, and after what, the same call can succeed. */
+export type Retry = 'NEVER' | 'LATER' | 'AFTER_READING' | 'AFTER_REOPENING'
+
+/** Every failure of this package. */
+export class BatpakError extends Error {
+  private constructor()
+  readonly name: 'BatpakError'
+  readonly code: `BATPAK_${ErrorName}`
+  readonly kind: ErrorName
+  /** The stable number. */
+  readonly number: number
+  readonly retry: Retry
+  /** The file or directory, where there is one. */
+  readonly path?: string
+  /** The segment number, where there is one. */
+  readonly segment?: bigint
+  /** The byte offset in the segment, where there is one. */
+  readonly offset?: bigint
+  /** The operating system's error number, where there is one. */
+  readonly osCode?: number
+  /** Of a denial: each gate's verdict. */
+  readonly outcomes?: readonly GateOutcome[]
+}
+
+/** Every kind of error, in the order of its number. */
+export const errorKinds: readonly {
+  readonly number: number
+  readonly name: ErrorName
+  readonly retry: Retry
+}[]
+
+/**
+ * The id to give to an event so that an operation takes place once, however often it is tried:
+ * the same components give the same id, in every language.
+ */
+export function operationId(domain: string, ...components: (string | Uint8Array)[]): Id
+
+/** The MessagePack form of a value, as {@link NewEvent.payload} has it. */
+export function encodePayload(value: unknown): Buffer
+/** The value of a MessagePack form. */
+export function decodePayload<T = unknown>(bytes: Uint8Array): T

@@ -1,0 +1,13 @@
+// The same instance for `import`: two would have two classes of every error.
+import batpak from './index.cjs'
+
+export const {
+  Store,
+  Event,
+  EventKind,
+  BatpakError,
+  errorKinds,
+  operationId,
+  encodePayload,
+  decodePayload,
+} = batpak

@@ -1,0 +1,316 @@
+// The store. Each operation comes twice: as a Promise, done on the libuv pool, and with `Sync` at
+// the end of its name, done before it returns. Arguments are checked and copied before either.
+'use strict'
+
+const args = require('./arguments.cjs')
+const check = require('./check.cjs')
+const { readEvents } = require('./event.cjs')
+const { callNow, later, now } = require('./errors.cjs')
+const gates = require('./gates.cjs')
+const native = require('./native.cjs')
+const { newEvent, writeEvents } = require('./new-event.cjs')
+const { readReceipts } = require('./receipt.cjs')
+const { Watch } = require('./watch.cjs')
+
+Symbol.dispose ??= Symbol('Symbol.dispose')
+Symbol.asyncDispose ??= Symbol('Symbol.asyncDispose')
+
+/** Proves to the constructor that it is called from this file. */
+const HERE = Symbol('store.cjs')
+
+/** The longest wait of the native half, in milliseconds. */
+const MAX_WAIT_MS = check.MAX_U32
+
+const APPEND_FIELDS = new Set(['durability', 'gates', 'gateMode', 'recordDenial'])
+
+class Store {
+  #native
+  #watch
+  #path
+  #report
+
+  constructor(key, handle, path) {
+    if (key !== HERE) check.refuse('a Store is opened with Store.open or Store.openSync')
+    this.#native = handle
+    this.#watch = new Watch(handle)
+    this.#path = path
+    this.#report = callNow(handle, 'report')
+  }
+
+  static async open(path, options) {
+    const directory = args.directory(path)
+    return new Store(HERE, await later(native, 'open', directory, args.openArguments(options)), directory)
+  }
+
+  static openSync(path, options) {
+    const directory = args.directory(path)
+    return new Store(HERE, now(native, 'open', directory, args.openArguments(options)), directory)
+  }
+
+  get path() {
+    return this.#path
+  }
+
+  /** What opening found and did. */
+  get report() {
+    return this.#report
+  }
+
+  async append(event, options) {
+    return (await this.appendBatch([event], options))[0]
+  }
+
+  appendSync(event, options) {
+    return this.appendBatchSync([event], options)[0]
+  }
+
+  async appendBatch(events, options) {
+    const { block, durability, refused } = this.#batch(events, options)
+    if (refused) {
+      if (refused.record) await later(this.#native, 'recordDenial', ...refused.record)
+      throw refused.error
+    }
+    return readReceipts(await later(this.#native, 'append', block, durability))
+  }
+
+  appendBatchSync(events, options) {
+    const { block, durability, refused } = this.#batch(events, options)
+    if (refused) {
+      if (refused.record) now(this.#native, 'recordDenial', ...refused.record)
+      throw refused.error
+    }
+    return readReceipts(now(this.#native, 'append', block, durability))
+  }
+
+  async recordDenial(event, outcomes, options) {
+    return readReceipts(await later(this.#native, 'recordDenial', ...denial(event, outcomes, options)))[0]
+  }
+
+  recordDenialSync(event, outcomes, options) {
+    return readReceipts(now(this.#native, 'recordDenial', ...denial(event, outcomes, options)))[0]
+  }
+
+  async get(id) {
+    return readEvents(await later(this.#native, 'get', check.id('id', id)))[0]
+  }
+
+  getSync(id) {
+    return readEvents(now(this.#native, 'get', check.id('id', id)))[0]
+  }
+
+  async at(sequence) {
+    return readEvents(await later(this.#native, 'at', check.u64('sequence', sequence)))[0]
+  }
+
+  atSync(sequence) {
+    return readEvents(now(this.#native, 'at', check.u64('sequence', sequence)))[0]
+  }
+
+  /** One event first, for those who want only one; whole pages after that. */
+  read(query) {
+    return singly(this.#pages(args.queryArguments(query), { ...args.pageArguments(), first: 1 }))
+  }
+
+  readSync(query) {
+    return singlySync(this.#pagesSync(args.queryArguments(query), { ...args.pageArguments(), first: 1 }))
+  }
+
+  pages(query, sizes) {
+    return this.#pages(args.queryArguments(query), args.pageArguments(sizes))
+  }
+
+  pagesSync(query, sizes) {
+    return this.#pagesSync(args.queryArguments(query), args.pageArguments(sizes))
+  }
+
+  async *#pages(query, { events, bytes, first = events }) {
+    const scan = await later(this.#native, 'read', query)
+    try {
+      let page = readEvents(await later(scan, 'nextPage', first, bytes))
+      while (page.length > 0) {
+        yield page
+        page = readEvents(await later(scan, 'nextPage', events, bytes))
+      }
+    } finally {
+      callNow(scan, 'close')
+    }
+  }
+
+  *#pagesSync(query, { events, bytes, first = events }) {
+    const scan = now(this.#native, 'read', query)
+    try {
+      let page = readEvents(now(scan, 'nextPage', first, bytes))
+      while (page.length > 0) {
+        yield page
+        page = readEvents(now(scan, 'nextPage', events, bytes))
+      }
+    } finally {
+      callNow(scan, 'close')
+    }
+  }
+
+  /** A read that does not end: after what is there comes what is appended. */
+  follow(options) {
+    const { query, from, signal } = args.followArguments(options)
+    const start = from === 'end' ? now(this.#native, 'frontier').visible : from
+    return this.#follow(query, start, signal)
+  }
+
+  async *#follow(query, start, signal) {
+    let next = start
+    for (;;) {
+      // What is visible before the read begins is in it, so what the region leaves out of that
+      // is never looked at again.
+      const { visible } = await later(this.#native, 'frontier')
+      for await (const page of this.#pages({ ...query, from: next }, args.pageArguments())) {
+        for (const event of page) {
+          signal?.throwIfAborted()
+          next = event.sequence + 1n
+          yield event
+        }
+      }
+      if (visible > next) next = visible
+      await this.#watch.wait({ events: next + 1n, timeoutMs: Infinity, signal })
+    }
+  }
+
+  async ancestors(id, options) {
+    return ancestry(
+      await later(this.#native, 'ancestors', check.id('id', id), ...args.ancestorArguments(options)),
+    )
+  }
+
+  ancestorsSync(id, options) {
+    return ancestry(now(this.#native, 'ancestors', check.id('id', id), ...args.ancestorArguments(options)))
+  }
+
+  async head() {
+    return later(this.#native, 'head')
+  }
+
+  headSync() {
+    return now(this.#native, 'head')
+  }
+
+  async streamHead(entity, lane = 0) {
+    return later(this.#native, 'streamHead', ...stream(entity, lane))
+  }
+
+  streamHeadSync(entity, lane = 0) {
+    return now(this.#native, 'streamHead', ...stream(entity, lane))
+  }
+
+  async frontier() {
+    return later(this.#native, 'frontier')
+  }
+
+  frontierSync() {
+    return now(this.#native, 'frontier')
+  }
+
+  async stats() {
+    return later(this.#native, 'stats')
+  }
+
+  statsSync() {
+    return now(this.#native, 'stats')
+  }
+
+  async verify() {
+    return later(this.#native, 'verify')
+  }
+
+  verifySync() {
+    return now(this.#native, 'verify')
+  }
+
+  async refresh() {
+    return later(this.#native, 'refresh')
+  }
+
+  refreshSync() {
+    return now(this.#native, 'refresh')
+  }
+
+  async wait(events, timeoutMs = Infinity, options) {
+    return this.#watch.wait(args.waitArguments(events, timeoutMs, options))
+  }
+
+  waitSync(events, timeoutMs = Infinity) {
+    const wait = args.waitArguments(events, timeoutMs)
+    return now(this.#native, 'wait', wait.events, Math.ceil(Math.min(wait.timeoutMs, MAX_WAIT_MS)))
+  }
+
+  async flush() {
+    return later(this.#native, 'flush')
+  }
+
+  flushSync() {
+    return now(this.#native, 'flush')
+  }
+
+  async sync() {
+    return later(this.#native, 'sync')
+  }
+
+  syncSync() {
+    return now(this.#native, 'sync')
+  }
+
+  async close() {
+    return later(this.#native, 'close')
+  }
+
+  closeSync() {
+    return now(this.#native, 'close')
+  }
+
+  [Symbol.dispose]() {
+    this.closeSync()
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.close()
+  }
+
+  /** The events as a block, or why gates refused one of them. */
+  #batch(events, options) {
+    if (!Array.isArray(events)) check.refuse(`events is ${check.show(events)}; it must be an array`)
+    const given = check.fields('options', options, APPEND_FIELDS)
+    const durability = args.durability(given.durability)
+    const list = gates.gateList(given.gates)
+    const checked = events.map(newEvent)
+    for (const event of checked) {
+      const refusal = gates.evaluate(list, given.gateMode ?? 'failFast', Object.freeze(event))
+      if (refusal) {
+        const record = given.recordDenial && [writeEvents([event]), refusal.outcomes, durability]
+        return { refused: { record, error: gates.denied(event, refusal) } }
+      }
+    }
+    return { block: writeEvents(checked), durability }
+  }
+}
+
+function denial(event, outcomes, options) {
+  const given = check.fields('options', options, new Set(['durability']))
+  const block = writeEvents([newEvent(event)])
+  return [block, gates.outcomeList(outcomes), args.durability(given.durability)]
+}
+
+function stream(entity, lane) {
+  return [check.text('entity', entity, 'INVALID_COORDINATE'), check.unsigned('lane', lane)]
+}
+
+function ancestry({ events, boundary }) {
+  return { events: readEvents(events), boundary }
+}
+
+async function* singly(pages) {
+  for await (const page of pages) yield* page
+}
+
+function* singlySync(pages) {
+  for (const page of pages) yield* page
+}
+
+module.exports = { Store }

@@ -1,0 +1,326 @@
+// Runs behaviour scripts, which `tests/scripts/README.md` describes:
+//     node runner.mjs [--sync] [--dir DIR --section K] FILE...
+// `--sync` uses the methods that end in `Sync` instead of those that give Promises.
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { BatpakError, Store, errorKinds } from 'batpak'
+import { fileCommands } from './script/files.mjs'
+import {
+  eventLine, name, newEvent, openOptions, query, receiptLine, shortLine, when, words,
+} from './script/words.mjs'
+
+const { values: flags, positionals: files } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sync: { type: 'boolean', default: false },
+    dir: { type: 'string' },
+    section: { type: 'string', default: '0' },
+  },
+})
+
+let failed = 0
+for (const file of files) {
+  const failure = await runFile(file).catch((error) => `FAIL ${file}: ${error.message}`)
+  if (failure === undefined) continue
+  failed += 1
+  console.log(failure)
+}
+console.log(`${files.length - failed} passed, ${failed} failed`)
+process.exitCode = failed > 0 || files.length === 0 ? 1 : 0
+
+/** Runs a script, or one section of it; gives its first difference, if there is one. */
+async function runFile(file) {
+  const sections = parse(fs.readFileSync(file, 'utf8'))
+  const directory = flags.dir ?? fs.mkdtempSync(path.join(os.tmpdir(), 'batpak-script-'))
+  const machine = new Machine(directory)
+  try {
+    for (const steps of flags.dir ? [sections[Number(flags.section)]] : sections) {
+      for (const step of steps) {
+        const found = await machine.run(step.command)
+        if (found.join('\n') !== step.expected.join('\n')) return difference(file, step, found)
+      }
+      await machine.closeAll()
+    }
+  } finally {
+    await machine.closeAll()
+    if (!flags.dir) fs.rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/** The sections of a script, each a list of { command, line, expected }. */
+function parse(text) {
+  const sections = [[]]
+  const lines = text.split('\n').map((content, index) => ({ content, line: index + 1 }))
+  const useful = lines.filter(({ content }) => content !== '' && !content.startsWith('#'))
+  for (let next = 0; next < useful.length; next += 1) {
+    const { content, line } = useful[next]
+    if (content.startsWith('== ')) {
+      // What is before the first heading is a section only if it holds a command.
+      if (sections.length > 1 || sections[0].length > 0) sections.push([])
+    } else if (content.startsWith('= ')) {
+      sections.at(-1).at(-1).expected.push(content.slice(2))
+    } else {
+      const command = [content]
+      if (/^batch( |$)/.test(content)) {
+        for (next += 1; useful[next].content !== 'end'; next += 1) command.push(useful[next].content)
+      }
+      sections.at(-1).push({ command, line, expected: [] })
+    }
+  }
+  return sections
+}
+
+function difference(file, { command, line, expected }, found) {
+  const show = (title, lines) => [`${title}:`, ...lines.map((text) => `  = ${text}`)]
+  const rest = [...show('expected', expected), ...show('found', found)]
+  return [`FAIL ${file}:${line}`, ...command.map((text) => `  ${text}`), ...rest].join('\n')
+}
+
+/** Calls a method in the form that the flags ask for. */
+function call(target, method, ...values) {
+  return target[flags.sync ? `${method}Sync` : method](...values)
+}
+
+/** What a script has set up so far. */
+class Machine {
+  #directory
+  #variables = {}
+  #opened = []
+  #handles = {}
+  #gates = []
+  #gateOptions = {}
+
+  constructor(directory) {
+    this.#directory = directory
+  }
+
+  async closeAll() {
+    for (const store of this.#opened.splice(0)) await call(store, 'close')
+    this.#handles = {}
+  }
+
+  /** Runs one command, or a batch with its items; gives the lines that it prints. */
+  async run([line, ...items]) {
+    try {
+      const command = words(line, this.#variables)
+      const [verb] = command.plain
+      if (fileCommands[verb]) return fileCommands[verb](...this.#paths(command)) ?? []
+      const printed = await this.#commands[verb](
+        command,
+        items.map((item) => words(item, this.#variables)),
+      )
+      return [printed ?? []].flat()
+    } catch (error) {
+      if (error instanceof BatpakError) return [`error ${error.kind}`]
+      throw new Error(`${line}: ${error.message}`, { cause: error })
+    }
+  }
+
+  #paths({ plain: [verb, target, ...rest] }) {
+    const below = (word) => path.join(this.#directory, name(word))
+    const hasTwo = verb === 'copy' || verb === 'rename'
+    return [below(target), ...(hasTwo ? rest.map(below) : rest)]
+  }
+
+  #handle({ option }) {
+    return this.#handles[option('on') ?? 'a']
+  }
+
+  /** Calls a method of the store that the command names. */
+  #call(command, method, ...values) {
+    return call(this.#handle(command).store, method, ...values)
+  }
+
+  async #open(handle, directory, options) {
+    const store = await call(Store, 'open', directory, options)
+    this.#opened.push(store)
+    this.#handles[handle] = { store, directory, options }
+    return 'ok'
+  }
+
+  #openAs(handle, command) {
+    const directory = path.join(this.#directory, name(command.option('path') ?? 'store'))
+    return this.#open(handle, directory, openOptions(command))
+  }
+
+  async #append(command, items, append) {
+    const options = {
+      durability: command.option('durability'),
+      gates: this.#gates.splice(0),
+      ...this.#gateOptions,
+    }
+    const receipts = [await append(items.map(newEvent), options)].flat()
+    for (const { sequence, id } of receipts) this.#variables[`id:${sequence}`] = id
+    return receipts.map(receiptLine)
+  }
+
+  async #read(command) {
+    const lines = []
+    for await (const event of this.#call(command, 'read', query(command))) {
+      lines.push(shortLine(event))
+    }
+    return lines
+  }
+
+  #commands = {
+    let: ({ plain: [, variable, value] }) => {
+      this.#variables[variable] = value
+    },
+
+    open: (command) => this.#openAs(command.option('as') ?? 'a', command),
+
+    reopen: async (command) => {
+      const { store, directory, options } = this.#handle(command)
+      await call(store, 'close')
+      const handle = command.option('on') ?? 'a'
+      const keys = ['mode', 'seed', 'segment', 'max_payload', 'durability', 'path']
+      const anew = keys.some((key) => command.option(key) !== undefined)
+      return anew ? this.#openAs(handle, command) : this.#open(handle, directory, options)
+    },
+
+    close: (command) => this.#done(command, 'close'),
+    flush: (command) => this.#done(command, 'flush'),
+    sync: (command) => this.#done(command, 'sync'),
+
+    gate: ({ plain: [, gate, verdict, ...rest] }) => {
+      const check = {
+        permit: () => undefined,
+        deny: () => ({ code: name(rest[0]), message: name(rest[1]) }),
+        max_payload: ({ payload }) =>
+          payload.length > Number(rest[0]) ? { code: 'TOO_BIG', message: 'too big' } : undefined,
+      }[verdict]
+      this.#gates.push({ name: name(gate), check })
+    },
+
+    gates: ({ option }) => {
+      this.#gateOptions = {
+        gateMode: option('mode') === 'all' ? 'all' : 'failFast',
+        recordDenial: option('record') === 'yes',
+      }
+    },
+
+    append: (command) =>
+      this.#append(command, [command], ([event], options) =>
+        this.#call(command, 'append', event, options),
+      ),
+
+    batch: (command, items) =>
+      this.#append(command, items, (events, options) =>
+        this.#call(command, 'appendBatch', events, options),
+      ),
+
+    fill: async (command) => {
+      const [count, entity, scope, kind, bytes] = command.plain.slice(1)
+      const number = (key) => when(command.option(key), Number)
+      const [batch, lanes, entities] = [number('batch'), number('lanes') ?? 1, number('entities')]
+      const event = (i) => ({
+        entity: name(entity) + (entities ? `:${i % entities}` : ''),
+        scope: name(scope),
+        kind: Number(kind),
+        payload: Buffer.alloc(Number(bytes), i % 251),
+        lane: i % lanes,
+      })
+      const options = { durability: command.option('durability') }
+      for (let done = 0; done < Number(count); done += batch ?? 1) {
+        const length = Math.min(batch ?? 1, Number(count) - done)
+        const events = Array.from({ length }, (_, k) => event(done + k))
+        if (batch) await this.#call(command, 'appendBatch', events, options)
+        else await this.#call(command, 'append', events[0], options)
+      }
+      return `ok count=${count}`
+    },
+
+    get: async (command) => this.#shown(await this.#call(command, 'get', command.plain[1])),
+    at: async (command) => this.#shown(await this.#call(command, 'at', BigInt(command.plain[1]))),
+
+    read: async (command) => {
+      const lines = await this.#read(command)
+      return [...lines, `end ${lines.length}`]
+    },
+
+    count: async (command) => `end ${(await this.#read(command)).length}`,
+
+    page: async (command) => {
+      const size = Number(command.plain[1])
+      const next = { ...query(command), limit: size }
+      const lines = []
+      let total = 0
+      do {
+        const pages = this.#call(command, 'pages', next, { events: size, bytes: 0xffff_ffff })
+        const { value: page } = await pages.next()
+        if (page === undefined) break
+        const [first, last] = [page[0].sequence, page.at(-1).sequence]
+        lines.push(`page ${page.length} first=${first} last=${last}`)
+        total += page.length
+        next.from = next.direction === 'backward' ? last - 1n : last + 1n
+      } while (next.from >= 0n)
+      return [...lines, `end ${total}`]
+    },
+
+    ancestors: async (command) => {
+      const { option, plain } = command
+      const options = { via: option('via'), limit: when(option('limit'), BigInt) }
+      const { events, boundary } = await this.#call(command, 'ancestors', plain[1], options)
+      return [...events.map(({ sequence, id }) => `${sequence} ${id}`), `boundary ${boundary}`]
+    },
+
+    head: async (command) => {
+      const { events, lastHash, root } = await this.#call(command, 'head')
+      return `events=${events} last=${lastHash} root=${root}`
+    },
+
+    stream: async (command) => {
+      const [, entity, lane] = command.plain
+      const head = await this.#call(command, 'streamHead', name(entity), Number(lane))
+      return head ? `clock=${head.clock} seq=${head.sequence} hash=${head.hash}` : 'none'
+    },
+
+    frontier: async (command) => {
+      const { accepted, written, durable, visible } = await this.#call(command, 'frontier')
+      return `accepted=${accepted} written=${written} durable=${durable} visible=${visible}`
+    },
+
+    stats: async (command) => {
+      const { events, segments, entities, streams } = await this.#call(command, 'stats')
+      return `events=${events} segments=${segments} entities=${entities} streams=${streams}`
+    },
+
+    verify: async (command) => {
+      const { intact, events, root, findings } = await this.#call(command, 'verify')
+      if (intact) return `ok events=${events} root=${root}`
+      const places = findings.map((f) => `${f.kind} segment=${f.segment} offset=${f.offset}`)
+      return [`damaged events=${events}`, ...places]
+    },
+
+    report: (command) => {
+      const { report } = this.#handle(command).store
+      const said = (yes) => (yes ? 'yes' : 'no')
+      const { events, segments, cutBytes, removed, ignored, damage } = report
+      return (
+        `created=${said(report.created)} clean=${said(report.clean)} events=${events} ` +
+        `segments=${segments} cut=${cutBytes} removed=${removed.length} ` +
+        `ignored=${ignored.length} damage=${damage.length}`
+      )
+    },
+
+    refresh: async (command) => `visible=${await this.#call(command, 'refresh')}`,
+
+    wait: async (command) => {
+      const [, events, milliseconds] = command.plain
+      return `visible=${await this.#call(command, 'wait', BigInt(events), Number(milliseconds))}`
+    },
+
+    kinds: () => errorKinds.map(({ number, name: kind, retry }) => `${number} ${kind} ${retry}`),
+  }
+
+  async #done(command, method) {
+    await this.#call(command, method)
+    return 'ok'
+  }
+
+  #shown(event) {
+    return event ? eventLine(event) : 'none'
+  }
+}
