@@ -225,6 +225,13 @@ impl Error {
         self
     }
 
+    /// The same error, naming the item of the batch that it is about.
+    #[must_use]
+    pub(crate) fn of_item(mut self, index: usize) -> Self {
+        self.0.message = format!("item {index} of the batch: {}", self.0.message);
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

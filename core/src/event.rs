@@ -134,6 +134,11 @@ impl Event {
         Self { chunk, start, layout, segment, offset }
     }
 
+    /// The frame's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.chunk[self.start..self.start + self.layout.padded()]
+    }
+
     pub(crate) fn frame(&self) -> Frame<'_> {
         Frame::with_layout(&self.chunk[self.start..], self.layout)
     }

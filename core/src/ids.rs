@@ -162,7 +162,8 @@ mod tests {
     fn text_round_trip() {
         let text = "000102030405060708090a0b0c0d0e0f";
         assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
-        for bad in ["", "00", "g00102030405060708090a0b0c0d0e0f", "éé0102030405060708090a0b0c0d0e"] {
+        for bad in ["", "00", "g00102030405060708090a0b0c0d0e0f", "éé0102030405060708090a0b0c0d0e"]
+        {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
         }
     }

@@ -238,6 +238,11 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
+    /// A frame that this process has just encoded, without checking it again.
+    pub(crate) fn of_own(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        Ok(Self { bytes, layout: Self::layout_of(bytes)? })
+    }
+
     pub(crate) fn with_layout(bytes: &'a [u8], layout: Layout) -> Self {
         Self { bytes, layout }
     }
@@ -257,8 +262,7 @@ impl<'a> Frame<'a> {
             present: bytes[99],
             erased,
         };
-        let payload_bytes =
-            if erased { PAYLOAD_HASH_BYTES } else { layout.payload_bytes as usize };
+        let payload_bytes = if erased { PAYLOAD_HASH_BYTES } else { layout.payload_bytes as usize };
         if layout.extensions().end + payload_bytes != layout.length as usize {
             return Err("the lengths in the frame contradict each other");
         }
@@ -330,7 +334,9 @@ impl<'a> Frame<'a> {
     }
 
     pub(crate) fn wall_us(&self) -> i64 {
-        self.layout.optional(has::WALL).map_or(self.timestamp_us(), |at| field!(self.bytes, at, i64))
+        self.layout
+            .optional(has::WALL)
+            .map_or(self.timestamp_us(), |at| field!(self.bytes, at, i64))
     }
 
     pub(crate) fn lane(&self) -> u32 {

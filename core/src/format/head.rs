@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn round_trip_and_every_flip_noticed() {
-        let head = HeadFile { store: Id([1; 16]), segment: 2, visible_events: 3, ..Default::default() };
+        let head =
+            HeadFile { store: Id([1; 16]), segment: 2, visible_events: 3, ..Default::default() };
         let mut bytes = head.encode();
         assert_eq!(HeadFile::decode(&bytes), Some(head));
         for at in 0..bytes.len() {

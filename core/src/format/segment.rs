@@ -151,7 +151,8 @@ mod tests {
     fn only_exact_names_are_segments() {
         assert_eq!(number_of("000001.fbat"), Some(1));
         assert_eq!(number_of("1234567.fbat"), Some(1_234_567));
-        for bad in ["1.fbat", "0000001.fbat", "+00001.fbat", "000000.fbat", "000001.fba", "000001"] {
+        for bad in ["1.fbat", "0000001.fbat", "+00001.fbat", "000000.fbat", "000001.fba", "000001"]
+        {
             assert_eq!(number_of(bad), None, "{bad}");
         }
         assert_eq!(number_of("18446744073709551615.fbat"), None);

@@ -1,1 +1,129 @@
-//! Where events are.
+//! Where events are: [`tail`] indexes the unsealed segment in memory, [`sealed`] reads the
+//! footers of the others in place, [`heads`] knows where every stream ends.
+//!
+//! Imports `storage`, `format` and the vocabulary.
+
+pub(crate) mod heads;
+pub(crate) mod sealed;
+pub(crate) mod tail;
+
+use crate::error::Result;
+use crate::ids::Id;
+use crate::region::Region;
+
+/// A segment that no longer changes.
+pub(crate) enum Part {
+    /// Found through its footer.
+    Sealed(sealed::Sealed),
+    /// Indexed in memory, from frames that a salvage found.
+    Indexed(tail::Tail),
+}
+
+impl Part {
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Self::Sealed(sealed) => sealed.entry.number,
+            Self::Indexed(tail) => tail.number,
+        }
+    }
+
+    pub(crate) fn first_sequence(&self) -> u64 {
+        match self {
+            Self::Sealed(sealed) => sealed.entry.first_sequence,
+            Self::Indexed(tail) => tail.first_sequence,
+        }
+    }
+
+    pub(crate) fn end_sequence(&self) -> u64 {
+        match self {
+            Self::Sealed(sealed) => sealed.end_sequence(),
+            Self::Indexed(tail) => tail.next_sequence(),
+        }
+    }
+
+    /// The events that may have this id.
+    pub(crate) fn candidates_for_id(&self, id: Id) -> Result<Vec<u32>> {
+        match self {
+            Self::Sealed(sealed) => sealed.candidates_for_id(id),
+            Self::Indexed(tail) => Ok(tail.candidates_for_id(id)),
+        }
+    }
+
+    /// The events in `low..high` that may be in the region; `None` means any of them may.
+    pub(crate) fn candidates(
+        &self,
+        region: &Region,
+        low: u32,
+        high: u32,
+    ) -> Result<Option<Vec<u32>>> {
+        match self {
+            Self::Sealed(sealed) => sealed.candidates(region, low, high),
+            Self::Indexed(tail) => Ok(tail.candidates(region, low, high)),
+        }
+    }
+
+    /// Where the frames of these rising events start and end.
+    pub(crate) fn spans(&self, indexes: &[u32]) -> Result<Vec<(u64, u64)>> {
+        match self {
+            Self::Sealed(sealed) => sealed.spans(indexes),
+            Self::Indexed(tail) => Ok(tail.spans(indexes)),
+        }
+    }
+}
+
+/// Joins rising lists into one rising list.
+pub(crate) fn merge(mut lists: Vec<Vec<u32>>) -> Vec<u32> {
+    if lists.len() == 1 {
+        return lists.swap_remove(0);
+    }
+    let mut merged = lists.concat();
+    merged.sort_unstable();
+    merged
+}
+
+/// The part of a rising list that lies in `low..high`.
+pub(crate) fn between(indexes: &[u32], low: u32, high: u32) -> &[u32] {
+    let start = indexes.partition_point(|index| *index < low);
+    let end = indexes.partition_point(|index| *index < high);
+    &indexes[start..end.max(start)]
+}
+
+/// Which of a stream's `events` events, whose clocks go from the first to the last of `clocks`,
+/// can have a clock in the wanted range. All of them, unless the clocks are without gaps.
+pub(crate) fn clock_window(
+    clocks: (u32, u32),
+    events: u32,
+    wanted: Option<(u32, u32)>,
+) -> Option<std::ops::Range<u32>> {
+    let (first, last) = clocks;
+    let Some((low, high)) = wanted else { return Some(0..events) };
+    if high < first || low > last {
+        return None;
+    }
+    if u64::from(last) - u64::from(first) + 1 != u64::from(events) {
+        return Some(0..events);
+    }
+    Some(low.max(first) - first..high.min(last) - first + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_clocks() {
+        assert_eq!(clock_window((5, 9), 5, None), Some(0..5));
+        assert_eq!(clock_window((5, 9), 5, Some((6, 7))), Some(1..3));
+        assert_eq!(clock_window((5, 9), 5, Some((0, 5))), Some(0..1));
+        assert_eq!(clock_window((5, 9), 5, Some((10, 20))), None);
+        assert_eq!(clock_window((5, 9), 3, Some((6, 7))), Some(0..3));
+    }
+
+    #[test]
+    fn merging_and_cutting() {
+        assert_eq!(merge(vec![vec![1, 5], vec![2], vec![]]), [1, 2, 5]);
+        assert_eq!(merge(vec![]), [0u32; 0]);
+        assert_eq!(between(&[1, 3, 5, 7], 3, 7), [3, 5]);
+        assert_eq!(between(&[1, 3], 9, 2), [0u32; 0]);
+    }
+}

@@ -1,1 +1,106 @@
-//! The operating system.
+//! The only code that touches the operating system.
+//!
+//! [`Vfs`] is the seam: the store reaches files through it alone. [`real`] is the operating
+//! system; [`sim`] keeps files in memory, forgets what was not synced, and fails on demand.
+//! [`recovery`] answers one question: where does the valid log end?
+//!
+//! Imports `format` and the vocabulary.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) mod files;
+pub mod real;
+pub(crate) mod recovery;
+pub mod sim;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading; it must exist.
+    Read,
+    /// For reading and writing; it must exist.
+    Write,
+    /// For reading and writing; created empty, or emptied if it exists.
+    Create,
+    /// For reading and writing; created if it is missing, kept as it is otherwise.
+    Keep,
+}
+
+/// The file system, as far as a store needs it. Links are never followed and only regular files
+/// are opened. Every method is one system call or a short, fixed sequence of them.
+pub trait Vfs: Send + Sync {
+    /// Opens a file.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn VfsFile>>;
+    /// Creates a directory and those above it; an existing one is fine.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// The names in a directory, with whether each is a regular file.
+    fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>>;
+    /// Renames a file over another.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a directory survive a power cut.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock on a directory, until the file is dropped. `None` if it is taken.
+    fn lock_dir(&self, path: &Path) -> io::Result<Option<Arc<dyn VfsFile>>>;
+    /// The directory's path without links and relative parts.
+    fn resolve(&self, path: &Path) -> io::Result<std::path::PathBuf>;
+}
+
+/// An open file.
+pub trait VfsFile: Send + Sync {
+    /// Reads at an offset; fewer bytes than asked for, or none, at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes at an offset; may write fewer bytes than given.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Makes the content survive a power cut.
+    fn sync(&self) -> io::Result<()>;
+    /// Cuts or extends the file.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Takes the exclusive lock on the file if it is free.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// Whether somebody holds the exclusive lock on the file.
+    fn is_locked(&self) -> io::Result<bool>;
+}
+
+/// Writes everything, going on after short writes and interruptions.
+pub(crate) fn write_all_at(
+    file: &dyn VfsFile,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the buffer is full or the file ends; gives the number of bytes.
+pub(crate) fn read_full_at(
+    file: &dyn VfsFile,
+    buffer: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

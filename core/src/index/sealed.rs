@@ -1,0 +1,443 @@
+//! A sealed segment, found through its footer. The footer is read in place, section by section,
+//! with one positioned read per probe; nothing of it is kept but its first page. A section's
+//! checksum is checked when the section is first used.
+
+use super::{between, clock_window, merge};
+use crate::error::{Error, Result};
+use crate::format::footer::{
+    self, DICTIONARY_HEADER_BYTES, Footer, KindRecord, ScopeRecord, Section, StreamRecord, section,
+};
+use crate::format::segment::{HEADER_BYTES, Header, HeaderError};
+use crate::format::tree::Tree;
+use crate::format::{crc32, field, manifest, postings};
+use crate::ids::Id;
+use crate::region::{EntityFilter, KindFilter, Region, below};
+use crate::storage::files::{Files, read_exact};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many id entries one probe reads.
+const ID_WINDOW: u64 = 64;
+/// How many bytes a checksum pass reads at once.
+const CHECK_BYTES: usize = 256 << 10;
+
+pub(crate) struct Sealed {
+    pub(crate) entry: manifest::Entry,
+    pub(crate) header: Header,
+    pub(crate) footer: Footer,
+    files: Arc<Files>,
+    /// Where the footer starts in the file.
+    start: u64,
+    /// Bit n: section n matched its checksum.
+    checked: AtomicU64,
+}
+
+impl Sealed {
+    /// Opens the segment that the manifest lists, and checks that it is that segment.
+    pub(crate) fn open(files: &Arc<Files>, entry: manifest::Entry) -> Result<Self> {
+        let path = files.segment_path(entry.number);
+        let refuse = |why: &str, offset: u64| {
+            Error::corrupt(format!("a sealed segment is not what the manifest lists: {why}"))
+                .at_path(&path)
+                .at(entry.number, offset)
+        };
+        let file = files.segment(entry.number).map_err(|e| match e.kind() {
+            crate::ErrorKind::NotFound => refuse("the file is missing", 0),
+            _ => e.at(entry.number, 0),
+        })?;
+        let length =
+            file.len().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
+        if length != entry.length {
+            return Err(refuse(
+                &format!("it has {length} bytes instead of {}", entry.length),
+                length,
+            ));
+        }
+        if length < (HEADER_BYTES + footer::TRAILER_BYTES) as u64 {
+            return Err(refuse("it is too short", 0));
+        }
+        let header = read_exact(&*file, &path, entry.number, 0, HEADER_BYTES)?;
+        let header = Header::decode(&header).map_err(|e| match e {
+            HeaderError::Version(version) => refuse(&format!("it is of version {version}"), 0),
+            HeaderError::Damaged(why) => refuse(why, 0),
+        })?;
+        let trailer_at = length - footer::TRAILER_BYTES as u64;
+        let trailer = read_exact(&*file, &path, entry.number, trailer_at, footer::TRAILER_BYTES)?;
+        let (footer_bytes, crc) =
+            footer::decode_trailer(&trailer).map_err(|why| refuse(why, trailer_at))?;
+        let start = length
+            .checked_sub(footer_bytes)
+            .filter(|start| *start >= HEADER_BYTES as u64 && start.is_multiple_of(8))
+            .ok_or_else(|| refuse("the footer is longer than the file", trailer_at))?;
+        let prefix_bytes = footer::MAX_PREFIX_BYTES.min(footer_bytes as usize);
+        let prefix = read_exact(&*file, &path, entry.number, start, prefix_bytes)?;
+        let footer =
+            Footer::decode(&prefix, footer_bytes, crc).map_err(|why| refuse(why, start))?;
+        let summary = &footer.summary;
+        if (summary.number, summary.first_sequence, summary.events, summary.frames_end)
+            != (entry.number, entry.first_sequence, entry.events, start)
+        {
+            return Err(refuse("the footer is of another segment", start));
+        }
+        let sealed =
+            Self { entry, header, footer, files: files.clone(), start, checked: AtomicU64::new(0) };
+        Ok(sealed)
+    }
+
+    pub(crate) fn end_sequence(&self) -> u64 {
+        self.entry.first_sequence + self.entry.events
+    }
+
+    fn section(&self, id: u32) -> Result<Section> {
+        let section = self.footer.section(id).ok_or_else(|| self.damaged(id, "it is missing"))?;
+        if self.checked.load(Ordering::Relaxed) & 1 << id == 0 {
+            let mut hasher = crc32fast::Hasher::new();
+            let mut done = 0;
+            while done < section.length {
+                let bytes = (section.length - done).min(CHECK_BYTES as u64) as usize;
+                hasher.update(&self.read(section, done, bytes)?);
+                done += bytes as u64;
+            }
+            if hasher.finalize() != section.crc {
+                return Err(self.damaged(id, "it does not match its checksum"));
+            }
+            self.checked.fetch_or(1 << id, Ordering::Relaxed);
+        }
+        Ok(section)
+    }
+
+    fn read(&self, section: Section, offset: u64, bytes: usize) -> Result<Vec<u8>> {
+        if offset + bytes as u64 > section.length {
+            return Err(self.damaged(section.id, "an entry points outside it"));
+        }
+        let number = self.entry.number;
+        let file = self.files.segment(number)?;
+        let at = self.start + section.offset + offset;
+        read_exact(&*file, &self.files.segment_path(number), number, at, bytes)
+    }
+
+    fn damaged(&self, section: u32, why: &str) -> Error {
+        let offset = self.footer.section(section).map_or(0, |section| section.offset);
+        Error::corrupt(format!("section {section} of the footer is damaged: {why}"))
+            .at_path(&self.files.segment_path(self.entry.number))
+            .at(self.entry.number, self.start + offset)
+    }
+
+    /// The tree as it stands after this segment.
+    pub(crate) fn tree(&self) -> Result<Tree> {
+        let section = self.section(section::TREE_PEAKS)?;
+        let peaks = self.read(section, 0, section.length as usize)?;
+        Tree::decode(&peaks)
+            .filter(|tree| {
+                tree.size() == self.end_sequence() && tree.root() == self.footer.summary.root
+            })
+            .ok_or_else(|| self.damaged(section.id, "the peaks do not make the root"))
+    }
+
+    /// Where the frames of these rising events start and end. Neighbours share a read.
+    pub(crate) fn spans(&self, indexes: &[u32]) -> Result<Vec<(u64, u64)>> {
+        const NEAR: u32 = 256;
+        let mut spans = Vec::with_capacity(indexes.len());
+        for run in indexes.chunk_by(|a, b| b - a <= NEAR) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            if u64::from(*last) >= self.entry.events {
+                return Err(self.damaged(section::OFFSETS, "an event beyond the last is named"));
+            }
+            let bounds = self.bounds(*first, last + 1)?;
+            for index in run {
+                let at = (index - first) as usize;
+                spans.push((bounds[at], bounds[at + 1]));
+            }
+        }
+        Ok(spans)
+    }
+
+    /// Where the frames of the events `low..high` start, and where the last one ends.
+    fn bounds(&self, low: u32, high: u32) -> Result<Vec<u64>> {
+        let section = self.section(section::OFFSETS)?;
+        let last = u64::from(high) == self.entry.events;
+        let count = (high - low) as usize + usize::from(!last);
+        let bytes = self.read(section, u64::from(low) * 4, count * 4)?;
+        let mut bounds: Vec<u64> =
+            bytes.chunks_exact(4).map(|b| u64::from(field!(b, 0, u32)) * 8).collect();
+        if last {
+            bounds.push(self.start);
+        }
+        Ok(bounds)
+    }
+
+    /// The events that may have this id: those whose id has the same tag.
+    pub(crate) fn candidates_for_id(&self, id: Id) -> Result<Vec<u32>> {
+        let section = self.section(section::IDS)?;
+        let tag = footer::id_tag(id);
+        let entries = |low: u64, high: u64| -> Result<Vec<(u32, u32)>> {
+            let bytes = self.read(section, low * 8, (high - low) as usize * 8)?;
+            Ok(bytes.chunks_exact(8).map(|b| (field!(b, 0, u32), field!(b, 4, u32))).collect())
+        };
+        // Tags are spread evenly, so the first guess is near; after it, halve.
+        let count = self.entry.events;
+        let (mut low, mut high) = (0, count);
+        let mut guess = ((u128::from(tag) * u128::from(count)) >> 32) as u64;
+        guess = guess.saturating_sub(ID_WINDOW / 2);
+        let mut window;
+        loop {
+            let from = guess.clamp(low, high.saturating_sub(ID_WINDOW).max(low));
+            let to = (from + ID_WINDOW).min(high);
+            window = entries(from, to)?;
+            let begins_below = from == low || window.first().is_some_and(|(t, _)| *t < tag);
+            let ends_above = to == high || window.last().is_some_and(|(t, _)| *t >= tag);
+            if begins_below && ends_above {
+                low = to;
+                break;
+            }
+            if begins_below {
+                low = to;
+            } else {
+                high = from;
+            }
+            guess = low + (high - low) / 2;
+        }
+        let mut found: Vec<u32> =
+            window.iter().filter(|(t, _)| *t == tag).map(|(_, index)| *index).collect();
+        // Equal tags may go on behind the window, also where `high` cut it off.
+        let mut at = low;
+        while at < count && window.last().is_none_or(|(t, _)| *t <= tag) {
+            let to = (at + ID_WINDOW).min(count);
+            window = entries(at, to)?;
+            found.extend(window.iter().filter(|(t, _)| *t == tag).map(|(_, index)| *index));
+            at = to;
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The events in `low..high` that may be in the region; `None` means any of them may.
+    pub(crate) fn candidates(
+        &self,
+        region: &Region,
+        low: u32,
+        high: u32,
+    ) -> Result<Option<Vec<u32>>> {
+        if region.entity != EntityFilter::Any {
+            return self.candidates_by_entity(region, low, high).map(Some);
+        }
+        let kinds = match region.kind {
+            KindFilter::Any => None,
+            _ => Some(self.kinds_in(region)?),
+        };
+        let scope = match &region.scope {
+            None => None,
+            Some(scope) => Some(self.scope(scope)?),
+        };
+        let list = |id: u32, offset: u32, events: u32| -> Result<Vec<u32>> {
+            Ok(between(&self.posting_list(id, offset, events)?, low, high).to_vec())
+        };
+        let by_scope = |scope: Option<ScopeRecord>| match scope {
+            None => Ok(Vec::new()),
+            Some(scope) => list(section::SCOPE_POSTINGS, scope.list_offset, scope.events),
+        };
+        let by_kind = |kinds: Vec<KindRecord>| -> Result<Vec<u32>> {
+            let lists: Result<_> = kinds
+                .iter()
+                .map(|kind| list(section::KIND_POSTINGS, kind.list_offset, kind.events))
+                .collect();
+            Ok(merge(lists?))
+        };
+        match (kinds, scope) {
+            (None, None) => Ok(None),
+            (Some(kinds), None) => by_kind(kinds).map(Some),
+            (None, Some(scope)) => by_scope(scope).map(Some),
+            (Some(kinds), Some(scope)) => {
+                let of_kinds: u64 = kinds.iter().map(|kind| u64::from(kind.events)).sum();
+                let of_scope = scope.map_or(0, |scope| u64::from(scope.events));
+                if of_kinds < of_scope { by_kind(kinds) } else { by_scope(scope) }.map(Some)
+            }
+        }
+    }
+
+    fn candidates_by_entity(&self, region: &Region, low: u32, high: u32) -> Result<Vec<u32>> {
+        let section = self.section(section::STREAM_POSTINGS)?;
+        let mut lists = Vec::new();
+        self.streams_in(region, |record| {
+            if region.lane.is_some_and(|lane| lane != record.lane) {
+                return Ok(());
+            }
+            let clocks = (record.first_clock, record.last_clock);
+            let Some(window) = clock_window(clocks, record.events, region.clocks) else {
+                return Ok(());
+            };
+            let start = u64::from(record.start) + u64::from(window.start);
+            let bytes = self.read(section, start * 4, window.len() * 4)?;
+            let indexes: Vec<u32> = bytes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect();
+            lists.push(between(&indexes, low, high).to_vec());
+            Ok(())
+        })?;
+        Ok(merge(lists))
+    }
+
+    /// Every stream with the clock and the index of its last event here.
+    pub(crate) fn each_stream_end(&self, mut each: impl FnMut(&str, u32, u32, u32)) -> Result<()> {
+        self.each_stream(0, |name, record| {
+            each(name, record.lane, record.last_clock, record.last_index);
+            Ok(true)
+        })
+    }
+
+    fn streams_in(
+        &self,
+        region: &Region,
+        mut each: impl FnMut(StreamRecord) -> Result<()>,
+    ) -> Result<()> {
+        let (wanted, exact) = match &region.entity {
+            EntityFilter::Any => return Ok(()),
+            EntityFilter::Exact(name) => (name, true),
+            EntityFilter::Prefix(name) => (name, false),
+        };
+        let dictionary = self.dictionary(section::STREAMS, StreamRecord::BYTES)?;
+        let first = dictionary.lower_bound(wanted)?;
+        self.each_stream(first, |name, record| {
+            if exact && name != wanted || !name.starts_with(wanted.as_str()) {
+                return Ok(false);
+            }
+            if exact || below(name, wanted) {
+                each(record)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Streams from the `first` on, until `each` says `false`.
+    fn each_stream(
+        &self,
+        first: u32,
+        mut each: impl FnMut(&str, StreamRecord) -> Result<bool>,
+    ) -> Result<()> {
+        const AT_ONCE: u32 = 256;
+        let dictionary = self.dictionary(section::STREAMS, StreamRecord::BYTES)?;
+        let mut at = first;
+        let mut step = 2;
+        while at < dictionary.count {
+            let to = (at + step).min(dictionary.count);
+            step = AT_ONCE;
+            let bytes = dictionary.records(at, to)?;
+            let records: Vec<_> =
+                bytes.chunks_exact(StreamRecord::BYTES).map(StreamRecord::decode).collect();
+            // Names are in the same order as the records, so one read holds them all.
+            let Some((head, last)) = records.first().zip(records.last()) else { break };
+            let names_end = u64::from(last.name_offset) + u64::from(last.name_bytes);
+            let bytes = names_end
+                .checked_sub(u64::from(head.name_offset))
+                .ok_or_else(|| self.damaged(section::STREAMS, "its names are out of order"))?;
+            let names = dictionary.names(head.name_offset, bytes as usize)?;
+            for record in &records {
+                let name = record
+                    .name_offset
+                    .checked_sub(head.name_offset)
+                    .and_then(|from| names.get(from as usize..)?.get(..record.name_bytes.into()))
+                    .and_then(|name| std::str::from_utf8(name).ok())
+                    .ok_or_else(|| self.damaged(section::STREAMS, "a name is damaged"))?;
+                if !each(name, *record)? {
+                    return Ok(());
+                }
+            }
+            at = to;
+        }
+        Ok(())
+    }
+
+    fn scope(&self, scope: &str) -> Result<Option<ScopeRecord>> {
+        let dictionary = self.dictionary(section::SCOPES, ScopeRecord::BYTES)?;
+        let at = dictionary.lower_bound(scope)?;
+        if at == dictionary.count {
+            return Ok(None);
+        }
+        let record = ScopeRecord::decode(&dictionary.records(at, at + 1)?);
+        let name = dictionary.names(record.name_offset, record.name_bytes.into())?;
+        Ok((name == scope.as_bytes()).then_some(record))
+    }
+
+    fn kinds_in(&self, region: &Region) -> Result<Vec<KindRecord>> {
+        let section = self.section(section::KINDS)?;
+        let bytes = self.read(section, 0, section.length as usize)?;
+        let records = bytes.get(KindRecord::HEADER_BYTES..).unwrap_or_default();
+        let records = records.chunks_exact(KindRecord::BYTES).map(KindRecord::decode);
+        Ok(records.filter(|r| region.matches_kind(crate::EventKind(r.kind))).collect())
+    }
+
+    fn posting_list(&self, id: u32, offset: u32, events: u32) -> Result<Vec<u32>> {
+        let section = self.section(id)?;
+        let wrong = || self.damaged(id, "a list is damaged");
+        if u64::from(events) > self.entry.events {
+            return Err(wrong());
+        }
+        let entries = self.read(section, offset.into(), postings::entry_bytes(events))?;
+        let bytes = postings::list_bytes(events, &entries).ok_or_else(wrong)?;
+        let list = self.read(section, offset.into(), bytes)?;
+        let mut indexes = Vec::with_capacity(events as usize);
+        postings::decode(events, &list, &mut indexes).ok_or_else(wrong)?;
+        Ok(indexes)
+    }
+
+    fn dictionary(&self, id: u32, record_bytes: usize) -> Result<Dictionary<'_>> {
+        let section = self.section(id)?;
+        let header = self.read(section, 0, DICTIONARY_HEADER_BYTES)?;
+        let count = field!(header, 0, u32);
+        let names_at = DICTIONARY_HEADER_BYTES as u64 + u64::from(count) * record_bytes as u64;
+        if names_at > section.length {
+            return Err(self.damaged(id, "it has more entries than bytes"));
+        }
+        Ok(Dictionary { sealed: self, section, record_bytes, count, names_at })
+    }
+
+    /// The CRC of the whole footer as it is in the file, for comparison with a rebuilt one.
+    pub(crate) fn footer_bytes(&self) -> Result<Vec<u8>> {
+        let number = self.entry.number;
+        let file = self.files.segment(number)?;
+        let bytes = (self.entry.length - self.start) as usize;
+        read_exact(&*file, &self.files.segment_path(number), number, self.start, bytes)
+    }
+
+    /// Whether these are the footer's bytes.
+    pub(crate) fn footer_is(&self, rebuilt: &[u8]) -> Result<bool> {
+        let stored = self.footer_bytes()?;
+        Ok(crc32(&[&stored]) == crc32(&[rebuilt]) && stored == rebuilt)
+    }
+}
+
+/// Names in order, with a record each.
+struct Dictionary<'a> {
+    sealed: &'a Sealed,
+    section: Section,
+    record_bytes: usize,
+    count: u32,
+    names_at: u64,
+}
+
+impl Dictionary<'_> {
+    fn records(&self, low: u32, high: u32) -> Result<Vec<u8>> {
+        let at = DICTIONARY_HEADER_BYTES as u64 + u64::from(low) * self.record_bytes as u64;
+        self.sealed.read(self.section, at, (high - low) as usize * self.record_bytes)
+    }
+
+    fn names(&self, offset: u32, bytes: usize) -> Result<Vec<u8>> {
+        self.sealed.read(self.section, self.names_at + u64::from(offset), bytes)
+    }
+
+    /// The first record whose name is not below `wanted`. Both kinds of records begin with the
+    /// name's place.
+    fn lower_bound(&self, wanted: &str) -> Result<u32> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let record = self.records(middle, middle + 1)?;
+            let name = self.names(field!(record, 0, u32), field!(record, 4, u16).into())?;
+            if name.as_slice() < wanted.as_bytes() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}

@@ -1,0 +1,116 @@
+//! The files of one store: paths, whole-file reads, atomic replacement, and a bounded set of
+//! open segments.
+
+use super::{Access, Vfs, VfsFile, read_full_at, write_all_at};
+use crate::error::{Error, Result};
+use crate::format::segment;
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A store's directory.
+pub(crate) struct Files {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    /// Open sealed segments, the most recently used last.
+    open: Mutex<Vec<(u64, Arc<dyn VfsFile>)>>,
+    max_open: usize,
+}
+
+impl Files {
+    pub(crate) fn new(vfs: Arc<dyn Vfs>, dir: PathBuf, max_open: usize) -> Self {
+        Self { vfs, dir, open: Mutex::new(Vec::new()), max_open: max_open.max(1) }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(crate) fn segment_path(&self, number: u64) -> PathBuf {
+        self.path(&segment::file_name(number))
+    }
+
+    pub(crate) fn open(&self, name: &str, access: Access) -> Result<Arc<dyn VfsFile>> {
+        let path = self.path(name);
+        self.vfs.open(&path, access).map_err(|e| Error::io("cannot open the file", &path, &e))
+    }
+
+    /// A sealed segment's file, from the bounded set of open ones.
+    pub(crate) fn segment(&self, number: u64) -> Result<Arc<dyn VfsFile>> {
+        let mut open = self.open.lock();
+        if let Some(at) = open.iter().rposition(|(n, _)| *n == number) {
+            let entry = open.remove(at);
+            let file = entry.1.clone();
+            open.push(entry);
+            return Ok(file);
+        }
+        let file = self.open(&segment::file_name(number), Access::Read)?;
+        if open.len() >= self.max_open {
+            open.remove(0);
+        }
+        open.push((number, file.clone()));
+        Ok(file)
+    }
+
+    /// The whole content of a small file; `None` if there is none. Longer than `limit`: an error.
+    pub(crate) fn read_small(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.path(name);
+        let wrap = |e: &std::io::Error| Error::io("cannot read the file", &path, e);
+        let file = match self.vfs.open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(wrap(&e)),
+        };
+        let length = file.len().map_err(|e| wrap(&e))?;
+        if length > limit {
+            return Err(Error::corrupt(format!(
+                "the file has {length} bytes; at most {limit} are \
+                 possible"
+            ))
+            .at_path(&path));
+        }
+        let mut bytes = vec![0; length as usize];
+        let read = read_full_at(&*file, &mut bytes, 0).map_err(|e| wrap(&e))?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    }
+
+    /// Writes a new file under `name` so that a crash leaves the old one or the new one, whole.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(name);
+        self.write_temporary(name, bytes)
+            .and_then(|temporary| self.vfs.rename(&temporary, &path))
+            .and_then(|()| self.vfs.sync_dir(&self.dir))
+            .map_err(|e| Error::io("cannot replace the file", &path, &e))
+    }
+
+    fn write_temporary(&self, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
+        let temporary = self.path(&format!("{name}.tmp"));
+        let file = self.vfs.open(&temporary, Access::Create)?;
+        write_all_at(&*file, bytes, 0)?;
+        file.sync()?;
+        Ok(temporary)
+    }
+}
+
+/// Exactly so many bytes, or an error that names the place.
+pub(crate) fn read_exact(
+    file: &dyn VfsFile,
+    path: &Path,
+    number: u64,
+    offset: u64,
+    length: usize,
+) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let read = read_full_at(file, &mut bytes, offset)
+        .map_err(|e| Error::io("cannot read the segment", path, &e).at(number, offset))?;
+    if read < length {
+        return Err(Error::corrupt(format!(
+            "the segment ends {} bytes before the end of what is listed",
+            length - read
+        ))
+        .at_path(path)
+        .at(number, offset));
+    }
+    Ok(bytes)
+}

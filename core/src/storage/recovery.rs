@@ -1,0 +1,213 @@
+//! Where does the valid log end? The rules are in `docs/format.md`, section 6.
+
+use super::{VfsFile, read_full_at};
+use crate::error::{Error, Result};
+use crate::format::frame::{self, Frame};
+use std::path::Path;
+
+/// How much is read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+/// No segment gets this long; a longer file is not read at all.
+pub(crate) const MAX_SEGMENT_FILE_BYTES: u64 = 6 << 30;
+
+/// The frames of a segment, one after the other, through a buffer.
+pub(crate) struct Frames<'a> {
+    file: &'a dyn VfsFile,
+    path: &'a Path,
+    number: u64,
+    /// Where the next frame is expected.
+    pub(crate) at: u64,
+    /// Nothing from here on is read.
+    limit: u64,
+    buffer: Vec<u8>,
+    /// Where the buffer's first byte stands in the file.
+    base: u64,
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn new(
+        file: &'a dyn VfsFile,
+        path: &'a Path,
+        number: u64,
+        at: u64,
+        limit: u64,
+    ) -> Self {
+        Self { file, path, number, at, limit, buffer: Vec::new(), base: at }
+    }
+
+    /// The bytes from `self.at` on: `bytes` of them, or fewer where the limit or the file ends.
+    fn window(&mut self, bytes: usize) -> Result<&[u8]> {
+        let wanted = (bytes as u64).min(self.limit.saturating_sub(self.at)) as usize;
+        let held = self.base + self.buffer.len() as u64;
+        if self.at < self.base || self.at + wanted as u64 > held {
+            let room = self.limit.saturating_sub(self.at).min(CHUNK_BYTES.max(wanted) as u64);
+            self.buffer.resize(room as usize, 0);
+            self.base = self.at;
+            let read = read_full_at(self.file, &mut self.buffer, self.at).map_err(|e| {
+                Error::io("cannot read the segment", self.path, &e).at(self.number, self.at)
+            })?;
+            self.buffer.truncate(read);
+        }
+        let start = (self.at - self.base) as usize;
+        let end = (start + wanted).min(self.buffer.len());
+        Ok(&self.buffer[start..end])
+    }
+
+    /// The frame at `self.at`, or why there is none. `None` where the limit or the file ends.
+    pub(crate) fn peek(&mut self) -> Result<Option<std::result::Result<Frame<'_>, &'static str>>> {
+        let header = self.window(frame::HEADER_BYTES)?;
+        if header.is_empty() {
+            return Ok(None);
+        }
+        let Some(bytes) = frame::probe(header) else {
+            let why = if header.iter().all(|b| *b == 0) {
+                "zeros follow the last whole frame"
+            } else if header.starts_with(b"SIDX") {
+                "the segment was being sealed"
+            } else {
+                "no frame header follows the last whole frame"
+            };
+            return Ok(Some(Err(why)));
+        };
+        Ok(Some(Frame::parse(self.window(bytes)?)))
+    }
+
+    /// Goes behind the frame that [`peek`](Self::peek) gave.
+    pub(crate) fn advance(&mut self, frame_bytes: usize) {
+        self.at += frame_bytes as u64;
+    }
+
+    /// Goes on to the next place, from `self.at` on, where a frame header can be.
+    pub(crate) fn seek_header(&mut self) -> Result<bool> {
+        loop {
+            let window = self.window(CHUNK_BYTES)?;
+            if window.len() < frame::HEADER_BYTES {
+                return Ok(false);
+            }
+            let places = (0..=window.len() - frame::HEADER_BYTES).step_by(8);
+            let last = places.clone().last().unwrap_or(0);
+            match places.into_iter().find(|at| frame::probe(&window[*at..]).is_some()) {
+                Some(found) => {
+                    self.at += found as u64;
+                    return Ok(true);
+                }
+                None => self.at += last as u64 + 8,
+            }
+        }
+    }
+}
+
+/// The end of the valid log in the newest segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The first byte behind the last whole batch.
+    pub(crate) offset: u64,
+    /// How many events lie between the start of the search and the end.
+    pub(crate) events: u64,
+    /// Why the log ends here although the file goes on; `None` if the file ends here.
+    pub(crate) reason: Option<String>,
+}
+
+/// Looks for the end of the log from `from` on, where the event `sequence` would stand.
+pub(crate) fn find_end(
+    file: &dyn VfsFile,
+    path: &Path,
+    number: u64,
+    from: u64,
+    sequence: u64,
+) -> Result<End> {
+    let length = file.len().map_err(|e| Error::io("cannot read the segment's length", path, &e))?;
+    if length > MAX_SEGMENT_FILE_BYTES {
+        return Err(Error::corrupt(format!(
+            "the segment has {length} bytes; none gets longer than {MAX_SEGMENT_FILE_BYTES}"
+        ))
+        .at_path(path)
+        .at(number, from));
+    }
+    let mut end = End { offset: from, events: 0, reason: None };
+    let mut in_batch = 0;
+    let mut frames = Frames::new(file, path, number, from, length);
+    let reason = loop {
+        let (bytes, continues) = match frames.peek()? {
+            None => break None,
+            Some(Err(why)) => break Some(why),
+            Some(Ok(frame)) if frame.sequence() != sequence + end.events + in_batch => {
+                break Some("the next frame is not the next event");
+            }
+            Some(Ok(frame)) => (frame.layout().padded(), frame.batch_continues()),
+        };
+        frames.advance(bytes);
+        in_batch += 1;
+        if !continues {
+            end.events += in_batch;
+            end.offset = frames.at;
+            in_batch = 0;
+        }
+    };
+    end.reason = match reason {
+        _ if in_batch > 0 => Some("the last batch is not whole".to_owned()),
+        Some(why) => Some(why.to_owned()),
+        None if length > end.offset => Some("the last frame is cut off".to_owned()),
+        None => None,
+    };
+    if end.reason.is_some() {
+        let claimed = highest_claim(file, path, number, end.offset, length)?;
+        require_end(&end, claimed, "a later frame", path, number)?;
+    }
+    Ok(end)
+}
+
+/// Refuses an end before an offset that was confirmed by a sync.
+pub(crate) fn require_end(
+    end: &End,
+    confirmed: u64,
+    by: &str,
+    path: &Path,
+    number: u64,
+) -> Result<()> {
+    if end.offset >= confirmed {
+        return Ok(());
+    }
+    let why = end.reason.as_deref().unwrap_or("the file ends");
+    Err(Error::corrupt(format!(
+        "durable events are damaged: {why}, but {by} says that the segment was synced up to \
+         {confirmed}; restore the file, or open it for salvage"
+    ))
+    .at_path(path)
+    .at(number, end.offset))
+}
+
+/// The highest synced offset that any whole frame from `from` on claims. One linear pass: what
+/// checksums read is bounded by twice the file.
+fn highest_claim(
+    file: &dyn VfsFile,
+    path: &Path,
+    number: u64,
+    from: u64,
+    length: u64,
+) -> Result<u64> {
+    let mut budget = length.saturating_mul(2);
+    let mut highest = 0;
+    let mut frames = Frames::new(file, path, number, from, length);
+    while frames.seek_header()? {
+        let at = frames.at;
+        let bytes = match frames.peek()? {
+            Some(Ok(frame)) => {
+                highest = highest.max(frame.synced_to());
+                frame.layout().padded() as u64
+            }
+            _ => 8,
+        };
+        let checked = frame::probe(frames.window(frame::HEADER_BYTES)?).unwrap_or(8) as u64;
+        budget = budget.checked_sub(checked.min(length - at)).ok_or_else(|| {
+            Error::corrupt(
+                "what follows the last whole frame looks like frames everywhere, so damage \
+                 cannot be told from an unfinished write; open the store for salvage",
+            )
+            .at_path(path)
+            .at(number, from)
+        })?;
+        frames.at = at + bytes;
+    }
+    Ok(highest)
+}

@@ -1,0 +1,97 @@
+//! Walking back from an event along a link.
+
+use super::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::ids::Id;
+use crate::region::{Query, Region};
+
+/// Which link to follow from an event to the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Link {
+    /// The event before it in its stream: the one whose hash it carries.
+    #[default]
+    Stream = 0,
+    /// The event that caused it.
+    Causation = 1,
+}
+
+/// Why a walk along a link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Boundary {
+    /// The last event has nothing before it.
+    Genesis = 0,
+    /// As many events as asked for were found.
+    Limit = 1,
+    /// The last event names one that is not in this store.
+    Missing = 2,
+    /// The last event names one that was already given.
+    Cycle = 3,
+}
+
+/// The events from one back along a link, newest first, itself included.
+#[derive(Clone, Debug)]
+pub struct Ancestry {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Why there are no more.
+    pub boundary: Boundary,
+}
+
+impl Store {
+    /// Walks back from the event with this id, up to `limit` events in all. `NotFound` if there
+    /// is no such event.
+    pub fn ancestors(&self, id: Id, link: Link, limit: u64) -> Result<Ancestry> {
+        self.0.check_usable()?;
+        let start = self.0.find(id)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("there is no event {id} in the store"))
+        })?;
+        match link {
+            Link::Stream => self.stream_ancestors(start, limit),
+            Link::Causation => self.causes(start, limit),
+        }
+    }
+
+    fn stream_ancestors(&self, start: Event, limit: u64) -> Result<Ancestry> {
+        let region = Region::entity(start.entity()).with_lane(start.lane());
+        let query = Query::new(region).backward().from(start.sequence()).limit(limit);
+        let mut events: Vec<Event> = Vec::new();
+        for event in self.read(query)? {
+            let event = event?;
+            if events.last().is_some_and(|later| later.prev_hash() != event.hash()) {
+                return Ok(Ancestry { events, boundary: Boundary::Missing });
+            }
+            events.push(event);
+        }
+        let boundary = match events.last() {
+            _ if events.len() as u64 == limit => Boundary::Limit,
+            Some(last) if last.clock() == 0 => Boundary::Genesis,
+            _ => Boundary::Missing,
+        };
+        Ok(Ancestry { events, boundary })
+    }
+
+    fn causes(&self, start: Event, limit: u64) -> Result<Ancestry> {
+        let mut events = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut next = Some(start);
+        while let Some(event) = next {
+            if events.len() as u64 == limit {
+                return Ok(Ancestry { events, boundary: Boundary::Limit });
+            }
+            let cause = event.causation();
+            seen.insert(event.id());
+            events.push(event);
+            next = match cause {
+                None => return Ok(Ancestry { events, boundary: Boundary::Genesis }),
+                Some(id) if seen.contains(&id) => {
+                    return Ok(Ancestry { events, boundary: Boundary::Cycle });
+                }
+                Some(id) => self.0.find(id)?,
+            };
+        }
+        Ok(Ancestry { events, boundary: Boundary::Missing })
+    }
+}

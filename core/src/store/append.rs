@@ -1,0 +1,95 @@
+//! Appending: the calls, and what they ask of the commit.
+
+use super::commit::Writer;
+use super::prepare::Request;
+use super::{Inner, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{NewEvent, Receipt};
+use crate::gate::GateSet;
+use crate::options::Durability;
+
+impl Inner {
+    pub(super) fn writer(&self) -> Result<&Writer> {
+        self.check_usable()?;
+        self.writer.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::ReadOnly, "the store was opened for reading only")
+                .at_path(&self.files.dir)
+        })
+    }
+
+    /// Has a request without events committed: what is buffered becomes as safe as asked for.
+    fn settle(&self, durability: Durability) -> Result<()> {
+        let request = Request { events: Vec::new(), durability };
+        self.submit(self.writer()?, request).map(|_| ())
+    }
+
+    pub(super) fn flush(&self) -> Result<()> {
+        self.settle(Durability::Written)
+    }
+}
+
+impl Store {
+    /// Appends one event. Without a durability, the one that the store was opened with.
+    ///
+    /// An error of kind [`ErrorKind::Indeterminate`] means that reopening decides whether the
+    /// event is in the log; after any other error it is not, and never will be.
+    pub fn append(&self, event: &NewEvent<'_>, durability: Option<Durability>) -> Result<Receipt> {
+        let mut receipts = self.append_batch(std::slice::from_ref(event), durability)?;
+        receipts.pop().ok_or_else(|| Error::new(ErrorKind::Panic, "the append gave no receipt"))
+    }
+
+    /// Appends all events or none, in this order, with nothing between them. The events may be of
+    /// any entities. An expected clock is compared with the stream as the earlier events of the
+    /// batch leave it.
+    ///
+    /// Either all events have an id that is known already, with the same content, and the receipts
+    /// are those of the first time; or none has; anything else is a conflict.
+    pub fn append_batch(
+        &self,
+        events: &[NewEvent<'_>],
+        durability: Option<Durability>,
+    ) -> Result<Vec<Receipt>> {
+        let writer = self.0.writer()?;
+        let durability = durability.unwrap_or(self.0.options.durability);
+        let request = Request::new(events, durability, self.0.options.max_payload_bytes)?;
+        if request.events.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.0.submit(writer, request)
+    }
+
+    /// Appends all events if every gate permits each of them. Otherwise the error is of kind
+    /// [`ErrorKind::Denied`], nothing is appended, and, if the gates say so, the first refusal is
+    /// recorded as an event of kind [`DENIAL`](crate::EventKind::DENIAL).
+    pub fn append_gated(
+        &self,
+        events: &[NewEvent<'_>],
+        gates: &GateSet<'_>,
+        durability: Option<Durability>,
+    ) -> Result<Vec<Receipt>> {
+        self.0.writer()?;
+        for event in events {
+            let Some(outcomes) = gates.evaluate(event) else { continue };
+            let mut error = super::denial::denied(event, &outcomes);
+            if gates.record_denial {
+                let receipt = self.record_denial(event, &outcomes, durability)?;
+                error = error.into_kind(
+                    ErrorKind::Denied,
+                    &format!("recorded as event {}", receipt.sequence),
+                );
+            }
+            return Err(error);
+        }
+        self.append_batch(events, durability)
+    }
+
+    /// Writes what is buffered: it survives a killed process from then on.
+    pub fn flush(&self) -> Result<()> {
+        self.0.flush()
+    }
+
+    /// Writes what is buffered and syncs: everything accepted so far survives a power cut.
+    pub fn sync(&self) -> Result<()> {
+        self.0.settle(Durability::Durable)
+    }
+}

@@ -1,0 +1,605 @@
+//! Opening: lock, manifest, sealed segments, the end of the newest one, report.
+
+use super::close::{TAIL_INDEX, start_flusher};
+use super::commit::{Commit, SEEDED_EPOCH_US, Writer};
+use super::{Inner, Live, Store, follow, note_head, salvage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::head::{self, HeadFile};
+use crate::format::manifest::{self, Entry, Manifest, ManifestError};
+use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
+use crate::format::tree::Tree;
+use crate::ids::{Hash, IdSource};
+use crate::index::Part;
+use crate::index::heads::{Heads, LaneHead};
+use crate::index::sealed::Sealed;
+use crate::index::tail::Tail;
+use crate::options::{OpenMode, OpenOptions};
+use crate::storage::files::{Files, read_exact};
+use crate::storage::real::{RealVfs, default_open_files};
+use crate::storage::recovery::{self, End};
+use crate::storage::{Access, Vfs, VfsFile};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A manifest of more segments than anybody has.
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+const MAX_TAIL_INDEX_BYTES: u64 = 1 << 30;
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The store was created.
+    pub created: bool,
+    /// The store had been closed cleanly, and nothing was appended since.
+    pub clean: bool,
+    /// Events found.
+    pub events: u64,
+    /// Segments found.
+    pub segments: u64,
+    /// Bytes cut from the unsynced end of the newest segment; for a reader, bytes passed over.
+    pub cut_bytes: u64,
+    /// Where they were cut: segment and offset.
+    pub cut_at: Option<(u64, u64)>,
+    /// Why they were cut; empty when nothing was.
+    pub cut_reason: String,
+    /// Leftovers of an interrupted operation that were removed.
+    pub removed: Vec<String>,
+    /// Files that do not belong to the store and were left alone.
+    pub ignored: Vec<String>,
+    /// What a salvage found damaged, a sentence each; empty in every other mode.
+    pub damage: Vec<String>,
+}
+
+impl Store {
+    /// Opens the store in this directory, and brings it into order after a crash. What was found
+    /// and done is in [`open_report`](Store::open_report).
+    pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Store> {
+        Self::open_on(Arc::new(RealVfs), path.as_ref(), options)
+    }
+
+    /// Opens a store on another file system. For tests of this library.
+    #[doc(hidden)]
+    pub fn open_on(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Store> {
+        options.check()?;
+        let files = locate(vfs, path, options)?;
+        let (inner, buffered) = if options.mode.writable() {
+            open_for_appending(files, options)?
+        } else if options.mode == OpenMode::Salvage {
+            (salvage::open(files, options)?, None)
+        } else {
+            (follow::open(files, options)?, None)
+        };
+        let inner = Arc::new(inner);
+        if let Some(buffered) = buffered {
+            start_flusher(&inner, buffered);
+        }
+        Ok(Store(inner))
+    }
+}
+
+/// The directory, created if it may be.
+fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
+    if matches!(options.mode, OpenMode::Create | OpenMode::CreateNew) {
+        vfs.create_dir(path)
+            .map_err(|e| Error::io("cannot create the store's directory", path, &e))?;
+    }
+    let dir =
+        vfs.resolve(path).map_err(|e| Error::io("cannot open the store's directory", path, &e))?;
+    let max_open = match options.max_open_files {
+        0 => default_open_files(),
+        files => files as usize,
+    };
+    Ok(Arc::new(Files::new(vfs, dir, max_open)))
+}
+
+impl Inner {
+    pub(super) fn new(
+        files: Arc<Files>,
+        options: &OpenOptions,
+        manifest: &Manifest,
+        live: Live,
+        report: OpenReport,
+    ) -> Self {
+        Self {
+            files,
+            options: options.clone(),
+            report,
+            store: manifest.store,
+            lineage: manifest.lineage,
+            process: std::process::id(),
+            closed: false.into(),
+            live: RwLock::new(live),
+            grown: (Mutex::new(()), Condvar::new()),
+            waiting: 0.into(),
+            writer: None,
+            follower: None,
+        }
+    }
+}
+
+fn open_for_appending(
+    files: Arc<Files>,
+    options: &OpenOptions,
+) -> Result<(Inner, Option<flume::Receiver<()>>)> {
+    // 1. The lock. It is on the directory itself, which nobody can delete while it has files.
+    let lock = files
+        .vfs
+        .lock_dir(&files.dir)
+        .map_err(|e| Error::io("cannot lock the store's directory", &files.dir, &e))?;
+    let lock = lock.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Locked,
+            "another writer has the store open; close it there, or open it read-only",
+        )
+        .at_path(&files.dir)
+    })?;
+
+    // 2. The manifest, or a new store.
+    let mut report = OpenReport::default();
+    let names = list(&files)?;
+    let mut ids = match options.seed {
+        Some(seed) => IdSource::seeded(seed),
+        None => IdSource::random()?,
+    };
+    let manifest = match read_manifest(&files)? {
+        Some(_) if options.mode == OpenMode::CreateNew => {
+            return Err(Error::invalid("there is a store already").at_path(&files.dir));
+        }
+        Some(manifest) => manifest,
+        None => {
+            refuse_other_stores(&files, &names)?;
+            if options.mode == OpenMode::Existing {
+                return Err(no_store(&files));
+            }
+            report.created = true;
+            create(&files, options, &mut ids)?
+        }
+    };
+
+    // 3. Files that do not belong, before anything is changed.
+    let leftovers = sort_files(&files, &names, &manifest, &mut report)?;
+
+    // 4. Sealed segments, then the newest one up to where the log ends.
+    let found = load(&files, &manifest, &[], Reader::Writer)?;
+    let path = |number: u64| files.segment_path(number);
+    if let (Some(file), Some(end)) = (&found.tail_file, &found.end)
+        && let Some(reason) = &end.reason
+    {
+        // 5. Behind it nothing was ever confirmed: cut it, and make the cut last, before anything
+        // new is accepted.
+        let number = found.tail.as_ref().map_or(0, |tail| tail.number);
+        let cut = file.set_len(end.offset).and_then(|()| file.sync());
+        cut.map_err(|e| Error::io("cannot cut the unfinished end", &path(number), &e))?;
+        report.cut_bytes = found.length - end.offset;
+        report.cut_at = Some((number, end.offset));
+        report.cut_reason = reason.clone();
+    }
+    for name in leftovers {
+        files
+            .vfs
+            .remove(&files.path(&name))
+            .map_err(|e| Error::io("cannot remove a leftover", &files.path(&name), &e))?;
+        report.removed.push(name);
+    }
+
+    // 6. What the file holds may have been written without a sync by a killed process. A sync now
+    // makes true what later frames say of it.
+    if let Some(file) = &found.tail_file {
+        let number = found.tail.as_ref().map_or(0, |tail| tail.number);
+        file.sync().map_err(|e| Error::io("cannot sync the segment", &path(number), &e))?;
+    }
+    report.events = found.events;
+    report.segments = manifest.segments.len() as u64;
+    report.clean = found.clean && report.cut_bytes == 0;
+
+    // 7. The head: locked, which tells readers that a writer lives.
+    let head = files.open(head::FILE_NAME, Access::Keep)?;
+    for _ in 0..100 {
+        let taken = head
+            .try_lock()
+            .map_err(|e| Error::io("cannot lock the head", &files.path(head::FILE_NAME), &e))?;
+        if taken {
+            break;
+        }
+        // A reader is looking right now whether a writer lives.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+
+    let written_end = found.tail.as_ref().map_or(0, |tail| tail.end);
+    let mut commit = Commit {
+        manifest: manifest.clone(),
+        ids,
+        lock: Some(lock),
+        head: Some(head),
+        head_writes: found.head_writes,
+        file: found.tail_file.clone(),
+        buffer: Vec::new(),
+        written_end,
+        durable_end: written_end,
+    };
+    let live = found.into_live();
+    let mut inner = Inner::new(files, options, &manifest, live, report);
+    inner.publish_head(&mut commit);
+    let (buffered, wake) = flume::bounded(1);
+    inner.writer = Some(Writer::new(commit, buffered));
+    Ok((inner, Some(wake)))
+}
+
+pub(super) fn list(files: &Files) -> Result<Vec<(String, bool)>> {
+    files
+        .vfs
+        .list(&files.dir)
+        .map_err(|e| Error::io("cannot list the store's directory", &files.dir, &e))
+}
+
+pub(super) fn no_store(files: &Files) -> Error {
+    Error::new(ErrorKind::NotFound, "there is no store here").at_path(&files.dir)
+}
+
+pub(super) fn read_manifest(files: &Files) -> Result<Option<Manifest>> {
+    let Some(bytes) = files.read_small(manifest::FILE_NAME, MAX_MANIFEST_BYTES)? else {
+        return Ok(None);
+    };
+    let path = files.path(manifest::FILE_NAME);
+    Manifest::decode(&bytes).map(Some).map_err(|e| match e {
+        ManifestError::Newer => Error::new(
+            ErrorKind::Unsupported,
+            "the store was written by a newer version of batpak; upgrade to read it",
+        )
+        .at_path(&path),
+        ManifestError::Damaged(why) => {
+            Error::corrupt(format!("the manifest is damaged: {why}")).at_path(&path)
+        }
+    })
+}
+
+/// A directory without a manifest must not hold segments: of version 1, or of a store that has
+/// lost its manifest.
+pub(super) fn refuse_other_stores(files: &Files, names: &[(String, bool)]) -> Result<()> {
+    let segments = names.iter().filter(|(name, is_file)| *is_file && name.ends_with(".fbat"));
+    for (name, _) in segments {
+        let path = files.path(name);
+        let file = files.open(name, Access::Read)?;
+        let mut bytes = vec![0; HEADER_BYTES];
+        let read = crate::storage::read_full_at(&*file, &mut bytes, 0)
+            .map_err(|e| Error::io("cannot read the segment", &path, &e))?;
+        bytes.truncate(read);
+        return Err(match Header::decode(&bytes) {
+            Err(HeaderError::Version(1)) => Error::new(
+                ErrorKind::Unsupported,
+                "the directory holds a store of the batpak crate 0.x (FBAT version 1); \
+                 this version reads FBAT version 2",
+            ),
+            Err(HeaderError::Version(version)) => Error::new(
+                ErrorKind::Unsupported,
+                format!("the directory holds segments of FBAT version {version}; upgrade to read"),
+            ),
+            _ => Error::corrupt(
+                "the directory holds segments but no manifest; restore the manifest, or open the \
+                 store for salvage",
+            ),
+        }
+        .at_path(&path));
+    }
+    Ok(())
+}
+
+fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Manifest> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let manifest = Manifest {
+        store: ids.store_id(b"store"),
+        lineage: ids.store_id(b"lineage"),
+        created_us: match options.seed {
+            Some(_) => SEEDED_EPOCH_US,
+            None => now.map_or(0, |after| after.as_micros() as i64),
+        },
+        closed: None,
+        segments: Vec::new(),
+    };
+    files.replace(manifest::FILE_NAME, &manifest.encode())?;
+    // The directory's own name must survive too.
+    if let Some(parent) = files.dir.parent() {
+        let _ = files.vfs.sync_dir(parent);
+    }
+    Ok(manifest)
+}
+
+/// Sorts the directory's names: gives the leftovers that may be removed, notes strangers, and
+/// refuses segments that are not in the manifest.
+pub(super) fn sort_files(
+    files: &Files,
+    names: &[(String, bool)],
+    manifest: &Manifest,
+    report: &mut OpenReport,
+) -> Result<Vec<String>> {
+    let newest = manifest.segments.last().map_or(0, |entry| entry.number);
+    let mut leftovers = Vec::new();
+    for (name, is_file) in names {
+        let own = [manifest::FILE_NAME, head::FILE_NAME, TAIL_INDEX];
+        match segment::number_of(name) {
+            Some(number) if manifest.segments.iter().any(|entry| entry.number == number) => {}
+            Some(number) if *is_file => {
+                let path = files.path(name);
+                let file = files.open(name, Access::Read)?;
+                let length = file
+                    .len()
+                    .map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
+                if number < newest || length > HEADER_BYTES as u64 {
+                    return Err(Error::corrupt(
+                        "a segment is not listed in the manifest: it is foreign, or was renamed or \
+                         duplicated; move it away",
+                    )
+                    .at_path(&path)
+                    .at(number, 0));
+                }
+                leftovers.push(name.clone());
+            }
+            _ if *is_file && name.ends_with(".tmp") => leftovers.push(name.clone()),
+            _ if own.contains(&name.as_str()) => {}
+            _ => report.ignored.push(name.clone()),
+        }
+    }
+    Ok(leftovers)
+}
+
+/// What the directory holds.
+pub(super) struct Found {
+    pub(super) parts: Vec<Arc<Part>>,
+    pub(super) tail: Option<Tail>,
+    pub(super) tail_file: Option<Arc<dyn VfsFile>>,
+    /// Where the log ends in the newest segment.
+    pub(super) end: Option<End>,
+    /// The newest segment's length.
+    pub(super) length: u64,
+    pub(super) heads: Heads,
+    pub(super) events: u64,
+    /// The log ends where the last clean close left it.
+    pub(super) clean: bool,
+    pub(super) head_writes: u64,
+}
+
+impl Found {
+    pub(super) fn into_live(self) -> Live {
+        Live {
+            written_end: self.tail.as_ref().map_or(0, |tail| tail.end),
+            parts: Arc::new(self.parts),
+            tail: self.tail,
+            tail_file: self.tail_file,
+            unwritten: Vec::new(),
+            heads: self.heads,
+            written_events: self.events,
+            durable_events: self.events,
+        }
+    }
+}
+
+/// On whose behalf a store is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The one writer.
+    Writer,
+    /// A reader, with no writer alive: the log ends where recovery would end it.
+    Alone,
+    /// A reader beside a live writer: the log ends where the head says.
+    Beside(HeadFile),
+}
+
+/// Reads the sealed segments' footers and the newest segment's frames. Changes nothing. Sealed
+/// segments that are in `known` are taken from there.
+pub(super) fn load(
+    files: &Arc<Files>,
+    manifest: &Manifest,
+    known: &[Arc<Part>],
+    reader: Reader,
+) -> Result<Found> {
+    let mut found = Found {
+        parts: Vec::new(),
+        tail: None,
+        tail_file: None,
+        end: None,
+        length: 0,
+        heads: Heads::default(),
+        events: 0,
+        clean: true,
+        head_writes: 0,
+    };
+    let head = read_head(files)?.filter(|head| head.store == manifest.store);
+    found.head_writes = head.map_or(0, |head| head.writes);
+    let Some((newest, sealed)) = manifest.segments.split_last() else {
+        return Ok(found);
+    };
+    let (tree, last_hash) = load_sealed(files, manifest, sealed, known, &mut found)?;
+    load_newest(files, manifest, newest, head, reader, (tree, last_hash), &mut found)?;
+    Ok(found)
+}
+
+fn load_sealed(
+    files: &Arc<Files>,
+    manifest: &Manifest,
+    entries: &[Entry],
+    known: &[Arc<Part>],
+    found: &mut Found,
+) -> Result<(Tree, Hash)> {
+    let mut root = Tree::default().root();
+    let mut end = (Tree::default(), Hash::ZERO);
+    for (index, entry) in entries.iter().enumerate() {
+        let part = match known.iter().find(|part| part.number() == entry.number) {
+            Some(part) => part.clone(),
+            None => Arc::new(Part::Sealed(Sealed::open(files, *entry)?)),
+        };
+        if let Part::Sealed(sealed) = &*part {
+            check_header(files, manifest, entry, &sealed.header, root)?;
+            root = sealed.footer.summary.root;
+            sealed.each_stream_end(|entity, lane, clock, last_index| {
+                let sequence = entry.first_sequence + u64::from(last_index);
+                found.heads.set(entity, LaneHead { lane, clock, sequence, known: None });
+            })?;
+            if index + 1 == entries.len() {
+                end = (sealed.tree()?, sealed.footer.summary.last_hash);
+            }
+        }
+        found.parts.push(part);
+    }
+    Ok(end)
+}
+
+pub(super) fn check_header(
+    files: &Files,
+    manifest: &Manifest,
+    entry: &Entry,
+    header: &Header,
+    root_before: Hash,
+) -> Result<()> {
+    let why = if header.number != entry.number {
+        "it is another segment under this name"
+    } else if header.store != manifest.store || header.lineage != manifest.lineage {
+        "it belongs to another store"
+    } else if header.first_sequence != entry.first_sequence {
+        "it does not continue the segment before it"
+    } else if header.root_before != root_before {
+        "the events before it are not those it was written after"
+    } else {
+        return Ok(());
+    };
+    Err(Error::corrupt(format!("the segment does not belong here: {why}"))
+        .at_path(&files.segment_path(entry.number))
+        .at(entry.number, 0))
+}
+
+fn load_newest(
+    files: &Arc<Files>,
+    manifest: &Manifest,
+    entry: &Entry,
+    head: Option<HeadFile>,
+    reader: Reader,
+    (tree, last_hash): (Tree, Hash),
+    found: &mut Found,
+) -> Result<()> {
+    let number = entry.number;
+    let path = files.segment_path(number);
+    let refuse = |why: String, offset: u64| Error::corrupt(why).at_path(&path).at(number, offset);
+    let access = if reader == Reader::Writer { Access::Write } else { Access::Read };
+    let file = open_newest(files, number, access)?;
+    let header = read_exact(&*file, &path, number, 0, HEADER_BYTES)?;
+    let header = Header::decode(&header).map_err(|e| match e {
+        HeaderError::Version(v) => {
+            Error::new(ErrorKind::Unsupported, format!("the segment is of FBAT version {v}"))
+                .at_path(&path)
+        }
+        HeaderError::Damaged(why) => refuse(format!("the segment cannot be used: {why}"), 0),
+    })?;
+    check_header(files, manifest, entry, &header, tree.root())?;
+    found.length =
+        file.len().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
+
+    // Start at the closed end if the index of that moment is at hand, else at the first frame.
+    let closed = manifest.closed.filter(|closed| closed.segment == number);
+    let mut tail = Tail::new(number, entry.first_sequence, tree, last_hash);
+    if let Some(closed) = closed
+        && closed.offset <= found.length
+        && let Some(index) = tail_index(files)?
+        && (index.number, index.end, index.next_sequence(), index.tree.root())
+            == (number, closed.offset, closed.events, closed.root)
+    {
+        for (entity, lane, clock, last_index) in index.stream_ends() {
+            let sequence = index.first_sequence + u64::from(last_index);
+            found.heads.set(entity, LaneHead { lane, clock, sequence, known: None });
+        }
+        tail = index;
+    }
+
+    let end = match reader {
+        Reader::Beside(head) if head.segment == number => {
+            let offset = head.visible_offset.max(tail.end);
+            let events = head.visible_events.saturating_sub(tail.next_sequence());
+            End { offset, events, reason: None }
+        }
+        _ => recovery::find_end(&*file, &path, number, tail.end, tail.next_sequence())?,
+    };
+    if let Some(closed) = closed {
+        recovery::require_end(&end, closed.offset, "the last clean close", &path, number)?;
+        let events = tail.next_sequence() + end.events;
+        if events < closed.events {
+            let why = format!("the log has {events} events; {} were closed", closed.events);
+            return Err(refuse(why, end.offset));
+        }
+    } else if let Some(closed) = manifest.closed
+        && (closed.segment > number || closed.events > entry.first_sequence)
+    {
+        return Err(refuse("the log is shorter than at its last clean close".to_owned(), 0));
+    }
+    if let Some(head) = head {
+        if head.segment > number {
+            let why = format!("events went to segment {}, which the manifest lacks", head.segment);
+            return Err(refuse(why, end.offset));
+        }
+        if head.segment == number {
+            recovery::require_end(&end, head.durable_offset, "the head", &path, number)?;
+        }
+    }
+
+    let heads = &mut found.heads;
+    let mut root_at_close = None;
+    let closed_events = closed.map_or(u64::MAX, |closed| closed.events);
+    if closed_events > tail.next_sequence() && closed_events != u64::MAX {
+        let to = closed.map_or(tail.end, |closed| closed.offset);
+        tail.extend(&*file, &path, to, |frame| note_head(heads, frame))?;
+        root_at_close = Some((tail.next_sequence(), tail.tree.root()));
+    }
+    tail.extend(&*file, &path, end.offset, |frame| note_head(heads, frame))?;
+    if let (Some(closed), Some(at_close)) = (closed, root_at_close)
+        && (closed.events, closed.root) != at_close
+    {
+        return Err(refuse(
+            "the events are not those of the last clean close: the tree over them has another \
+             root"
+                .to_owned(),
+            HEADER_BYTES as u64,
+        ));
+    }
+    found.clean = closed.is_some_and(|closed| closed.offset == tail.end);
+    found.events = tail.next_sequence();
+    found.tail = Some(tail);
+    found.tail_file = Some(file);
+    found.end = Some(end);
+    Ok(())
+}
+
+fn open_newest(files: &Files, number: u64, access: Access) -> Result<Arc<dyn VfsFile>> {
+    files.open(&segment::file_name(number), access).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => {
+            let why = "the newest segment is missing";
+            Error::corrupt(why).at_path(&files.segment_path(number)).at(number, 0)
+        }
+        _ => e,
+    })
+}
+
+/// The index of the last clean close; `None` if it cannot be used, since it can be rebuilt.
+fn tail_index(files: &Files) -> Result<Option<Tail>> {
+    match files.read_small(TAIL_INDEX, MAX_TAIL_INDEX_BYTES) {
+        Ok(Some(bytes)) => Ok(Tail::from_footer(&bytes).ok()),
+        Ok(None) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The head as it is right now; `None` if there is none that can be used.
+pub(super) fn read_head(files: &Files) -> Result<Option<HeadFile>> {
+    // The writer may be overwriting it: look again before giving up.
+    for _ in 0..8 {
+        match files.read_small(head::FILE_NAME, head::HEAD_BYTES as u64) {
+            Ok(Some(bytes)) if !bytes.is_empty() => {
+                if let Some(head) = HeadFile::decode(&bytes) {
+                    return Ok(Some(head));
+                }
+            }
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}

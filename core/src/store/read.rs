@@ -1,0 +1,475 @@
+//! Reading: by id, by sequence, and by query, a page at a time.
+//!
+//! A read captures how many events are visible, finds candidates through the index, reads their
+//! frames (neighbours with one read), checks each frame's checksum, and filters what the index
+//! could not. The live lock is held for looking at the index only, never for reading a file.
+
+use super::{Inner, Store};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::format::frame::Frame;
+use crate::ids::Id;
+use crate::index::Part;
+use crate::region::{Direction, Query, Region};
+use crate::storage::{VfsFile, read_full_at};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The most bytes read at once for several events.
+const RUN_BYTES: u64 = 256 << 10;
+/// Frames closer than this are read together: reading over the gap costs less than another call.
+const GAP_BYTES: u64 = 2 << 10;
+/// The events of an iterator's pages: few at first, for those who stop early.
+const FIRST_PAGE: usize = 16;
+const LARGEST_PAGE: usize = 1024;
+/// The most bytes of an iterator's page.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Where events of one segment are to be read from.
+enum Source {
+    Part(Arc<Part>),
+    /// The newest segment.
+    Tail,
+}
+
+impl Inner {
+    /// The event at this sequence, if it is visible.
+    pub(super) fn event_at(&self, sequence: u64) -> Result<Option<Event>> {
+        match self.locate(sequence) {
+            None => Ok(None),
+            Some((source, first, _)) => {
+                let index = (sequence - first) as u32;
+                Ok(self.fetch(&source, first, &[index], usize::MAX)?.pop())
+            }
+        }
+    }
+
+    /// The event with this id, if it is visible.
+    pub(super) fn find(&self, id: Id) -> Result<Option<Event>> {
+        let (parts, in_tail) = {
+            let live = self.live.read();
+            let in_tail = live.tail.as_ref().map(|tail| {
+                let first = tail.first_sequence;
+                (tail.number, first, tail.candidates_for_id(id))
+            });
+            (live.parts.clone(), in_tail)
+        };
+        if let Some((number, first, indexes)) = in_tail
+            && !indexes.is_empty()
+        {
+            // Between two looks the newest segment may have been sealed.
+            let source = self.source_of(number).unwrap_or(Source::Tail);
+            let found = self.fetch(&source, first, &indexes, usize::MAX)?;
+            if let Some(event) = found.into_iter().find(|event| event.id() == id) {
+                return Ok(Some(event));
+            }
+        }
+        for part in parts.iter().rev() {
+            let indexes = part.candidates_for_id(id)?;
+            if indexes.is_empty() {
+                continue;
+            }
+            let source = Source::Part(part.clone());
+            let found = self.fetch(&source, part.first_sequence(), &indexes, usize::MAX)?;
+            if let Some(event) = found.into_iter().find(|event| event.id() == id) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn source_of(&self, number: u64) -> Option<Source> {
+        let live = self.live.read();
+        if live.tail.as_ref().is_some_and(|tail| tail.number == number) {
+            return Some(Source::Tail);
+        }
+        let part = live.parts.iter().rev().find(|part| part.number() == number)?;
+        Some(Source::Part(part.clone()))
+    }
+
+    /// The segment that holds this sequence, its first sequence and the sequence behind it.
+    fn locate(&self, sequence: u64) -> Option<(Source, u64, u64)> {
+        let live = self.live.read();
+        if let Some(tail) = &live.tail
+            && sequence >= tail.first_sequence
+        {
+            let end = tail.next_sequence();
+            return (sequence < end).then_some((Source::Tail, tail.first_sequence, end));
+        }
+        let after = live.parts.partition_point(|part| part.first_sequence() <= sequence);
+        let part = live.parts.get(after.checked_sub(1)?)?;
+        let (first, end) = (part.first_sequence(), part.end_sequence());
+        (sequence < end).then(|| (Source::Part(part.clone()), first, end))
+    }
+
+    /// The first sequence from this one on, in this direction, that a segment holds. Differs from
+    /// `sequence` only in a salvaged store, which can have gaps.
+    fn skip_gap(&self, sequence: u64, direction: Direction) -> Option<u64> {
+        let live = self.live.read();
+        let starts = live.parts.iter().map(|part| (part.first_sequence(), part.end_sequence()));
+        let tail = live.tail.iter().map(|tail| (tail.first_sequence, tail.next_sequence()));
+        let ranges = starts.chain(tail).filter(|(first, end)| first < end);
+        match direction {
+            Direction::Forward => ranges
+                .filter(|(_, end)| *end > sequence)
+                .map(|(first, _)| first.max(sequence))
+                .min(),
+            Direction::Backward => ranges
+                .filter(|(first, _)| *first <= sequence)
+                .map(|(_, end)| (end - 1).min(sequence))
+                .max(),
+        }
+    }
+
+    fn candidates(
+        &self,
+        source: &Source,
+        region: &Region,
+        low: u32,
+        high: u32,
+    ) -> Result<Option<Vec<u32>>> {
+        match source {
+            Source::Part(part) => part.candidates(region, low, high),
+            Source::Tail => {
+                let live = self.live.read();
+                Ok(live.tail.as_ref().and_then(|tail| tail.candidates(region, low, high)))
+            }
+        }
+    }
+
+    /// Reads these events, given by rising index, until they have `max_bytes` of frames; at
+    /// least one.
+    fn fetch(
+        &self,
+        source: &Source,
+        first_sequence: u64,
+        indexes: &[u32],
+        max_bytes: usize,
+    ) -> Result<Vec<Event>> {
+        let mut spans;
+        let file: Arc<dyn VfsFile>;
+        let number;
+        let mut in_memory: Option<(u64, Arc<[u8]>)> = None;
+        match source {
+            Source::Part(part) => {
+                number = part.number();
+                spans = part.spans(indexes)?;
+                file = self.files.segment(number)?;
+                limit_bytes(&mut spans, max_bytes);
+            }
+            Source::Tail => {
+                let live = self.live.read();
+                let (Some(tail), Some(tail_file)) = (&live.tail, &live.tail_file) else {
+                    return Err(Error::corrupt("the newest segment is gone"));
+                };
+                if tail.first_sequence != first_sequence {
+                    // It was sealed since; what was asked for is found there.
+                    drop(live);
+                    return match self.locate(first_sequence) {
+                        Some((source @ Source::Part(_), first, _)) => {
+                            self.fetch(&source, first, indexes, max_bytes)
+                        }
+                        _ => Err(Error::corrupt("a segment is gone while it is read")),
+                    };
+                }
+                number = tail.number;
+                spans = tail.spans(indexes);
+                limit_bytes(&mut spans, max_bytes);
+                file = tail_file.clone();
+                let start = spans.iter().map(|(start, _)| *start).find(|s| *s >= live.written_end);
+                if let (Some(start), Some((_, end))) = (start, spans.last()) {
+                    let from = (start - live.written_end) as usize;
+                    let to = (end - live.written_end) as usize;
+                    in_memory = Some((start, live.unwritten[from..to].into()));
+                }
+            }
+        }
+
+        let memory_from = in_memory.as_ref().map_or(u64::MAX, |(start, _)| *start);
+        let on_disk = spans.partition_point(|(start, _)| *start < memory_from);
+        let mut events = Vec::with_capacity(spans.len());
+        let mut at = 0;
+        while at < on_disk {
+            let run_start = spans[at].0;
+            let mut to = at + 1;
+            while to < on_disk
+                && spans[to].1 - run_start <= RUN_BYTES
+                && spans[to].0 - spans[to - 1].1 <= GAP_BYTES
+            {
+                to += 1;
+            }
+            let chunk = self.read_chunk(&*file, number, run_start, spans[to - 1].1)?;
+            for place in at..to {
+                let sequence = first_sequence + u64::from(indexes[place]);
+                events.push(self.event_in(&chunk, run_start, spans[place].0, number, sequence)?);
+            }
+            at = to;
+        }
+        if let Some((start, chunk)) = in_memory {
+            for (place, span) in spans.iter().enumerate().skip(on_disk) {
+                let sequence = first_sequence + u64::from(indexes[place]);
+                events.push(self.event_in(&chunk, start, span.0, number, sequence)?);
+            }
+        }
+        Ok(events)
+    }
+
+    fn read_chunk(
+        &self,
+        file: &dyn VfsFile,
+        number: u64,
+        start: u64,
+        end: u64,
+    ) -> Result<Arc<[u8]>> {
+        let path = || self.files.segment_path(number);
+        let Some(bytes) = end.checked_sub(start).filter(|bytes| *bytes < 1 << 32) else {
+            let why = "the index names a frame of impossible size";
+            return Err(Error::corrupt(why).at_path(&path()).at(number, start));
+        };
+        let mut chunk: Arc<[u8]> = std::iter::repeat_n(0, bytes as usize).collect();
+        let Some(buffer) = Arc::get_mut(&mut chunk) else { return Ok(chunk) };
+        let read = read_full_at(file, buffer, start)
+            .map_err(|e| Error::io("cannot read the segment", &path(), &e).at(number, start))?;
+        if read < buffer.len() {
+            let why = "the segment is shorter than its index";
+            return Err(Error::corrupt(why).at_path(&path()).at(number, start + read as u64));
+        }
+        Ok(chunk)
+    }
+
+    fn event_in(
+        &self,
+        chunk: &Arc<[u8]>,
+        chunk_at: u64,
+        offset: u64,
+        number: u64,
+        sequence: u64,
+    ) -> Result<Event> {
+        let start = (offset - chunk_at) as usize;
+        let frame = Frame::parse(&chunk[start..]).and_then(|frame| {
+            (frame.sequence() == sequence).then_some(frame).ok_or("another event stands there")
+        });
+        match frame {
+            Ok(frame) => Ok(Event::new(chunk.clone(), start, frame.layout(), number, offset)),
+            Err(why) => Err(Error::corrupt(format!("event {sequence} cannot be read: {why}"))
+                .at_path(&self.files.segment_path(number))
+                .at(number, offset)),
+        }
+    }
+}
+
+/// Keeps as many spans from the start as fit, at least one.
+fn limit_bytes(spans: &mut Vec<(u64, u64)>, max_bytes: usize) {
+    let mut bytes = 0u64;
+    let fits = spans.iter().take_while(|(start, end)| {
+        bytes += end - start;
+        bytes <= max_bytes as u64
+    });
+    let count = fits.count().max(1);
+    spans.truncate(count);
+}
+
+/// A query being read. It sees what was visible when it began, holds no lock between two pages,
+/// and is an iterator over events.
+pub struct Scan {
+    inner: Arc<Inner>,
+    query: Query,
+    /// The next sequence to look at; `None` at the end.
+    next: Option<u64>,
+    /// The number of events that were visible at the start.
+    end: u64,
+    left: u64,
+    /// The candidates of the segment being read: its first sequence, and what the index gave.
+    candidates: Option<(u64, Option<Vec<u32>>)>,
+    buffer: VecDeque<Event>,
+    page: usize,
+}
+
+impl Store {
+    /// The event with this id.
+    pub fn get(&self, id: Id) -> Result<Option<Event>> {
+        self.0.check_usable()?;
+        self.0.find(id)
+    }
+
+    /// The event at this sequence.
+    pub fn at(&self, sequence: u64) -> Result<Option<Event>> {
+        self.0.check_usable()?;
+        self.0.event_at(sequence)
+    }
+
+    /// Starts to read a query. Reading all of n events costs O(n), also in pages.
+    pub fn read(&self, query: Query) -> Result<Scan> {
+        self.0.check_usable()?;
+        query.region.check()?;
+        let end = self.0.live.read().visible();
+        let next = match query.direction {
+            Direction::Forward => Some(query.from.unwrap_or(0)).filter(|from| *from < end),
+            Direction::Backward => {
+                end.checked_sub(1).map(|last| query.from.unwrap_or(last).min(last))
+            }
+        };
+        Ok(Scan {
+            inner: self.0.clone(),
+            left: query.limit.unwrap_or(u64::MAX),
+            query,
+            next,
+            end,
+            candidates: None,
+            buffer: VecDeque::new(),
+            page: FIRST_PAGE,
+        })
+    }
+}
+
+impl Scan {
+    /// The next events: at most `max_events`, and about `max_bytes` of frames, but at least one
+    /// event if any is left. Empty at the end.
+    pub fn next_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
+        self.inner.check_usable()?;
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        while page.len() < max_events && (page.is_empty() || bytes < max_bytes) && self.left > 0 {
+            let Some(next) = self.next else { break };
+            let forward = self.query.direction == Direction::Forward;
+            let Some((source, first, behind)) = self.inner.locate(next) else {
+                self.next = self
+                    .inner
+                    .skip_gap(next, self.query.direction)
+                    .filter(|found| *found != next && *found < self.end);
+                continue;
+            };
+            let index = (next - first) as u32;
+            let count = (behind.min(self.end) - first) as u32;
+            let (low, high) = if forward { (index, count) } else { (0, index + 1) };
+
+            // At most as many as are missing, so that nothing is read in vain.
+            let room = (max_events - page.len()).min(LARGEST_PAGE).max(1);
+            let room = room.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let (mut batch, all_seen) = self.batch(&source, first, low, high, room)?;
+            if !forward {
+                // Read from the low end up, so keep what lies nearest to the cursor.
+                batch.sort_unstable();
+            }
+            let budget = max_bytes.saturating_sub(bytes).max(1);
+            let mut events = if batch.is_empty() {
+                Vec::new()
+            } else if forward {
+                self.inner.fetch(&source, first, &batch, budget)?
+            } else {
+                self.inner.fetch_last(&source, first, &batch, budget)?
+            };
+            let cut_short = events.len() < batch.len();
+            let last_seen = if forward { events.last() } else { events.first() };
+            let last_seen = last_seen.map(Event::sequence);
+            if !forward {
+                events.reverse();
+            }
+            for event in events {
+                if self.query.region.matches(&event) {
+                    bytes += event.stored_bytes();
+                    self.left = self.left.saturating_sub(1);
+                    page.push(event);
+                }
+            }
+            self.next = match last_seen {
+                Some(seen) if cut_short || !all_seen => {
+                    if forward {
+                        seen.checked_add(1)
+                    } else {
+                        seen.checked_sub(1)
+                    }
+                }
+                _ if forward => Some(behind),
+                _ => first.checked_sub(1),
+            };
+            self.next = self.next.filter(|next| *next < self.end);
+        }
+        Ok(page)
+    }
+
+    /// The next candidates in `low..high`, at most `room`, nearest to the cursor; and whether
+    /// there are no more of them.
+    fn batch(
+        &mut self,
+        source: &Source,
+        first: u64,
+        low: u32,
+        high: u32,
+        room: usize,
+    ) -> Result<(Vec<u32>, bool)> {
+        let forward = self.query.direction == Direction::Forward;
+        if self.candidates.as_ref().is_none_or(|(of, _)| *of != first) {
+            let found = self.inner.candidates(source, &self.query.region, low, high)?;
+            self.candidates = Some((first, found));
+        }
+        let Some((_, found)) = &self.candidates else { return Ok((Vec::new(), true)) };
+        Ok(match found {
+            None if forward => {
+                let to = low.saturating_add(room as u32).min(high);
+                ((low..to).collect(), to == high)
+            }
+            None => {
+                let from = high.saturating_sub(room as u32).max(low);
+                ((from..high).collect(), from == low)
+            }
+            Some(indexes) => {
+                let left = crate::index::between(indexes, low, high);
+                let take = room.min(left.len());
+                let batch = if forward { &left[..take] } else { &left[left.len() - take..] };
+                (batch.to_vec(), take == left.len())
+            }
+        })
+    }
+}
+
+impl Inner {
+    /// Reads these events, given by rising index, from the last one down, until they have
+    /// `max_bytes` of frames; at least one. Gives them by rising index.
+    fn fetch_last(
+        &self,
+        source: &Source,
+        first_sequence: u64,
+        indexes: &[u32],
+        max_bytes: usize,
+    ) -> Result<Vec<Event>> {
+        let spans = match source {
+            Source::Part(part) => part.spans(indexes)?,
+            Source::Tail => {
+                let live = self.live.read();
+                live.tail.as_ref().map(|tail| tail.spans(indexes)).unwrap_or_default()
+            }
+        };
+        let mut bytes = 0u64;
+        let fits = spans.iter().rev().take_while(|(start, end)| {
+            bytes += end - start;
+            bytes <= max_bytes as u64
+        });
+        let count = fits.count().max(1).min(indexes.len());
+        self.fetch(source, first_sequence, &indexes[indexes.len() - count..], usize::MAX)
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.buffer.is_empty() {
+            match self.next_page(self.page, PAGE_BYTES) {
+                Ok(events) => self.buffer.extend(events),
+                Err(error) => {
+                    self.next = None;
+                    return Some(Err(error));
+                }
+            }
+            self.page = (self.page * 4).min(LARGEST_PAGE);
+        }
+        self.buffer.pop_front().map(Ok)
+    }
+}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").field("query", &self.query).field("next", &self.next).finish()
+    }
+}

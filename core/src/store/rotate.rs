@@ -1,0 +1,146 @@
+//! Rotation: sealing the newest segment and starting the next one.
+//!
+//! The manifest is the commit point. Until it is replaced, the old segment is the newest one, a
+//! footer at its end is a leftover to be cut, and a successor without frames is a leftover to be
+//! removed. No event is written to the successor before the manifest names it.
+
+use super::Inner;
+use super::commit::{Commit, SEEDED_EPOCH_US, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::manifest::{self, Entry};
+use crate::format::segment::{self, Header};
+use crate::index::Part;
+use crate::index::sealed::Sealed;
+use crate::index::tail::Tail;
+use crate::storage::{Access, VfsFile, write_all_at};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl Inner {
+    /// Starts a segment if there is none, or if the newest one has reached its size.
+    pub(super) fn make_room(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
+        let sealed = match self.live.read().tail.as_ref() {
+            None => None,
+            Some(tail) if tail.end < self.options.segment_bytes || tail.events() == 0 => {
+                return Ok(());
+            }
+            Some(tail) => Some(tail.number),
+        };
+        // A full disk leaves the old segment in place, and the next append tries again. After
+        // any other failure it is not known what the next one would meet.
+        self.rotate(writer, commit, sealed).map_err(|error| match error.kind() {
+            ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Indeterminate => error,
+            kind => {
+                writer.poison(error.clone());
+                error.into_kind(kind, "nothing was appended, since no new segment could be started")
+            }
+        })
+    }
+
+    fn rotate(&self, writer: &Writer, commit: &mut Commit, sealed: Option<u64>) -> Result<()> {
+        // 1. Everything visible is in the file and durable.
+        let staged = commit.buffer.len();
+        self.write_buffer(writer, commit, staged)?;
+        self.sync_segment(writer, commit)?;
+        commit.buffer.clear();
+        {
+            let mut live = self.live.write();
+            live.unwritten.clear();
+            live.written_end = commit.written_end;
+            live.written_events = live.visible();
+            live.durable_events = live.written_events;
+        }
+
+        // 2. The footer, synced.
+        let mut manifest = commit.manifest.clone();
+        if let (Some(number), Some(file)) = (sealed, commit.file.clone()) {
+            let length = self.seal(writer, number, &file)?;
+            if let Some(entry) = manifest.segments.last_mut() {
+                entry.events = self.live.read().visible() - entry.first_sequence;
+                entry.length = length;
+            }
+        }
+
+        // 3. The successor, complete before its name appears.
+        let first_sequence = self.live.read().visible();
+        let number = sealed.unwrap_or(0) + 1;
+        let (tail, file) = self.start_segment(number, first_sequence)?;
+
+        // 4. The manifest names both.
+        manifest.segments.push(Entry { number, first_sequence, events: 0, length: 0 });
+        self.files.replace(manifest::FILE_NAME, &manifest.encode())?;
+        let entry = manifest.segments.len().checked_sub(2).map(|at| manifest.segments[at]);
+        commit.manifest = manifest;
+
+        // 5. Readers find the old segment through its footer from now on.
+        let part = match entry {
+            None => None,
+            Some(entry) => Some(Arc::new(Part::Sealed(Sealed::open(&self.files, entry)?))),
+        };
+        let mut live = self.live.write();
+        if let Some(part) = part {
+            let mut parts = Vec::clone(&live.parts);
+            parts.push(part);
+            live.parts = Arc::new(parts);
+        }
+        live.written_end = tail.end;
+        live.tail = Some(tail);
+        live.tail_file = Some(file.clone());
+        commit.written_end = live.written_end;
+        commit.durable_end = live.written_end;
+        commit.file = Some(file);
+        Ok(())
+    }
+
+    /// Writes the footer and syncs it; gives the file's length. A footer that does not fit on
+    /// the disk is cut off again.
+    fn seal(&self, writer: &Writer, number: u64, file: &Arc<dyn VfsFile>) -> Result<u64> {
+        let (footer, end) = {
+            let live = self.live.read();
+            let footer = live.tail.as_ref().map(Tail::footer).unwrap_or_default();
+            (footer, live.written_end)
+        };
+        let path = self.files.segment_path(number);
+        if let Err(failure) = write_all_at(&**file, &footer, end) {
+            let error = Error::io("cannot write the footer", &path, &failure).at(number, end);
+            if file.set_len(end).is_err() {
+                writer.poison(error.clone());
+            }
+            return Err(error);
+        }
+        file.sync().map_err(|failure| {
+            let error = Error::io("cannot sync the footer", &path, &failure).at(number, end);
+            writer.poison(error.clone());
+            error
+        })?;
+        Ok(end + footer.len() as u64)
+    }
+
+    /// Creates a segment: under a temporary name, synced, renamed, the directory synced.
+    fn start_segment(&self, number: u64, first_sequence: u64) -> Result<(Tail, Arc<dyn VfsFile>)> {
+        let (tree, last_hash) = {
+            let live = self.live.read();
+            live.tail.as_ref().map(|tail| (tail.tree.clone(), tail.last_hash)).unwrap_or_default()
+        };
+        let header = Header {
+            number,
+            created_ns: self.now_ns(),
+            store: self.store,
+            lineage: self.lineage,
+            first_sequence,
+            root_before: tree.root(),
+        };
+        let name = segment::file_name(number);
+        self.files.replace(&name, &header.encode())?;
+        let file = self.files.open(&name, Access::Write)?;
+        Ok((Tail::new(number, first_sequence, tree, last_hash), file))
+    }
+
+    fn now_ns(&self) -> i64 {
+        if self.options.seed.is_some() {
+            return SEEDED_EPOCH_US * 1000;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |after| after.as_nanos() as i64)
+    }
+}

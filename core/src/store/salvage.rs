@@ -1,0 +1,207 @@
+//! Salvage: what can still be read of a damaged store.
+//!
+//! Neither manifest nor footers are needed: every segment is searched for whole frames, which
+//! carry their own sequence. What could not be read is named in the report; nothing is changed.
+
+use super::close::TAIL_INDEX;
+use super::open::{list, read_manifest};
+use super::{Inner, Live, OpenReport, note_head};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::footer;
+use crate::format::head;
+use crate::format::manifest::{self, Manifest};
+use crate::format::segment::{self, HEADER_BYTES, Header};
+use crate::format::tree::Tree;
+use crate::ids::{Hash, Id};
+use crate::index::Part;
+use crate::index::heads::Heads;
+use crate::index::tail::Tail;
+use crate::options::OpenOptions;
+use crate::storage::files::Files;
+use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES};
+use crate::storage::{Access, VfsFile, read_full_at};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens what can be read, for reading.
+pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
+    let mut report = OpenReport::default();
+    let mut manifest = match read_manifest(&files) {
+        Ok(Some(manifest)) => Some(manifest),
+        Ok(None) => {
+            report.damage.push("the manifest is missing".to_owned());
+            None
+        }
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            report.damage.push(error.to_string());
+            None
+        }
+        Err(error) => return Err(error),
+    };
+
+    let mut numbers = Vec::new();
+    for (name, is_file) in list(&files)? {
+        let own = [manifest::FILE_NAME, head::FILE_NAME, TAIL_INDEX];
+        match segment::number_of(&name) {
+            Some(number) if is_file => numbers.push(number),
+            _ if own.contains(&name.as_str()) => {}
+            _ => report.ignored.push(name),
+        }
+    }
+    numbers.sort_unstable();
+    if numbers.is_empty() && manifest.is_none() {
+        return Err(super::open::no_store(&files));
+    }
+    for entry in manifest.iter().flat_map(|manifest| &manifest.segments) {
+        if !numbers.contains(&entry.number) {
+            report.damage.push(format!("segment {} is missing", entry.number));
+        }
+    }
+
+    let mut pieces: Vec<Tail> = Vec::new();
+    for number in &numbers {
+        let path = files.segment_path(*number);
+        let found = read_segment(&files, *number, &path, &mut manifest, &mut report.damage);
+        match found {
+            Ok(found) => pieces.extend(found),
+            Err(error) => report.damage.push(error.to_string()),
+        }
+    }
+    pieces.sort_by_key(|piece| (piece.first_sequence, piece.number));
+    let (parts, heads) = join(&files, pieces, &mut report.damage)?;
+    let manifest = manifest.unwrap_or(Manifest {
+        store: Id::NONE,
+        lineage: Id::NONE,
+        created_us: 0,
+        closed: None,
+        segments: Vec::new(),
+    });
+
+    let live = Live { parts: Arc::new(parts), heads, ..Live::default() };
+    report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
+    report.segments = numbers.len() as u64;
+    let visible = live.visible();
+    let live = Live { written_events: visible, durable_events: visible, ..live };
+    Ok(Inner::new(files, options, &manifest, live, report))
+}
+
+/// The runs of consecutive events in one segment.
+fn read_segment(
+    files: &Files,
+    number: u64,
+    path: &Path,
+    manifest: &mut Option<Manifest>,
+    damage: &mut Vec<String>,
+) -> Result<Vec<Tail>> {
+    let file = files.open(&segment::file_name(number), Access::Read)?;
+    let length = file.len().map_err(|e| Error::io("cannot read the segment", path, &e))?;
+    if length > MAX_SEGMENT_FILE_BYTES {
+        return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
+    }
+    let mut header = vec![0; HEADER_BYTES.min(length as usize)];
+    read_full_at(&*file, &mut header, 0)
+        .map_err(|e| Error::io("cannot read the segment", path, &e))?;
+    match Header::decode(&header) {
+        Ok(header) if header.number == number => {
+            // The first readable header says which store this was.
+            let known = manifest.get_or_insert_with(|| Manifest {
+                store: header.store,
+                lineage: header.lineage,
+                created_us: 0,
+                closed: None,
+                segments: Vec::new(),
+            });
+            if header.store != known.store {
+                return Err(Error::corrupt("the segment belongs to another store").at_path(path));
+            }
+        }
+        _ => damage.push(format!("segment {number}: the header is damaged")),
+    }
+
+    let to = footer_start(&*file, length).unwrap_or(length);
+    let mut pieces: Vec<Tail> = Vec::new();
+    let mut frames = Frames::new(&*file, path, number, HEADER_BYTES as u64, to);
+    let mut lost_from = None;
+    loop {
+        let at = frames.at;
+        let bytes = match frames.peek()? {
+            None => break,
+            Some(Ok(frame)) => {
+                let follows = pieces.last().is_some_and(|piece| {
+                    piece.end == at && piece.next_sequence() == frame.sequence()
+                });
+                if !follows {
+                    let mut piece =
+                        Tail::new(number, frame.sequence(), Tree::default(), Hash::ZERO);
+                    piece.end = at;
+                    pieces.push(piece);
+                }
+                if let Some(piece) = pieces.last_mut() {
+                    piece.push(&frame);
+                }
+                if let Some(from) = lost_from.take() {
+                    damage.push(lost(number, from, at));
+                }
+                frame.layout().padded()
+            }
+            Some(Err(_)) => {
+                lost_from.get_or_insert(at);
+                8
+            }
+        };
+        frames.advance(bytes);
+        if bytes == 8 && !frames.seek_header()? {
+            break;
+        }
+    }
+    if let Some(from) = lost_from {
+        damage.push(lost(number, from, to));
+    }
+    Ok(pieces)
+}
+
+fn lost(number: u64, from: u64, to: u64) -> String {
+    format!("segment {number}: nothing can be read from offset {from} to {to}")
+}
+
+/// Where the footer begins, if the file ends with one.
+fn footer_start(file: &dyn VfsFile, length: u64) -> Option<u64> {
+    let trailer_at = length.checked_sub(footer::TRAILER_BYTES as u64)?;
+    let mut trailer = [0; footer::TRAILER_BYTES];
+    read_full_at(file, &mut trailer, trailer_at).ok()?;
+    let (bytes, _) = footer::decode_trailer(&trailer).ok()?;
+    length.checked_sub(bytes)
+}
+
+/// Puts the pieces in order; names what is missing or there twice.
+fn join(
+    files: &Files,
+    pieces: Vec<Tail>,
+    damage: &mut Vec<String>,
+) -> Result<(Vec<Arc<Part>>, Heads)> {
+    let mut parts = Vec::new();
+    let mut heads = Heads::default();
+    let mut next = 0;
+    let mut before: (Tree, Hash) = Default::default();
+    for piece in pieces {
+        let (first, number) = (piece.first_sequence, piece.number);
+        if first < next {
+            damage.push(format!("segment {number}: events from {first} on are there twice"));
+            continue;
+        }
+        if first > next {
+            damage.push(format!("the events {next} to {} are missing", first - 1));
+            before = Default::default();
+        }
+        // Index again, now that the tree before the piece is known.
+        let path = files.segment_path(number);
+        let file = files.segment(number)?;
+        let mut whole = Tail::new(number, first, before.0, before.1);
+        whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
+        whole.extend(&*file, &path, piece.end, |frame| note_head(&mut heads, frame))?;
+        next = whole.next_sequence();
+        before = (whole.tree.clone(), whole.last_hash);
+        parts.push(Arc::new(Part::Indexed(whole)));
+    }
+    Ok((parts, heads))
+}

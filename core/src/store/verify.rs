@@ -1,0 +1,377 @@
+//! Verifying: every byte, hash, link, place, footer and root, recomputed from the frames.
+
+use super::open::{check_header, read_manifest};
+use super::{Inner, Store};
+use crate::error::{Error, Result};
+use crate::format::frame::Frame;
+use crate::format::manifest::{Entry, Manifest};
+use crate::format::segment::{HEADER_BYTES, Header};
+use crate::format::tree::Tree;
+use crate::ids::Hash;
+use crate::index::Part;
+use crate::index::tail::Tail;
+use crate::storage::VfsFile;
+use crate::storage::files::read_exact;
+use crate::storage::recovery::Frames;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What kind of damage a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// A segment or the manifest is missing, foreign, renamed, or has a bad header.
+    Segment = 1,
+    /// A frame cannot be read.
+    Frame = 2,
+    /// An event's hash is not the hash of its fields.
+    Hash = 3,
+    /// An event does not follow the one before it in its stream.
+    Link = 4,
+    /// An event is not at its place in the whole log.
+    Sequence = 5,
+    /// A footer does not say what its frames say.
+    Footer = 6,
+    /// The tree over the events does not have the recorded root.
+    Root = 7,
+}
+
+impl FindingKind {
+    /// The stable name, such as `HASH`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Segment => "SEGMENT",
+            Self::Frame => "FRAME",
+            Self::Hash => "HASH",
+            Self::Link => "LINK",
+            Self::Sequence => "SEQUENCE",
+            Self::Footer => "FOOTER",
+            Self::Root => "ROOT",
+        }
+    }
+}
+
+/// One damage that [`Store::verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind.
+    pub kind: FindingKind,
+    /// In which segment; 0 is the manifest.
+    pub segment: u64,
+    /// At which byte offset.
+    pub offset: u64,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+/// What [`Store::verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Events that were checked.
+    pub events: u64,
+    /// Segments that were checked.
+    pub segments: u64,
+    /// The hash of the last event.
+    pub last_hash: Hash,
+    /// The root of the tree, recomputed.
+    pub root: Hash,
+    /// Every damage, in log order.
+    pub findings: Vec<Finding>,
+}
+
+impl VerifyReport {
+    /// Whether nothing was found.
+    pub fn is_intact(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// A run of frames to check.
+struct Extent {
+    number: u64,
+    first_sequence: u64,
+    from: u64,
+    to: u64,
+    file: Arc<dyn VfsFile>,
+    part: Option<Arc<Part>>,
+    /// The root after it, where something recorded it.
+    root: Option<Hash>,
+}
+
+/// What has been checked so far.
+struct Audit<'a> {
+    inner: &'a Inner,
+    manifest: Option<Manifest>,
+    findings: Vec<Finding>,
+    events: u64,
+    tree: Tree,
+    last_hash: Hash,
+    /// Every event so far was read, so the tree is the log's.
+    whole: bool,
+    streams: HashMap<(Arc<str>, u32), (u32, Hash)>,
+}
+
+impl Store {
+    /// Recomputes every checksum, hash, link, place, footer and root of the visible events, and
+    /// reports every damage. Appends go on meanwhile. An error means that the check itself could
+    /// not be done.
+    ///
+    /// What is verified is the log against itself. That it is the log it was, is shown by
+    /// comparing its head with one noted down elsewhere.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        self.0.check_usable()?;
+        if let Some(writer) = &self.0.writer
+            && writer.check_poison().is_ok()
+        {
+            self.0.flush()?;
+        }
+        let extents = self.0.extents()?;
+        let mut audit = Audit {
+            inner: &self.0,
+            manifest: None,
+            findings: Vec::new(),
+            events: 0,
+            tree: Tree::default(),
+            last_hash: Hash::ZERO,
+            whole: true,
+            streams: HashMap::new(),
+        };
+        match read_manifest(&self.0.files) {
+            Ok(manifest) => audit.manifest = manifest,
+            Err(error) => audit.find(FindingKind::Segment, 0, 0, error.message()),
+        }
+        for extent in &extents {
+            audit.check(extent)?;
+        }
+        Ok(VerifyReport {
+            events: audit.events,
+            segments: extents.len() as u64,
+            last_hash: audit.last_hash,
+            root: audit.tree.root(),
+            findings: audit.findings,
+        })
+    }
+}
+
+impl Inner {
+    fn extents(&self) -> Result<Vec<Extent>> {
+        let (parts, tail) = {
+            let live = self.live.read();
+            let tail = live.tail.as_ref().zip(live.tail_file.clone()).map(|(tail, file)| {
+                // Events that were buffered after the flush are not in the file yet.
+                let whole = live.unwritten.is_empty();
+                Extent {
+                    number: tail.number,
+                    first_sequence: tail.first_sequence,
+                    from: HEADER_BYTES as u64,
+                    to: live.written_end,
+                    file,
+                    part: None,
+                    root: whole.then(|| tail.tree.root()),
+                }
+            });
+            (live.parts.clone(), tail)
+        };
+        let mut extents = Vec::with_capacity(parts.len() + 1);
+        for part in parts.iter() {
+            let (from, to, root) = match &**part {
+                Part::Sealed(sealed) => {
+                    let summary = &sealed.footer.summary;
+                    (HEADER_BYTES as u64, summary.frames_end, Some(summary.root))
+                }
+                Part::Indexed(tail) => {
+                    (tail.span(0).map_or(tail.end, |span| span.0), tail.end, None)
+                }
+            };
+            extents.push(Extent {
+                number: part.number(),
+                first_sequence: part.first_sequence(),
+                from,
+                to,
+                file: self.files.segment(part.number())?,
+                part: Some(part.clone()),
+                root,
+            });
+        }
+        extents.extend(tail);
+        Ok(extents)
+    }
+}
+
+impl Audit<'_> {
+    fn find(&mut self, kind: FindingKind, segment: u64, offset: u64, message: &str) {
+        self.findings.push(Finding { kind, segment, offset, message: message.to_owned() });
+    }
+
+    fn check(&mut self, extent: &Extent) -> Result<()> {
+        let number = extent.number;
+        let path = self.inner.files.segment_path(number);
+        if extent.from == HEADER_BYTES as u64 {
+            self.check_header(extent)?;
+        }
+        if extent.first_sequence != self.tree.size() {
+            self.whole = false;
+        }
+
+        let mut rebuilt =
+            Tail::new(number, extent.first_sequence, self.tree.clone(), self.last_hash);
+        rebuilt.end = extent.from;
+        let mut readable = true;
+        let mut next = extent.first_sequence;
+        let mut frames = Frames::new(&*extent.file, &path, number, extent.from, extent.to);
+        while frames.at < extent.to {
+            let at = frames.at;
+            match frames.peek()? {
+                None => {
+                    let why = "the segment is shorter than its log";
+                    self.find(FindingKind::Frame, number, at, why);
+                    readable = false;
+                    break;
+                }
+                Some(Err(why)) => {
+                    self.find(FindingKind::Frame, number, at, why);
+                    readable = false;
+                    frames.advance(8);
+                    if !frames.seek_header()? {
+                        break;
+                    }
+                }
+                Some(Ok(frame)) => {
+                    if readable && frame.sequence() != next {
+                        let why = format!("event {} stands where {next} belongs", frame.sequence());
+                        self.find(FindingKind::Sequence, number, at, &why);
+                    }
+                    next = frame.sequence().wrapping_add(1);
+                    self.check_event(&frame, number, at);
+                    if readable {
+                        rebuilt.push(&frame);
+                    }
+                    let bytes = frame.layout().padded();
+                    frames.advance(bytes);
+                }
+            }
+        }
+
+        if readable {
+            self.tree = rebuilt.tree.clone();
+            self.check_closed_end(&rebuilt, extent)?;
+            if let Some(root) = extent.root
+                && self.whole
+                && root != self.tree.root()
+            {
+                let why = "the tree over the events up to here has another root than recorded";
+                self.find(FindingKind::Root, number, extent.to, why);
+            }
+        } else {
+            self.whole = false;
+        }
+        if let Some(part) = &extent.part
+            && let Part::Sealed(sealed) = &**part
+        {
+            let same = !readable || sealed.footer_is(&rebuilt.footer())?;
+            if !same {
+                let why = "the footer is not the one that the frames make";
+                self.find(FindingKind::Footer, number, extent.to, why);
+            }
+            if !readable {
+                // Go on from what the footer says, so that later damage is still told apart.
+                self.tree = sealed.tree()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_header(&mut self, extent: &Extent) -> Result<()> {
+        let path = self.inner.files.segment_path(extent.number);
+        let bytes = read_exact(&*extent.file, &path, extent.number, 0, HEADER_BYTES)?;
+        let header = match Header::decode(&bytes) {
+            Ok(header) => header,
+            Err(_) => {
+                self.find(FindingKind::Segment, extent.number, 0, "the header is damaged");
+                return Ok(());
+            }
+        };
+        let listed = self.manifest.as_ref().and_then(|manifest| {
+            let entry = manifest.segments.iter().find(|entry| entry.number == extent.number)?;
+            Some((manifest, *entry))
+        });
+        let Some((manifest, entry)) = listed else {
+            if self.manifest.is_some() {
+                self.find(FindingKind::Segment, extent.number, 0, "the manifest does not list it");
+            }
+            return Ok(());
+        };
+        let entry = Entry { first_sequence: extent.first_sequence, ..entry };
+        let root = if self.whole { self.tree.root() } else { header.root_before };
+        if let Err(error) = check_header(&self.inner.files, manifest, &entry, &header, root) {
+            self.find(FindingKind::Segment, extent.number, 0, &error.message().to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_event(&mut self, frame: &Frame<'_>, number: u64, at: u64) {
+        self.events += 1;
+        self.last_hash = frame.hash();
+        if !frame.hash_is_right(self.inner.lineage) {
+            let why = "the event's hash is not the hash of its fields";
+            self.find(FindingKind::Hash, number, at, why);
+        }
+        let stream = (Arc::from(frame.entity()), frame.lane());
+        let before = self.streams.insert(stream, (frame.clock(), frame.hash()));
+        let (clock, prev_hash) = match before {
+            None => (Some(0), Hash::ZERO),
+            Some((clock, hash)) => (clock.checked_add(1), hash),
+        };
+        if clock != Some(frame.clock()) || prev_hash != frame.prev_hash() {
+            let why = format!(
+                "event {} has clock {} and does not follow the one before it in its stream",
+                frame.sequence(),
+                frame.clock()
+            );
+            self.find(FindingKind::Link, number, at, &why);
+        }
+    }
+
+    /// The root that was noted at the last clean close, if that was in this segment.
+    fn check_closed_end(&mut self, rebuilt: &Tail, extent: &Extent) -> Result<()> {
+        let closed = self.manifest.as_ref().and_then(|manifest| manifest.closed);
+        let Some(closed) = closed.filter(|closed| closed.segment == extent.number && self.whole)
+        else {
+            return Ok(());
+        };
+        let at_close = if closed.offset == rebuilt.end {
+            Some((rebuilt.next_sequence(), rebuilt.tree.root()))
+        } else if closed.offset < rebuilt.end {
+            // The log has grown since: take the tree as it was then.
+            let path = self.inner.files.segment_path(extent.number);
+            let before = self.tree_before(extent)?;
+            let mut then = Tail::new(extent.number, extent.first_sequence, before, Hash::ZERO);
+            match then.extend(&*extent.file, &path, closed.offset, |_| {}) {
+                Ok(()) => Some((then.next_sequence(), then.tree.root())),
+                Err(_) => None,
+            }
+        } else {
+            None
+        };
+        if at_close != Some((closed.events, closed.root)) {
+            let why = "the events up to the last clean close are not those that were closed";
+            self.find(FindingKind::Root, extent.number, closed.offset, why);
+        }
+        Ok(())
+    }
+
+    /// The tree over the events before a segment, by its recorded peaks.
+    fn tree_before(&self, extent: &Extent) -> Result<Tree> {
+        let live = self.inner.live.read();
+        let parts = live.parts.clone();
+        drop(live);
+        let before = parts.iter().rev().find(|part| part.end_sequence() == extent.first_sequence);
+        match before.map(|part| &**part) {
+            Some(Part::Sealed(sealed)) => sealed.tree(),
+            Some(Part::Indexed(tail)) => Ok(tail.tree.clone()),
+            None if extent.first_sequence == 0 => Ok(Tree::default()),
+            None => Err(Error::corrupt("the segment before is gone")),
+        }
+    }
+}
