@@ -1,0 +1,518 @@
+/* The commands of the script language, each a few calls of batpak.h. */
+#ifndef BATPAK_TESTS_COMMANDS_H
+#define BATPAK_TESTS_COMMANDS_H
+
+#include "files.h"
+
+enum { MOST_HANDLES = 32, MOST_GATES = 16 };
+
+struct handle { char *name, *path; batpak_store *store; batpak_options options; };
+/* What a gate says: refuse always, refuse a payload above a size, or neither. */
+struct gate { batpak_text name, code, message; int always; uint64_t most_bytes; };
+
+static struct handle handles[MOST_HANDLES];
+static struct gate gates[MOST_GATES];
+static int handle_count, gate_count, gate_mode, record_denial;
+
+static int32_t durability_of(const struct command *command) {
+    return choice(command, "durability", "durable written buffered");
+}
+
+static void define(const char *name, const char *value) {
+    struct variable *variable = take(&of_script, sizeof *variable);
+    *variable = (struct variable){copy_of(&of_script, name), copy_of(&of_script, value), variables};
+    variables = variable;
+}
+
+static struct handle *handle_named(const char *name) {
+    for (int at = 0; at < handle_count; at++)
+        if (strcmp(handles[at].name, name) == 0) return &handles[at];
+    return NULL;
+}
+
+static batpak_options options_of(const struct command *command) {
+    batpak_options options = BATPAK_OPTIONS_INIT;
+    const char *seed = option(command, "seed");
+    int mode = choice(command, "mode", "create existing create_new read_only salvage");
+    if (mode >= 0) options.mode = mode;
+    if (durability_of(command) >= 0) options.durability = durability_of(command);
+    options.has_seed = seed == NULL || strcmp(seed, "none") != 0;
+    if (options.has_seed) options.seed = number_option(command, "seed", 1);
+    options.segment_bytes = number_option(command, "segment", options.segment_bytes);
+    options.max_payload_bytes =
+        (uint32_t)number_option(command, "max_payload", options.max_payload_bytes);
+    return options;
+}
+
+static batpak_status open_store(const char *name, const char *path, batpak_options options) {
+    batpak_store *store;
+    batpak_status status =
+        batpak_store_open(path, BATPAK_NUL_TERMINATED, &options, &store, NULL);
+    if (status != BATPAK_OK) return status;
+    struct handle *handle = handle_named(name);
+    if (handle == NULL) {
+        if (handle_count == MOST_HANDLES) malformed("too many handles", name);
+        handle = &handles[handle_count++];
+    } else {
+        batpak_store_close(handle->store, NULL);
+    }
+    *handle = (struct handle){
+        copy_of(&of_script, name), copy_of(&of_script, path), store, options};
+    emit("ok\n");
+    return BATPAK_OK;
+}
+
+/* Closes the store; from then on the handle is null, which closing takes and nothing else does. */
+static batpak_status close_store(struct handle *handle) {
+    batpak_store *store = handle->store;
+    handle->store = NULL;
+    return batpak_store_close(store, NULL);
+}
+
+static batpak_status reopen(const struct command *command, struct handle *handle) {
+    static const char *const keys[] = {"mode", "seed", "segment", "max_payload", "durability",
+                                       "path"};
+    const char *path = handle->path;
+    batpak_options options = handle->options;
+    batpak_status status = close_store(handle);
+    if (status != BATPAK_OK) return status;
+    for (size_t at = 0; at < sizeof keys / sizeof *keys; at++) {
+        if (option(command, keys[at]) == NULL) continue;
+        const char *given = option(command, "path");
+        options = options_of(command);
+        path = path_of(&of_command, given == NULL ? "store" : given);
+    }
+    return open_store(handle->name, path, options);
+}
+
+static batpak_new_event event_of(const struct command *item) {
+    batpak_new_event event = BATPAK_NEW_EVENT_INIT;
+    const char *expected = option(item, "expect"), *cause = option(item, "cause");
+    batpak_extension *extensions = take(&of_command, MOST_OPTIONS * sizeof *extensions);
+    event.entity = text_of(word(item, 1));
+    event.scope = text_of(word(item, 2));
+    event.kind = (uint32_t)number_of(word(item, 3));
+    event.payload = payload_of(word(item, 4));
+    if (option(item, "id") != NULL) event.id = id_of(option(item, "id"));
+    if (option(item, "corr") != NULL) event.correlation = id_of(option(item, "corr"));
+    if (cause != NULL && *cause == '#') {
+        event.causation = BATPAK_CAUSATION_ITEM;
+        event.causation_item = (uint32_t)number_of(cause + 1);
+    } else if (cause != NULL) {
+        event.causation = BATPAK_CAUSATION_EVENT;
+        event.causation_id = id_of(cause);
+    }
+    if (expected != NULL && strcmp(expected, "none") == 0) {
+        event.expected = BATPAK_EXPECTED_NO_STREAM;
+    } else if (expected != NULL && strcmp(expected, "any") != 0) {
+        event.expected = BATPAK_EXPECTED_EXACT;
+        event.expected_clock = (uint32_t)number_of(expected);
+    }
+    event.lane = (uint32_t)number_option(item, "lane", 0);
+    event.depth = (uint32_t)number_option(item, "depth", 0);
+    event.flags = (uint32_t)number_option(item, "flags", 0);
+    event.payload_version = (uint32_t)number_option(item, "version", 0);
+    event.has_timestamp = option(item, "time") != NULL;
+    if (event.has_timestamp) event.timestamp_us = strtoll(option(item, "time"), NULL, 10);
+    event.extensions = extensions;
+    for (int at = 0; at < item->option_count; at++) {
+        if (strcmp(item->options[at].key, "ext") != 0) continue;
+        char *key = copy_of(&of_command, item->options[at].value), *value = strchr(key, ':');
+        if (value == NULL) malformed("an extension is key:value", key);
+        *value++ = 0;
+        extensions[event.extension_count].key = text_of(key);
+        extensions[event.extension_count++].value =
+            strncmp(value, "zeros:", 6) == 0 ? payload_of(value) : bytes_of(value);
+    }
+    return event;
+}
+
+static int32_t check(void *user_data, const batpak_new_event *event, batpak_refusal *refusal) {
+    const struct gate *gate = user_data;
+    if (!gate->always && event->payload.length <= gate->most_bytes) return BATPAK_VERDICT_PERMIT;
+    memcpy(refusal->code, gate->code.data, gate->code.length);
+    memcpy(refusal->message, gate->message.data, gate->message.length);
+    return BATPAK_VERDICT_DENY;
+}
+
+/* The texts of a gate outlive the command that adds it, up to the next append. */
+static batpak_text lasting(batpak_text text) {
+    char *target = take(&of_script, text.length + 1);
+    memcpy(target, text.data, text.length);
+    return (batpak_text){target, text.length};
+}
+
+static void add_gate(const struct command *command) {
+    struct gate gate = {lasting(text_of(word(command, 1))), {"TOO_BIG", 7}, {"too big", 7}, 0,
+                        UINT64_MAX};
+    if (strcmp(word(command, 2), "max_payload") == 0) {
+        gate.most_bytes = number_of(word(command, 3));
+    } else if (strcmp(word(command, 2), "deny") == 0) {
+        gate.always = 1;
+        gate.code = lasting(text_of(word(command, 3)));
+        gate.message = lasting(text_of(word(command, 4)));
+    } else if (strcmp(word(command, 2), "permit") != 0) {
+        malformed("no such gate", word(command, 2));
+    }
+    if (gate_count == MOST_GATES) malformed("too many gates", word(command, 1));
+    gates[gate_count++] = gate;
+}
+
+static batpak_status append(const struct command *command, const batpak_store *store,
+                            const batpak_new_event *events, size_t count) {
+    batpak_receipt *receipts = take(&of_command, (count + 1) * sizeof *receipts);
+    batpak_gate asked[MOST_GATES];
+    int asked_count = gate_count, level = durability_of(command);
+    for (int at = 0; at < gate_count; at++) {
+        asked[at] = (batpak_gate)BATPAK_GATE_INIT;
+        asked[at].name = gates[at].name;
+        asked[at].check = check;
+        asked[at].user_data = &gates[at];
+    }
+    gate_count = 0;
+    batpak_status status =
+        asked_count == 0
+            ? batpak_store_append(store, events, count, level, receipts, NULL)
+            : batpak_store_append_gated(store, events, count, asked, (size_t)asked_count,
+                                        gate_mode, record_denial, level, receipts, NULL);
+    for (size_t at = 0; status == BATPAK_OK && at < count; at++) {
+        char name[32], id[33];
+        for (int byte = 0; byte < 16; byte++) sprintf(id + 2 * byte, "%02x", receipts[at].id.bytes[byte]);
+        snprintf(name, sizeof name, "id:%" PRIu64, receipts[at].sequence);
+        define(name, id);
+        emit("ok seq=%" PRIu64 " clock=%" PRIu32 " id=%s hash=", receipts[at].sequence,
+             receipts[at].clock, id);
+        emit_hex(receipts[at].hash.bytes, 32);
+        emit(receipts[at].duplicate ? " duplicate\n" : "\n");
+    }
+    return status;
+}
+
+static batpak_status fill(const struct command *command, const batpak_store *store) {
+    uint64_t count = number_of(word(command, 1)), entities = number_option(command, "entities", 0);
+    uint64_t lanes = number_option(command, "lanes", 1), batch = number_option(command, "batch", 1);
+    size_t bytes = number_of(word(command, 5));
+    batpak_text entity = text_of(word(command, 2)), scope = text_of(word(command, 3));
+    uint32_t kind = (uint32_t)number_of(word(command, 4));
+    int32_t level = durability_of(command);
+    for (uint64_t done = 0; done < count;) {
+        struct block *of_group = NULL;
+        size_t group = count - done < batch ? count - done : batch;
+        batpak_new_event *events = take(&of_group, group * sizeof *events);
+        for (size_t at = 0; at < group; at++, done++) {
+            uint8_t *payload = take(&of_group, bytes + 1);
+            char *name = take(&of_group, entity.length + 24);
+            memcpy(name, entity.data, entity.length);
+            size_t length = entity.length;
+            if (entities > 0)
+                length += (size_t)sprintf(name + length, ":%" PRIu64, done % entities);
+            memset(payload, (int)(done % 251), bytes);
+            events[at] = (batpak_new_event)BATPAK_NEW_EVENT_INIT;
+            events[at].entity = (batpak_text){name, length};
+            events[at].scope = scope;
+            events[at].kind = kind;
+            events[at].payload = (batpak_bytes){payload, bytes};
+            events[at].lane = (uint32_t)(done % lanes);
+        }
+        batpak_status status = batpak_store_append(store, events, group, level, NULL, NULL);
+        release(&of_group);
+        if (status != BATPAK_OK) return status;
+    }
+    emit("ok count=%" PRIu64 "\n", count);
+    return BATPAK_OK;
+}
+
+static void emit_short(const batpak_event *event) {
+    emit("%" PRIu64 " ", event->sequence), emit_text(event->entity);
+    emit(" "), emit_text(event->scope);
+    emit(" 0x%04x clock=%" PRIu32 " lane=%" PRIu32 " payload=", event->kind, event->clock,
+         event->lane);
+    emit_payload(event->payload), emit("\n");
+}
+
+static batpak_status emit_event(const batpak_event *event) {
+    static const batpak_id none;
+    emit("event seq=%" PRIu64 " id=", event->sequence), emit_hex(event->id.bytes, 16);
+    emit(" entity="), emit_text(event->entity), emit(" scope="), emit_text(event->scope);
+    emit(" kind=0x%04x clock=%" PRIu32 " lane=%" PRIu32 " depth=%" PRIu32, event->kind,
+         event->clock, event->lane, event->depth);
+    emit(" flags=%d version=%d time=%" PRId64 " wall=%" PRId64, event->flags,
+         event->payload_version, event->timestamp_us, event->wall_us);
+    emit(" corr="), emit_hex(event->correlation.bytes, 16), emit(" cause=");
+    if (memcmp(&event->causation, &none, 16) == 0) emit("-");
+    else emit_hex(event->causation.bytes, 16);
+    emit(" prev="), emit_hex(event->prev_hash.bytes, 32);
+    emit(" hash="), emit_hex(event->hash.bytes, 32);
+    emit(event->extensions.length == 0 ? " ext=-" : " ext=");
+    size_t position = 0, count = 1;
+    while (position < event->extensions.length) {
+        batpak_extension extension;
+        if (position > 0) emit(",");
+        batpak_status status = batpak_extension_next(event->extensions.data,
+            event->extensions.length, &position, &extension, &count, NULL);
+        if (status != BATPAK_OK) return status;
+        emit_bytes(extension.key.data, extension.key.length);
+        emit(":"), emit_hex(extension.value.data, extension.value.length);
+    }
+    emit(" payload="), emit_payload(event->payload), emit("\n");
+    return BATPAK_OK;
+}
+
+static batpak_status show_one(batpak_status status, batpak_view *view, const batpak_event *events,
+                              size_t count) {
+    if (status != BATPAK_OK) return status;
+    if (count == 0) emit("none\n");
+    else status = emit_event(events);
+    batpak_status released = batpak_view_release(view, NULL);
+    return status != BATPAK_OK ? status : released;
+}
+
+static batpak_query query_of(const struct command *command) {
+    batpak_query query = BATPAK_QUERY_INIT;
+    const char *clocks = option(command, "clocks"), *value;
+    if (choice(command, "direction", "forward backward") == 1)
+        query.direction = BATPAK_DIRECTION_BACKWARD;
+    if ((value = option(command, "entity")) != NULL)
+        query.parts |= BATPAK_QUERY_ENTITY, query.entity = text_of(value);
+    else if ((value = option(command, "prefix")) != NULL)
+        query.parts |= BATPAK_QUERY_PREFIX, query.entity = text_of(value);
+    if ((value = option(command, "scope")) != NULL)
+        query.parts |= BATPAK_QUERY_SCOPE, query.scope = text_of(value);
+    if ((value = option(command, "kind")) != NULL)
+        query.parts |= BATPAK_QUERY_KIND, query.kind = (uint32_t)number_of(value);
+    else if ((value = option(command, "category")) != NULL)
+        query.parts |= BATPAK_QUERY_CATEGORY, query.kind = (uint32_t)number_of(value);
+    if ((value = option(command, "lane")) != NULL)
+        query.parts |= BATPAK_QUERY_LANE, query.lane = (uint32_t)number_of(value);
+    if ((value = option(command, "from")) != NULL)
+        query.parts |= BATPAK_QUERY_FROM, query.from = number_of(value);
+    if ((value = option(command, "limit")) != NULL)
+        query.parts |= BATPAK_QUERY_LIMIT, query.limit = number_of(value);
+    if (clocks != NULL) {
+        query.parts |= BATPAK_QUERY_CLOCKS;
+        if (sscanf(clocks, "%" SCNu32 "-%" SCNu32, &query.clock_first, &query.clock_last) != 2)
+            malformed("not a range", clocks);
+    }
+    return query;
+}
+
+/* `read` takes views; `count` has the events copied to memory of its own. */
+static batpak_status read_all(const struct command *command, const batpak_store *store, int show) {
+    batpak_query query = query_of(command);
+    batpak_scan *scan;
+    size_t count = 1, total = 0, capacity = 4096, needed = 0;
+    uint8_t *buffer = take(&of_command, capacity);
+    batpak_status status = batpak_scan_open(store, &query, &scan, NULL);
+    if (status != BATPAK_OK) return status;
+    while (status == BATPAK_OK && (count > 0 || needed > 0)) {
+        const batpak_event *events;
+        batpak_view *view;
+        if (!show) {
+            if (needed > capacity) buffer = take(&of_command, capacity = needed);
+            status = batpak_scan_read_into(scan, 1000, buffer, capacity, &count, &needed, NULL);
+            if (status == BATPAK_OK) total += count;
+            continue;
+        }
+        status = batpak_scan_next(scan, 7, 4096, &view, &events, &count, NULL);
+        if (status != BATPAK_OK) break;
+        for (size_t at = 0; at < count; at++) emit_short(&events[at]);
+        total += count;
+        status = batpak_view_release(view, NULL);
+    }
+    batpak_status closed = batpak_scan_close(scan, NULL);
+    emit("end %zu\n", total);
+    return status != BATPAK_OK ? status : closed;
+}
+
+static batpak_status page(const struct command *command, const batpak_store *store) {
+    batpak_query query = query_of(command);
+    size_t size = number_of(word(command, 1)), count = 1, total = 0;
+    query.parts |= BATPAK_QUERY_LIMIT;
+    query.limit = size;
+    for (;;) {
+        batpak_scan *scan;
+        batpak_view *view;
+        const batpak_event *events;
+        batpak_status status = batpak_scan_open(store, &query, &scan, NULL);
+        if (status != BATPAK_OK) return status;
+        status = batpak_scan_next(scan, size, SIZE_MAX, &view, &events, &count, NULL);
+        batpak_scan_close(scan, NULL);
+        if (status != BATPAK_OK) return status;
+        if (count == 0) break;
+        uint64_t last = events[count - 1].sequence;
+        emit("page %zu first=%" PRIu64 " last=%" PRIu64 "\n", count, events[0].sequence, last);
+        if ((status = batpak_view_release(view, NULL)) != BATPAK_OK) return status;
+        total += count;
+        query.parts |= BATPAK_QUERY_FROM;
+        if (query.direction == BATPAK_DIRECTION_BACKWARD && last == 0) break;
+        query.from = query.direction == BATPAK_DIRECTION_BACKWARD ? last - 1 : last + 1;
+    }
+    emit("end %zu\n", total);
+    return BATPAK_OK;
+}
+
+static batpak_status ancestors(const struct command *command, const batpak_store *store) {
+    static const char *const names[] = {"genesis", "limit", "missing", "cycle"};
+    batpak_id id = id_of(word(command, 1));
+    int32_t link = choice(command, "via", "stream causation"), boundary;
+    uint64_t limit = number_option(command, "limit", 1000);
+    batpak_view *view;
+    const batpak_event *events;
+    size_t count;
+    batpak_status status = batpak_store_ancestors(store, &id, link < 0 ? 0 : link, limit, &view,
+                                                  &events, &count, &boundary, NULL);
+    if (status != BATPAK_OK) return status;
+    for (size_t at = 0; at < count; at++) {
+        emit("%" PRIu64 " ", events[at].sequence);
+        emit_hex(events[at].id.bytes, 16), emit("\n");
+    }
+    emit("boundary %s\n", names[boundary]);
+    return batpak_view_release(view, NULL);
+}
+
+static batpak_status verify(const batpak_store *store) {
+    batpak_verify_report report = BATPAK_VERIFY_REPORT_INIT;
+    size_t capacity = 1000;
+    batpak_finding *findings = take(&of_command, capacity * sizeof *findings);
+    batpak_status status = batpak_store_verify(store, &report, findings, capacity, NULL);
+    if (status != BATPAK_OK) return status;
+    if (report.intact) {
+        emit("ok events=%" PRIu64 " root=", report.events);
+        emit_hex(report.root.bytes, 32), emit("\n");
+        return BATPAK_OK;
+    }
+    emit("damaged events=%" PRIu64 "\n", report.events);
+    if (report.finding_count > capacity) malformed("too many findings for", "verify");
+    for (size_t at = 0; at < report.finding_count; at++)
+        emit("%s segment=%" PRIu64 " offset=%" PRIu64 "\n", batpak_finding_name(findings[at].kind),
+             findings[at].segment, findings[at].offset);
+    return BATPAK_OK;
+}
+
+static batpak_status show_state(const char *verb, const struct command *command,
+                                const batpak_store *store) {
+    batpak_head head;
+    batpak_stream_head stream;
+    batpak_frontier frontier = BATPAK_FRONTIER_INIT;
+    batpak_stats stats = BATPAK_STATS_INIT;
+    batpak_open_report report = BATPAK_OPEN_REPORT_INIT;
+    batpak_status status;
+    size_t count;
+    uint64_t visible;
+    if (strcmp(verb, "head") == 0) {
+        if ((status = batpak_store_head(store, &head, NULL)) != BATPAK_OK) return status;
+        emit("events=%" PRIu64 " last=", head.events), emit_hex(head.last_hash.bytes, 32);
+        emit(" root="), emit_hex(head.root.bytes, 32), emit("\n");
+    } else if (strcmp(verb, "stream") == 0) {
+        batpak_text entity = text_of(word(command, 1));
+        status = batpak_store_stream_head(store, entity.data, entity.length,
+            (uint32_t)number_of(word(command, 2)), &stream, &count, NULL);
+        if (status != BATPAK_OK) return status;
+        if (count == 0) return emit("none\n"), BATPAK_OK;
+        emit("clock=%" PRIu32 " seq=%" PRIu64 " hash=", stream.clock, stream.sequence);
+        emit_hex(stream.hash.bytes, 32), emit("\n");
+    } else if (strcmp(verb, "frontier") == 0) {
+        if ((status = batpak_store_frontier(store, &frontier, NULL)) != BATPAK_OK) return status;
+        emit("accepted=%" PRIu64 " written=%" PRIu64 " durable=%" PRIu64 " visible=%" PRIu64 "\n",
+             frontier.accepted, frontier.written, frontier.durable, frontier.visible);
+    } else if (strcmp(verb, "stats") == 0) {
+        if ((status = batpak_store_stats(store, &stats, NULL)) != BATPAK_OK) return status;
+        emit("events=%" PRIu64 " segments=%" PRIu64 " entities=%" PRIu64 " streams=%" PRIu64 "\n",
+             stats.events, stats.segments, stats.entities, stats.streams);
+    } else if (strcmp(verb, "report") == 0) {
+        if ((status = batpak_store_report(store, &report, NULL)) != BATPAK_OK) return status;
+        emit("created=%s clean=%s events=%" PRIu64 " segments=%" PRIu64 " cut=%" PRIu64,
+             report.created ? "yes" : "no", report.clean ? "yes" : "no", report.events,
+             report.segments, report.cut_bytes);
+        emit(" removed=%" PRIu64 " ignored=%" PRIu64 " damage=%" PRIu64 "\n", report.removed_count,
+             report.ignored_count, report.damage_count);
+    } else {
+        status = strcmp(verb, "refresh") == 0
+                     ? batpak_store_refresh(store, &visible, NULL)
+                     : batpak_store_wait(store, number_of(word(command, 1)),
+                                         number_of(word(command, 2)), &visible, NULL);
+        if (status != BATPAK_OK) return status;
+        emit("visible=%" PRIu64 "\n", visible);
+    }
+    return BATPAK_OK;
+}
+
+static int is_one_of(const char *verb, const char *list) {
+    size_t length = strlen(verb);
+    for (const char *at = strstr(list, verb); at != NULL; at = strstr(at + 1, verb))
+        if ((at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0)) return 1;
+    return 0;
+}
+
+/* Runs a command, or a batch with its items. */
+static batpak_status run(char *const *lines, size_t line_count) {
+    const struct command *command = parse(lines[0]);
+    const char *verb = word(command, 0);
+    if (strcmp(verb, "let") == 0) return define(word(command, 1), word(command, 2)), BATPAK_OK;
+    if (strcmp(verb, "gate") == 0) return add_gate(command), BATPAK_OK;
+    if (strcmp(verb, "gates") == 0) {
+        gate_mode = choice(command, "mode", "fail_fast all") == 1 ? BATPAK_GATE_MODE_ALL
+                                                                  : BATPAK_GATE_MODE_FAIL_FAST;
+        record_denial = choice(command, "record", "no yes") == 1;
+        return BATPAK_OK;
+    }
+    if (strcmp(verb, "kinds") == 0) {
+        for (int32_t kind = 1; batpak_status_retry(kind) != BATPAK_RETRY_UNKNOWN; kind++)
+            emit("%" PRId32 " %s %s\n", kind, batpak_status_name(kind),
+                 batpak_retry_name(batpak_status_retry(kind)));
+        return BATPAK_OK;
+    }
+    if (strcmp(verb, "open") == 0) {
+        const char *name = option(command, "as"), *path = option(command, "path");
+        return open_store(name == NULL ? "a" : name,
+                          path_of(&of_command, path == NULL ? "store" : path), options_of(command));
+    }
+    if (change_file(verb, command)) return BATPAK_OK;
+
+    const char *name = option(command, "on");
+    struct handle *handle = handle_named(name == NULL ? "a" : name);
+    if (handle == NULL) malformed("never opened, for", verb);
+    const batpak_store *store = handle->store;
+    batpak_view *view = NULL;
+    const batpak_event *events = NULL;
+    size_t count = 0;
+    if (strcmp(verb, "reopen") == 0) return reopen(command, handle);
+    if (strcmp(verb, "append") == 0 || strcmp(verb, "batch") == 0) {
+        batpak_new_event *items = take(&of_command, line_count * sizeof *items);
+        size_t from = verb[0] == 'b';
+        for (size_t at = from; at < line_count; at++) items[at - from] = event_of(parse(lines[at]));
+        return append(command, store, items, line_count - from);
+    }
+    if (strcmp(verb, "fill") == 0) return fill(command, store);
+    if (strcmp(verb, "get") == 0) {
+        batpak_id id = id_of(word(command, 1));
+        batpak_status status = batpak_store_get(store, &id, &view, &events, &count, NULL);
+        return show_one(status, view, events, count);
+    }
+    if (strcmp(verb, "at") == 0) {
+        uint64_t sequence = number_of(word(command, 1));
+        batpak_status status = batpak_store_at(store, sequence, &view, &events, &count, NULL);
+        return show_one(status, view, events, count);
+    }
+    if (strcmp(verb, "read") == 0) return read_all(command, store, 1);
+    if (strcmp(verb, "count") == 0) return read_all(command, store, 0);
+    if (strcmp(verb, "page") == 0) return page(command, store);
+    if (strcmp(verb, "ancestors") == 0) return ancestors(command, store);
+    if (strcmp(verb, "verify") == 0) return verify(store);
+    if (is_one_of(verb, "head stream frontier stats report refresh wait"))
+        return show_state(verb, command, store);
+    batpak_status status = BATPAK_OK;
+    if (strcmp(verb, "close") == 0) status = close_store(handle);
+    else if (strcmp(verb, "flush") == 0) status = batpak_store_flush(store, NULL);
+    else if (strcmp(verb, "sync") == 0) status = batpak_store_sync(store, NULL);
+    else malformed("no such command", verb);
+    if (status == BATPAK_OK) emit("ok\n");
+    return status;
+}
+
+/* Ends a section. Whether closing works is asked by scripts that say `close`. */
+static void close_all(void) {
+    for (; handle_count > 0; handle_count--) close_store(&handles[handle_count - 1]);
+}
+
+#endif

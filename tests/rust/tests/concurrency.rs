@@ -1,0 +1,228 @@
+//! Threads: appends commit in groups, readers see whole batches, closing waits for nobody.
+
+use batpak_core::{
+    Durability, ErrorKind, EventKind, NewEvent, OpenMode, OpenOptions, Query, Receipt, Region,
+    Store,
+};
+use batpak_tests::scratch::Scratch;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const THREADS: usize = 8;
+const APPENDS: usize = 200;
+
+/// Small segments, so that the threads also meet rotation.
+fn small_segments() -> OpenOptions {
+    OpenOptions { segment_bytes: 64 << 10, ..OpenOptions::default() }
+}
+
+fn append_own_stream(store: &Store, thread: usize) -> Vec<Receipt> {
+    let entity = format!("thread:{thread}");
+    let append = |number: usize| {
+        let payload = format!("{thread}/{number}");
+        let event = NewEvent::new(&entity, "test", EventKind::DATA, payload.as_bytes());
+        store.append(&event, Some(Durability::Durable)).unwrap()
+    };
+    (0..APPENDS).map(append).collect()
+}
+
+#[test]
+fn group_commit_keeps_order_and_loses_nothing() {
+    let scratch = Scratch::new().unwrap();
+    let store = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    let barrier = Barrier::new(THREADS);
+    let receipts: Vec<Vec<Receipt>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (store, barrier) = (&store, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    append_own_stream(store, thread)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+
+    for own in &receipts {
+        assert!(own.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+        assert!(own.iter().enumerate().all(|(clock, r)| r.clock as usize == clock));
+    }
+    let mut sequences: Vec<u64> = receipts.iter().flatten().map(|r| r.sequence).collect();
+    sequences.sort_unstable();
+    let all: Vec<u64> = (0..(THREADS * APPENDS) as u64).collect();
+    assert_eq!(sequences, all);
+
+    // What a power cut would leave of the files holds every acknowledged event; so does the store
+    // itself after it was closed.
+    let copy = scratch.join("copy");
+    copy_directory(&scratch.join("store"), &copy);
+    store.close().unwrap();
+    for path in [copy, scratch.join("store")] {
+        let store = Store::open(path, &small_segments()).unwrap();
+        assert_eq!(store.open_report().cut_bytes, 0);
+        assert_eq!(store.head().unwrap().events, all.len() as u64);
+        for (thread, own) in receipts.iter().enumerate() {
+            for (number, receipt) in own.iter().enumerate() {
+                let event = store.get(receipt.id).unwrap().unwrap();
+                assert_eq!(event.sequence(), receipt.sequence);
+                assert_eq!(event.clock(), receipt.clock);
+                assert_eq!(event.hash(), receipt.hash);
+                assert_eq!(event.entity(), format!("thread:{thread}"));
+                assert_eq!(event.payload(), format!("{thread}/{number}").as_bytes());
+            }
+        }
+        assert!(store.verify().unwrap().is_intact());
+    }
+}
+
+fn copy_directory(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Appends batches of ten, each event naming its batch, until told to stop or `batches` are done.
+fn append_batches(store: &Store, writer: usize, batches: usize) {
+    for batch in 0..batches {
+        let entities: Vec<_> = (0..10).map(|item| format!("item:{item}")).collect();
+        let payload = format!("{writer}/{batch}");
+        let event = |entity| NewEvent::new(entity, "test", EventKind::DATA, payload.as_bytes());
+        let events: Vec<_> = entities.iter().map(|entity| event(entity)).collect();
+        store.append_batch(&events, Some(Durability::Written)).unwrap();
+    }
+}
+
+/// Reads everything and checks that it consists of whole batches. Gives the number of events.
+fn read_whole_batches(store: &Store) -> usize {
+    let events: Vec<_> =
+        store.read(Query::new(Region::all())).unwrap().collect::<Result<_, _>>().unwrap();
+    for batch in events.chunks(10) {
+        assert_eq!(batch.len(), 10, "a part of a batch is visible");
+        assert!(batch.iter().all(|event| event.payload() == batch[0].payload()));
+        assert!(batch[..9].iter().all(|event| event.batch_continues()));
+        assert!(!batch[9].batch_continues());
+    }
+    events.len()
+}
+
+#[test]
+fn readers_see_whole_batches_only() {
+    const WRITERS: usize = 2;
+    const BATCHES: usize = 100;
+    let scratch = Scratch::new().unwrap();
+    let store = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    append_batches(&store, WRITERS, 1);
+    let follower =
+        Store::open(scratch.join("store"), &OpenOptions::mode(OpenMode::ReadOnly)).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 0..2 {
+            let (store, follower, done) = (&store, &follower, &done);
+            scope.spawn(move || {
+                let mut seen = 0;
+                while !done.load(Ordering::Acquire) {
+                    let now = if reader == 0 {
+                        read_whole_batches(store)
+                    } else {
+                        follower.refresh().unwrap();
+                        read_whole_batches(follower)
+                    };
+                    assert!(now >= seen, "visible events disappeared");
+                    seen = now;
+                }
+            });
+        }
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let store = &store;
+                scope.spawn(move || append_batches(store, writer, BATCHES))
+            })
+            .collect();
+        let outcomes: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        done.store(true, Ordering::Release);
+        assert!(outcomes.iter().all(Result::is_ok));
+    });
+    let all = (WRITERS * BATCHES + 1) * 10;
+    assert_eq!(read_whole_batches(&store), all);
+    assert_eq!(follower.refresh().unwrap(), all as u64);
+    assert_eq!(read_whole_batches(&follower), all);
+}
+
+#[test]
+fn closing_ends_reads_and_appends_with_one_error() {
+    let scratch = Scratch::new().unwrap();
+    let store = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    append_batches(&store, 0, 50);
+    let started = Barrier::new(5);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (store, started) = (store.clone(), &started);
+            scope.spawn(move || {
+                started.wait();
+                loop {
+                    let read = store.read(Query::new(Region::all()));
+                    match read.and_then(|scan| scan.collect::<Result<Vec<_>, _>>()) {
+                        Ok(events) => assert!(events.len() >= 500),
+                        Err(error) => return assert_eq!(error.kind(), ErrorKind::Closed),
+                    }
+                }
+            });
+            let (store, started) = (store.clone(), &started);
+            scope.spawn(move || {
+                let event = NewEvent::new("late", "test", EventKind::DATA, b"");
+                let mut appended = 0;
+                started.wait();
+                let error = loop {
+                    match store.append(&event, Some(Durability::Written)) {
+                        Ok(_) => appended += 1,
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(error.kind(), ErrorKind::Closed, "after {appended} appends: {error}");
+            });
+        }
+        started.wait();
+        store.close().unwrap();
+    });
+    let reopened = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    assert!(reopened.open_report().clean);
+    assert!(reopened.verify().unwrap().is_intact());
+}
+
+#[test]
+fn a_scan_and_its_events_after_closing() {
+    let scratch = Scratch::new().unwrap();
+    let store = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    append_batches(&store, 0, 10);
+    let mut scan = store.read(Query::new(Region::all())).unwrap();
+    let events = scan.next_page(10, usize::MAX).unwrap();
+    store.close().unwrap();
+    assert_eq!(scan.next_page(10, usize::MAX).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(events.len(), 10);
+    assert!(events.iter().all(|event| event.payload() == b"0/0"));
+}
+
+#[test]
+fn a_scan_sees_what_was_visible_when_it_began() {
+    let scratch = Scratch::new().unwrap();
+    let store = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    append_batches(&store, 0, 5);
+    let scan = store.read(Query::new(Region::all())).unwrap();
+    append_batches(&store, 0, 200);
+    assert_eq!(scan.count(), 50);
+}
+
+#[test]
+fn waiting_ends_when_another_thread_appends() {
+    let scratch = Scratch::new().unwrap();
+    let store = Store::open(scratch.join("store"), &small_segments()).unwrap();
+    let minute = std::time::Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| store.wait(10, minute).unwrap());
+        append_batches(&store, 0, 1);
+        assert_eq!(waiter.join().unwrap(), 10);
+    });
+}
