@@ -177,7 +177,8 @@ static batpak_status append(const struct command *command, const batpak_store *s
                                         gate_mode, record_denial, level, receipts, NULL);
     for (size_t at = 0; status == BATPAK_OK && at < count; at++) {
         char name[32], id[33];
-        for (int byte = 0; byte < 16; byte++) sprintf(id + 2 * byte, "%02x", receipts[at].id.bytes[byte]);
+        for (int byte = 0; byte < 16; byte++)
+            sprintf(id + 2 * byte, "%02x", receipts[at].id.bytes[byte]);
         snprintf(name, sizeof name, "id:%" PRIu64, receipts[at].sequence);
         define(name, id);
         emit("ok seq=%" PRIu64 " clock=%" PRIu32 " id=%s hash=", receipts[at].sequence,

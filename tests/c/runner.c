@@ -128,7 +128,9 @@ int main(int argument_count, char **arguments) {
         failed = !passed;
     } else {
         for (int at = 1; at < argument_count; at++) {
-            char scratch[] = "/tmp/batpak-c-XXXXXX";
+            const char *folder = getenv("TMPDIR");
+            char scratch[4096];
+            snprintf(scratch, sizeof scratch, "%s/batpak-c-XXXXXX", folder ? folder : "/tmp");
             if ((directory = mkdtemp(scratch)) == NULL) return perror(scratch), 1;
             if (run_script(arguments[at], -1)) passed++;
             else failed++;
