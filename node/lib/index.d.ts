@@ -22,21 +22,21 @@ export interface OpenOptions {
    * `createNew` fails if there is one, `readOnly` reads beside a live writer, `salvage` reads what
    * is left of a damaged store.
    */
-  mode?: 'create' | 'existing' | 'createNew' | 'readOnly' | 'salvage'
+  mode?: 'create' | 'existing' | 'createNew' | 'readOnly' | 'salvage' | undefined
   /** A segment that has reached this size is sealed. Default 64 MiB. */
-  segmentBytes?: Whole
+  segmentBytes?: Whole | undefined
   /** The largest payload that an append accepts. Default 16 MiB. */
-  maxPayloadBytes?: number
+  maxPayloadBytes?: number | undefined
   /** The durability of an append that names none. Default `durable`. */
-  durability?: Durability
+  durability?: Durability | undefined
   /** Buffered events are written when this many bytes of them have gathered. Default 1 MiB. */
-  bufferBytes?: number
+  bufferBytes?: number | undefined
   /** Buffered events are written at the latest after this many milliseconds. Default 100. */
-  bufferMs?: number
+  bufferMs?: number | undefined
   /** The most files kept open; 0, the default, takes a quarter of the process limit. */
-  maxOpenFiles?: number
+  maxOpenFiles?: number | undefined
   /** For tests: ids and times become functions of the seed and the sequence. */
-  seed?: Whole
+  seed?: Whole | undefined
 }
 
 /** An event to append. What is absent has the default that its field names. */
@@ -46,7 +46,7 @@ export interface NewEvent {
   /** The area it lives in, under the same rules. */
   scope: string
   /** What it says; see {@link EventKind}. Default `EventKind.DATA`. */
-  kind?: number
+  kind?: number | undefined
   /**
    * A Uint8Array, such as a Buffer, is stored as it is. Any other value is stored as MessagePack,
    * and {@link Event.value} reads it back: null, booleans, numbers, bigints of 64 bits, strings,
@@ -55,7 +55,7 @@ export interface NewEvent {
    */
   payload?: unknown
   /** Where the stream must stand: anywhere (the default), empty, or at this clock. */
-  expected?: 'any' | 'noStream' | number
+  expected?: 'any' | 'noStream' | number | undefined
   /** The event's id, which makes the append idempotent. Default: a fresh one. */
   id?: IdLike | undefined
   /** The id shared by all events of one operation. Default: the event's own id. */
@@ -63,17 +63,17 @@ export interface NewEvent {
   /** What caused it: an event, or an earlier item of the same batch by its place, from 0. */
   causation?: IdLike | { item: number } | undefined
   /** The branch of the entity's stream. Default 0, the trunk. */
-  lane?: number
+  lane?: number | undefined
   /** How deep the branch lies. Default 0. */
-  depth?: number
+  depth?: number | undefined
   /** Eight bits that belong to you. Default 0. */
-  flags?: number
+  flags?: number | undefined
   /** The version of the payload's schema. Default 0, "not versioned". */
-  payloadVersion?: number
+  payloadVersion?: number | undefined
   /** When it happened, in microseconds since 1970, or a Date. Default: the time of recording. */
   timestampUs?: Whole | Date | undefined
   /** Keys such as `audit.user` with their bytes, as an object or as pairs. */
-  extensions?: Readonly<Record<string, Uint8Array>> | Iterable<readonly [string, Uint8Array]>
+  extensions?: Readonly<Record<string, Uint8Array>> | Iterable<readonly [string, Uint8Array]> | undefined
 }
 
 /** Proof that an event was accepted, and where. */
@@ -138,11 +138,11 @@ export interface AppendOptions {
   /** Default: that of the store. */
   durability?: Durability | undefined
   /** Asked in this order about every event; one refusal refuses them all. */
-  gates?: readonly Gate[]
+  gates?: readonly Gate[] | undefined
   /** Whether the gates after a refusal are still asked. Default `failFast`. */
-  gateMode?: 'failFast' | 'all'
+  gateMode?: 'failFast' | 'all' | undefined
   /** Whether a refusal is recorded in the log, as an event of kind `EventKind.DENIAL`. */
-  recordDenial?: boolean
+  recordDenial?: boolean | undefined
 }
 
 /** A filter over events. Every part that is set must match. */
@@ -164,30 +164,30 @@ export interface Region {
 export interface Query extends Region {
   /** The first sequence to look at, included. Default: the log's start, or its end backwards. */
   from?: Whole | undefined
-  direction?: 'forward' | 'backward'
+  direction?: 'forward' | 'backward' | undefined
   /** At most so many events. Default: all that are visible when the read begins. */
   limit?: Whole | undefined
 }
 
 export interface PageSizes {
   /** The most events in a page. Default 1,024. */
-  events?: number
+  events?: number | undefined
   /** About the most bytes of payload in a page, which has one event at least. Default 1 MiB. */
-  bytes?: number
+  bytes?: number | undefined
 }
 
 export interface FollowOptions extends Region {
   /** The first sequence to give, or `end` for new events only. Default 0, the log's start. */
-  from?: Whole | 'end'
+  from?: Whole | 'end' | undefined
   /** Ends the iteration with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
 export interface AncestorOptions {
   /** The event before it in its stream (the default), or the event that caused it. */
-  via?: 'stream' | 'causation'
+  via?: 'stream' | 'causation' | undefined
   /** At most so many events. Default 1,000. */
-  limit?: Whole
+  limit?: Whole | undefined
 }
 
 export interface Ancestry {

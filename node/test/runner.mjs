@@ -20,16 +20,6 @@ const { values: flags, positionals: files } = parseArgs({
   },
 })
 
-let failed = 0
-for (const file of files) {
-  const failure = await runFile(file).catch((error) => `FAIL ${file}: ${error.message}`)
-  if (failure === undefined) continue
-  failed += 1
-  console.log(failure)
-}
-console.log(`${files.length - failed} passed, ${failed} failed`)
-process.exitCode = failed > 0 || files.length === 0 ? 1 : 0
-
 /** Runs a script, or one section of it; gives its first difference, if there is one. */
 async function runFile(file) {
   const sections = parse(fs.readFileSync(file, 'utf8'))
@@ -324,3 +314,13 @@ class Machine {
     return event ? eventLine(event) : 'none'
   }
 }
+
+let failed = 0
+for (const file of files) {
+  const failure = await runFile(file).catch((error) => `FAIL ${file}: ${error.message}`)
+  if (failure === undefined) continue
+  failed += 1
+  console.log(failure)
+}
+console.log(`${files.length - failed} passed, ${failed} failed`)
+process.exitCode = failed > 0 || files.length === 0 ? 1 : 0
