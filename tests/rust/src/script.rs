@@ -28,17 +28,19 @@ impl Script {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let mut sections: Vec<Vec<Step>> = vec![Vec::new()];
+        let mut sections = Vec::new();
+        let mut section: Vec<Step> = Vec::new();
+        let mut headed = false;
         let mut numbered = lines.iter().enumerate();
         while let Some((number, line)) = numbered.next() {
-            let section = sections.last_mut().ok_or("a script has a section")?;
             if line.is_empty() || line.starts_with('#') {
                 continue;
             } else if line.starts_with("== ") {
                 // What is before the first heading is a section only if it holds a command.
-                if sections.len() > 1 || !section.is_empty() {
-                    sections.push(Vec::new());
+                if headed || !section.is_empty() {
+                    sections.push(std::mem::take(&mut section));
                 }
+                headed = true;
             } else if let Some(expected) = line.strip_prefix("= ") {
                 let orphan = || format!("{name}:{}: no command before it", number + 1);
                 section.last_mut().ok_or_else(orphan)?.expected.push(expected.to_owned());
@@ -58,6 +60,7 @@ impl Script {
                 section.push(Step { command, first_line: number, last_line, expected: vec![] });
             }
         }
+        sections.push(section);
         Ok(Self { name, lines, sections })
     }
 
