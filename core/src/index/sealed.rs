@@ -46,7 +46,7 @@ impl Sealed {
             _ => e.at(entry.number, 0),
         })?;
         let length =
-            file.len().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
+            file.size().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
         if length != entry.length {
             return Err(refuse(
                 &format!("it has {length} bytes instead of {}", entry.length),

@@ -61,7 +61,7 @@ impl Files {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(wrap(&e)),
         };
-        let length = file.len().map_err(|e| wrap(&e))?;
+        let length = file.size().map_err(|e| wrap(&e))?;
         if length > limit {
             return Err(Error::corrupt(format!(
                 "the file has {length} bytes; at most {limit} are \

@@ -60,7 +60,7 @@ pub trait VfsFile: Send + Sync {
     /// Cuts or extends the file.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// The file's length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Takes the exclusive lock on the file if it is free.
     fn try_lock(&self) -> io::Result<bool>;
     /// Whether somebody holds the exclusive lock on the file.

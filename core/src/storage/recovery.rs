@@ -116,7 +116,8 @@ pub(crate) fn find_end(
     from: u64,
     sequence: u64,
 ) -> Result<End> {
-    let length = file.len().map_err(|e| Error::io("cannot read the segment's length", path, &e))?;
+    let length =
+        file.size().map_err(|e| Error::io("cannot read the segment's length", path, &e))?;
     if length > MAX_SEGMENT_FILE_BYTES {
         return Err(Error::corrupt(format!(
             "the segment has {length} bytes; none gets longer than {MAX_SEGMENT_FILE_BYTES}"

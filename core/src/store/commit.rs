@@ -382,7 +382,7 @@ impl Inner {
             Error::io("cannot write the events", &path, &failure).at(number, commit.written_end);
         let restored = file
             .set_len(commit.written_end)
-            .and_then(|()| file.len())
+            .and_then(|()| file.size())
             .is_ok_and(|length| length == commit.written_end);
         if restored {
             let kind = error.kind();

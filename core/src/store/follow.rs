@@ -203,7 +203,7 @@ impl Inner {
         let (Some(tail), Some(file)) = (&mut live.tail, &live.tail_file) else { return Ok(()) };
         let path = self.files.segment_path(tail.number);
         let length = file
-            .len()
+            .size()
             .map_err(|e| crate::Error::io("cannot read the segment's length", &path, &e))?;
         if length <= tail.end {
             return Ok(());

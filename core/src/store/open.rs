@@ -257,32 +257,30 @@ pub(super) fn read_manifest(files: &Files) -> Result<Option<Manifest>> {
 /// A directory without a manifest must not hold segments: of version 1, or of a store that has
 /// lost its manifest.
 pub(super) fn refuse_other_stores(files: &Files, names: &[(String, bool)]) -> Result<()> {
-    let segments = names.iter().filter(|(name, is_file)| *is_file && name.ends_with(".fbat"));
-    for (name, _) in segments {
-        let path = files.path(name);
-        let file = files.open(name, Access::Read)?;
-        let mut bytes = vec![0; HEADER_BYTES];
-        let read = crate::storage::read_full_at(&*file, &mut bytes, 0)
-            .map_err(|e| Error::io("cannot read the segment", &path, &e))?;
-        bytes.truncate(read);
-        return Err(match Header::decode(&bytes) {
-            Err(HeaderError::Version(1)) => Error::new(
-                ErrorKind::Unsupported,
-                "the directory holds a store of the batpak crate 0.x (FBAT version 1); \
-                 this version reads FBAT version 2",
-            ),
-            Err(HeaderError::Version(version)) => Error::new(
-                ErrorKind::Unsupported,
-                format!("the directory holds segments of FBAT version {version}; upgrade to read"),
-            ),
-            _ => Error::corrupt(
-                "the directory holds segments but no manifest; restore the manifest, or open the \
-                 store for salvage",
-            ),
-        }
-        .at_path(&path));
+    let is_segment = |(name, is_file): &&(String, bool)| *is_file && name.ends_with(".fbat");
+    let Some((name, _)) = names.iter().find(is_segment) else { return Ok(()) };
+    let path = files.path(name);
+    let file = files.open(name, Access::Read)?;
+    let mut bytes = vec![0; HEADER_BYTES];
+    let read = crate::storage::read_full_at(&*file, &mut bytes, 0)
+        .map_err(|e| Error::io("cannot read the segment", &path, &e))?;
+    bytes.truncate(read);
+    Err(match Header::decode(&bytes) {
+        Err(HeaderError::Version(1)) => Error::new(
+            ErrorKind::Unsupported,
+            "the directory holds a store of the batpak crate 0.x (FBAT version 1); this version \
+             reads FBAT version 2",
+        ),
+        Err(HeaderError::Version(version)) => Error::new(
+            ErrorKind::Unsupported,
+            format!("the directory holds segments of FBAT version {version}; upgrade to read"),
+        ),
+        _ => Error::corrupt(
+            "the directory holds segments but no manifest; restore the manifest, or open the \
+             store for salvage",
+        ),
     }
-    Ok(())
+    .at_path(&path))
 }
 
 fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Manifest> {
@@ -323,7 +321,7 @@ pub(super) fn sort_files(
                 let path = files.path(name);
                 let file = files.open(name, Access::Read)?;
                 let length = file
-                    .len()
+                    .size()
                     .map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
                 if number < newest || length > HEADER_BYTES as u64 {
                     return Err(Error::corrupt(
@@ -491,7 +489,7 @@ fn load_newest(
     })?;
     check_header(files, manifest, entry, &header, tree.root())?;
     found.length =
-        file.len().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
+        file.size().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
 
     // Start at the closed end if the index of that moment is at hand, else at the first frame.
     let closed = manifest.closed.filter(|closed| closed.segment == number);

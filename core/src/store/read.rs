@@ -344,7 +344,7 @@ impl Scan {
             let (low, high) = if forward { (index, count) } else { (0, index + 1) };
 
             // At most as many as are missing, so that nothing is read in vain.
-            let room = (max_events - page.len()).min(LARGEST_PAGE).max(1);
+            let room = (max_events - page.len()).clamp(1, LARGEST_PAGE);
             let room = room.min(usize::try_from(self.left).unwrap_or(usize::MAX));
             let (mut batch, all_seen) = self.batch(&source, first, low, high, room)?;
             if !forward {

@@ -94,7 +94,7 @@ fn read_segment(
     damage: &mut Vec<String>,
 ) -> Result<Vec<Tail>> {
     let file = files.open(&segment::file_name(number), Access::Read)?;
-    let length = file.len().map_err(|e| Error::io("cannot read the segment", path, &e))?;
+    let length = file.size().map_err(|e| Error::io("cannot read the segment", path, &e))?;
     if length > MAX_SEGMENT_FILE_BYTES {
         return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
     }

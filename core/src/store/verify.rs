@@ -305,7 +305,7 @@ impl Audit<'_> {
         let entry = Entry { first_sequence: extent.first_sequence, ..entry };
         let root = if self.whole { self.tree.root() } else { header.root_before };
         if let Err(error) = check_header(&self.inner.files, manifest, &entry, &header, root) {
-            self.find(FindingKind::Segment, extent.number, 0, &error.message().to_owned());
+            self.find(FindingKind::Segment, extent.number, 0, error.message());
         }
         Ok(())
     }
