@@ -20,7 +20,9 @@ from ._batpak import (
     PageIterator,
     Receipt,
     Store,
+    __version__,
     evaluate,
+    operation_id,
 )
 from ._errors import (
     BadHandleError,
@@ -118,5 +120,7 @@ __all__ = [
     "TooLargeError",
     "UnsupportedError",
     "VerifyReport",
+    "__version__",
     "evaluate",
+    "operation_id",
 ]

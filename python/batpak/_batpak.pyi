@@ -1,12 +1,13 @@
 # The native module, as type checkers see it. `python -m mypy.stubtest batpak` compares the two.
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, final
 from uuid import UUID
+
+from typing_extensions import Buffer as _Buffer
 
 from ._values import (
     Ancestry,
@@ -20,11 +21,6 @@ from ._values import (
     VerifyReport,
 )
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer as _Buffer
-else:
-    _Buffer: TypeAlias = bytes | bytearray | memoryview
-
 __all__ = [
     "Event",
     "EventIterator",
@@ -35,8 +31,12 @@ __all__ = [
     "Receipt",
     "Store",
     "error_kinds",
+    "__version__",
     "evaluate",
+    "operation_id",
 ]
+
+__version__: str
 
 _Id: TypeAlias = str | bytes | UUID
 _Expected: TypeAlias = Literal["any", "no_stream"] | int
@@ -48,6 +48,7 @@ _Gate: TypeAlias = Callable[[NewEvent], Refusal | str | bool | None]
 _Gates: TypeAlias = Mapping[str, _Gate] | Iterable[tuple[str, _Gate]]
 
 def error_kinds() -> list[tuple[int, str, str]]: ...
+def operation_id(domain: str, *components: str | _Buffer) -> str: ...
 def evaluate(
     event: NewEvent, gates: _Gates, *, gate_mode: _GateMode = "fail_fast"
 ) -> list[GateOutcome] | None: ...
@@ -144,7 +145,7 @@ class Receipt:
     def __ne__(self, other: object, /) -> bool: ...
 
 @final
-class Event:
+class Event(_Buffer):
     @property
     def sequence(self) -> int: ...
     @property
@@ -185,9 +186,6 @@ class Event:
     def payload(self) -> memoryview: ...
     def value(self) -> Any: ...
     def __bytes__(self) -> bytes: ...
-    if sys.version_info >= (3, 12):
-        def __buffer__(self, flags: int, /) -> memoryview: ...
-
     def __hash__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...

@@ -29,11 +29,15 @@ mod _batpak {
     #[pymodule_export]
     use crate::gates::evaluate;
     #[pymodule_export]
-    use crate::new_event::{Item, NewEvent};
+    use crate::new_event::{Item, NewEvent, operation_id};
     #[pymodule_export]
     use crate::reading::{EventIterator, FollowIterator, PageIterator};
     #[pymodule_export]
     use crate::receipt::Receipt;
     #[pymodule_export]
     use crate::store::Store;
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "it is the name in Python")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

@@ -5,7 +5,7 @@ use crate::payload;
 use batpak_core::{Causation, EventKind, Expected, Id};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 /// An earlier event of the same batch, by its place in the batch, from 0.
 #[pyclass(frozen, eq, hash, module = "batpak")]
@@ -34,6 +34,20 @@ pub(crate) fn causation(value: &Bound<'_, PyAny>) -> PyResult<Option<Causation>>
         return Ok(Some(Causation::Item(item.get().index)));
     }
     Ok(arguments::optional_id(value)?.map(Causation::Event))
+}
+
+/// The id to give to an event so that an operation takes place once, however often it is tried:
+/// the same domain and components give the same id, in every language.
+#[pyfunction]
+#[pyo3(signature = (domain, *components))]
+pub(crate) fn operation_id(domain: &str, components: &Bound<'_, PyTuple>) -> PyResult<String> {
+    let bytes = |component: Bound<'_, PyAny>| match component.cast::<PyString>() {
+        Ok(text) => Ok(text.to_str()?.as_bytes().to_vec()),
+        Err(_) => Ok(payload::buffer(&component)?.as_bytes().to_vec()),
+    };
+    let components = components.iter().map(bytes).collect::<PyResult<Vec<_>>>()?;
+    let slices: Vec<&[u8]> = components.iter().map(Vec::as_slice).collect();
+    Ok(Id::for_operation(domain, &slices).to_string())
 }
 
 /// An event to append. All that is not given has its default.
