@@ -2,7 +2,7 @@
 //! open segments.
 
 use super::{Access, Vfs, VfsFile, read_full_at, write_all_at};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::segment;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -76,21 +76,22 @@ impl Files {
     }
 
     /// Writes a new file under `name` so that a crash leaves the old one or the new one, whole.
+    /// A full disk is reported as such only while nothing has changed and trying again is safe.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
-        self.write_temporary(name, bytes)
-            .and_then(|temporary| self.vfs.rename(&temporary, &path))
-            .and_then(|()| self.vfs.sync_dir(&self.dir))
-            .map_err(|e| Error::io("cannot replace the file", &path, &e))
-    }
-
-    fn write_temporary(&self, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
         let temporary = self.path(&format!("{name}.tmp"));
-        let file = self.vfs.open(&temporary, Access::Create)?;
-        write_all_at(&*file, bytes, 0)?;
-        file.sync()?;
-        Ok(temporary)
+        let failed = |e: &std::io::Error| Error::io("cannot replace the file", &path, e);
+        let file = self.vfs.open(&temporary, Access::Create).map_err(|e| failed(&e))?;
+        write_all_at(&*file, bytes, 0).map_err(|e| failed(&e))?;
+        file.sync().map_err(|e| failed_sync(failed(&e)))?;
+        self.vfs.rename(&temporary, &path).map_err(|e| failed(&e))?;
+        self.vfs.sync_dir(&self.dir).map_err(|e| failed_sync(failed(&e)))
     }
+}
+
+/// A sync that failed for want of space is not tried again: what it covered may be gone.
+pub(crate) fn failed_sync(error: Error) -> Error {
+    error.into_kind(ErrorKind::Io, "a sync failed")
 }
 
 /// Exactly so many bytes, or an error that names the place.

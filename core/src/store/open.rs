@@ -137,7 +137,6 @@ fn open_for_appending(
 
     // 2. The manifest, or a new store.
     let mut report = OpenReport::default();
-    let names = list(&files)?;
     let mut ids = match options.seed {
         Some(seed) => IdSource::seeded(seed),
         None => IdSource::random()?,
@@ -148,7 +147,7 @@ fn open_for_appending(
         }
         Some(manifest) => manifest,
         None => {
-            refuse_other_stores(&files, &names)?;
+            refuse_other_stores(&files, &list(&files)?)?;
             if options.mode == OpenMode::Existing {
                 return Err(no_store(&files));
             }
@@ -158,7 +157,7 @@ fn open_for_appending(
     };
 
     // 3. Files that do not belong, before anything is changed.
-    let leftovers = sort_files(&files, &names, &manifest, &mut report)?;
+    let leftovers = sort_files(&files, &list(&files)?, &manifest, &mut report)?;
 
     // 4. Sealed segments, then the newest one up to where the log ends.
     let found = load(&files, &manifest, &[], Reader::Writer)?;

@@ -12,6 +12,7 @@ use crate::format::segment::{self, Header};
 use crate::index::Part;
 use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
+use crate::storage::files::failed_sync;
 use crate::storage::{Access, VfsFile, write_all_at};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -109,9 +110,7 @@ impl Inner {
             return Err(error);
         }
         file.sync().map_err(|failure| {
-            let error = Error::io("cannot sync the footer", &path, &failure).at(number, end);
-            writer.poison(error.clone());
-            error
+            failed_sync(Error::io("cannot sync the footer", &path, &failure).at(number, end))
         })?;
         Ok(end + footer.len() as u64)
     }

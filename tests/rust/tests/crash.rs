@@ -1,0 +1,262 @@
+//! Crashes at every change of the file system, in the simulated one: during open, append, batch,
+//! rotation and close, with the recovery itself crashing too. After any number of them the store
+//! opens by itself, the log is a prefix of what was accepted, and nothing acknowledged is lost.
+
+use batpak_core::storage::sim::{Fault, Loss, SimVfs};
+use batpak_core::{Durability, ErrorKind, EventKind, Hash, NewEvent, OpenOptions, Query, Store};
+use std::path::Path;
+use std::sync::Arc;
+
+const DIR: &str = "/store";
+
+fn options() -> OpenOptions {
+    OpenOptions { segment_bytes: 4096, seed: Some(1), buffer_ms: 60_000, ..Default::default() }
+}
+
+fn open(vfs: &SimVfs) -> batpak_core::Result<Store> {
+    Store::open_on(Arc::new(vfs.clone()), Path::new(DIR), &options())
+}
+
+/// What the callers know of a log: which events were acknowledged, and how safely.
+#[derive(Clone, Default)]
+struct Known {
+    /// By sequence; an event whose append ended in an error is not here.
+    hashes: Vec<Option<Hash>>,
+    durable: u64,
+    written: u64,
+    /// The sequences of each batch, as ranges.
+    batches: Vec<std::ops::Range<u64>>,
+}
+
+impl Known {
+    fn note(&mut self, sequence: u64, hash: Hash) {
+        let at = sequence as usize;
+        if self.hashes.len() <= at {
+            self.hashes.resize(at + 1, None);
+        }
+        self.hashes[at] = Some(hash);
+    }
+}
+
+/// Appends in every way until it is done or something fails. The random choices follow the seed.
+fn work(store: &Store, known: &mut Known, seed: u64, steps: u64) -> Result<(), batpak_core::Error> {
+    let mut state = seed;
+    let mut random = move |n: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    for _ in 0..steps {
+        let kind = EventKind::new(1, random(3) as u16)?;
+        let payload = vec![random(256) as u8; random(700) as usize];
+        let names: Vec<String> = (0..5).map(|_| format!("entity:{}", random(6))).collect();
+        let durability = match random(4) {
+            0 => Durability::Buffered,
+            1 => Durability::Written,
+            _ => Durability::Durable,
+        };
+        let count = if random(3) == 0 { 2 + random(4) } else { 1 };
+        let events: Vec<_> = (0..count as usize)
+            .map(|i| NewEvent::new(&names[i], "scope", kind, &payload))
+            .collect();
+        let receipts = store.append_batch(&events, Some(durability))?;
+        for receipt in &receipts {
+            known.note(receipt.sequence, receipt.hash);
+        }
+        let end = receipts.last().unwrap().sequence + 1;
+        known.batches.push(receipts[0].sequence..end);
+        match durability {
+            Durability::Durable => known.durable = end,
+            Durability::Written => known.written = end,
+            Durability::Buffered => {}
+        }
+    }
+    store.close()?;
+    known.durable = known.hashes.len() as u64;
+    Ok(())
+}
+
+/// The store holds a prefix that contains everything acknowledged, whole batches only.
+fn check(store: &Store, known: &mut Known, loss: Loss, context: &str) {
+    let report = store.verify().unwrap();
+    assert!(report.is_intact(), "{context}: {:?}", report.findings);
+    let events: Vec<_> = store.read(Query::default()).unwrap().collect::<Result<_, _>>().unwrap();
+    let count = events.len() as u64;
+    let kept = match loss {
+        Loss::Process => known.durable.max(known.written),
+        Loss::Power(_) => known.durable,
+    };
+    assert!(count >= kept, "{context}: {count} events, {kept} were acknowledged");
+    for (sequence, event) in events.iter().enumerate() {
+        assert_eq!(event.sequence(), sequence as u64, "{context}");
+        if let Some(Some(hash)) = known.hashes.get(sequence) {
+            assert_eq!(event.hash(), *hash, "{context}: event {sequence} is another");
+        }
+    }
+    for batch in &known.batches {
+        let whole = batch.end <= count || batch.start >= count;
+        assert!(whole, "{context}: half of the batch {batch:?} of {count}");
+    }
+    // What is there now was recovered, and synced by the recovery.
+    known.hashes = events.iter().map(|event| Some(event.hash())).collect();
+    known.batches.retain(|batch| batch.end <= count);
+    known.durable = count;
+    known.written = count;
+}
+
+/// One life: open, work, and the fault somewhere; then what is found after it.
+fn live(vfs: &SimVfs, known: &mut Known, seed: u64, steps: u64) -> bool {
+    match open(vfs) {
+        Ok(store) => work(&store, known, seed, steps).is_ok(),
+        Err(error) => {
+            assert!(vfs.crashed(), "a store must open after any crash: {error:?}");
+            false
+        }
+    }
+}
+
+fn crash_everywhere(fault: Fault, loss: impl Fn(u64) -> Loss, seeds: std::ops::Range<u64>) -> u64 {
+    let mut crashes = 0;
+    for seed in seeds {
+        let mut point = 0;
+        loop {
+            // Skip ahead at random, so that many seeds together cover every point.
+            point += 1 + (seed * 7 + point * 13) % 5;
+            let mut vfs = SimVfs::default();
+            let mut known = Known::default();
+            vfs.fail_at(point, fault);
+            if live(&vfs, &mut known, seed, 12) {
+                break;
+            }
+            crashes += 1;
+            // Further lives, each crashing early: in the recovery of the one before.
+            for life in 0..4u64 {
+                let loss = loss(seed * 1000 + point * 10 + life);
+                vfs = vfs.after_crash(loss);
+                let context = format!("seed {seed}, point {point}, life {life}");
+                vfs.fail_at(1 + (point + life * 3 + seed) % 9, fault);
+                let opened = open(&vfs).map(drop);
+                if opened.is_ok() {
+                    // It opened in spite of the fault to come: let it meet it.
+                    let survivor = vfs.after_crash(Loss::Process);
+                    check(&open(&survivor).unwrap(), &mut known, loss, &context);
+                    vfs = survivor;
+                    vfs.fail_at(3 + (point * 5 + life) % 40, fault);
+                    live(&vfs, &mut known, seed + life, 4);
+                } else {
+                    assert!(vfs.crashed(), "{context}: {opened:?}");
+                }
+                crashes += 1;
+            }
+            let loss = loss(seed + point);
+            let vfs = vfs.after_crash(loss);
+            let context = format!("seed {seed}, point {point}, at the end");
+            let store = open(&vfs).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+            check(&store, &mut known, loss, &context);
+            work(&store, &mut known, seed, 3).unwrap();
+            check(&open(&vfs).unwrap(), &mut known, Loss::Process, &context);
+        }
+    }
+    crashes
+}
+
+#[test]
+fn killed_before_any_change() {
+    assert!(crash_everywhere(Fault::Crash, |_| Loss::Process, 0..12) > 500);
+}
+
+#[test]
+fn killed_in_the_middle_of_any_change() {
+    assert!(crash_everywhere(Fault::CrashMidway, |_| Loss::Process, 20..32) > 500);
+}
+
+#[test]
+fn power_cut_before_any_change() {
+    assert!(crash_everywhere(Fault::Crash, Loss::Power, 40..52) > 500);
+}
+
+#[test]
+fn power_cut_in_the_middle_of_any_change() {
+    assert!(crash_everywhere(Fault::CrashMidway, Loss::Power, 60..72) > 500);
+}
+
+/// A failed change, anywhere: the log goes on, or says that it does not, and keeps its promises.
+fn fail_everywhere(fault: Fault) {
+    let mut rejected = 0;
+    let mut poisoned = 0;
+    for point in 1.. {
+        let vfs = SimVfs::default();
+        let mut known = Known::default();
+        vfs.fail_at(point, fault);
+        let store = match open(&vfs) {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io), "{error:?}");
+                open(&vfs).unwrap()
+            }
+        };
+        let result = work(&store, &mut known, 5, 12);
+        let context = format!("point {point}");
+        if let Err(error) = &result {
+            // Reads go on, and show nothing but acknowledged events.
+            let visible = store.read(Query::default());
+            if let Ok(scan) = visible {
+                for event in scan {
+                    let event = event.unwrap();
+                    let expected = known.hashes.get(event.sequence() as usize).copied().flatten();
+                    assert_eq!(Some(event.hash()), expected, "{context}");
+                }
+            }
+            match error.kind() {
+                ErrorKind::DiskFull => {
+                    // Space is back: appends go on where they stopped.
+                    rejected += 1;
+                    let events = store.frontier().map_or(0, |frontier| frontier.visible);
+                    if store.frontier().is_ok() {
+                        assert_eq!(events, known.hashes.len() as u64, "{context}");
+                        work(&store, &mut known, 6, 6).unwrap();
+                    }
+                }
+                ErrorKind::Indeterminate | ErrorKind::Io => {
+                    let event = NewEvent::new("e", "s", EventKind::DATA, b"");
+                    match store.append(&event, None) {
+                        Ok(receipt) => {
+                            // Only a write that was taken back leaves the store as it was.
+                            assert_eq!(error.kind(), ErrorKind::Io, "{context}");
+                            rejected += 1;
+                            known.note(receipt.sequence, receipt.hash);
+                            known.durable = receipt.sequence + 1;
+                        }
+                        Err(refused) => {
+                            let kinds = [ErrorKind::Poisoned, ErrorKind::Closed];
+                            assert!(kinds.contains(&refused.kind()), "{context}: {refused:?}");
+                            poisoned += 1;
+                        }
+                    }
+                }
+                kind => panic!("{context}: {kind:?} {error:?}"),
+            }
+        }
+        drop(store);
+        let unharmed = vfs.changes() < point;
+        let vfs = vfs.after_crash(Loss::Process);
+        check(&open(&vfs).unwrap(), &mut known, Loss::Process, &context);
+        if unharmed {
+            break;
+        }
+    }
+    match fault {
+        Fault::DiskFull => assert!(rejected > 20, "{rejected} rejected, {poisoned} poisoned"),
+        _ => assert!(poisoned > 10 && rejected > 5, "{rejected} rejected, {poisoned} poisoned"),
+    }
+}
+
+#[test]
+fn no_space_at_any_change() {
+    fail_everywhere(Fault::DiskFull);
+}
+
+#[test]
+fn an_input_output_error_at_any_change() {
+    fail_everywhere(Fault::Io);
+}
