@@ -159,8 +159,7 @@ fn closing_ends_reads_and_appends_with_one_error() {
     let started = Barrier::new(5);
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            let (store, started) = (store.clone(), &started);
-            scope.spawn(move || {
+            scope.spawn(|| {
                 started.wait();
                 loop {
                     let read = store.read(Query::new(Region::all()));
@@ -170,18 +169,12 @@ fn closing_ends_reads_and_appends_with_one_error() {
                     }
                 }
             });
-            let (store, started) = (store.clone(), &started);
-            scope.spawn(move || {
+            scope.spawn(|| {
                 let event = NewEvent::new("late", "test", EventKind::DATA, b"");
-                let mut appended = 0;
                 started.wait();
-                let error = loop {
-                    match store.append(&event, Some(Durability::Written)) {
-                        Ok(_) => appended += 1,
-                        Err(error) => break error,
-                    }
-                };
-                assert_eq!(error.kind(), ErrorKind::Closed, "after {appended} appends: {error}");
+                let append = || store.append(&event, Some(Durability::Written));
+                let error = std::iter::repeat_with(append).find_map(Result::err).unwrap();
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
             });
         }
         started.wait();

@@ -100,7 +100,7 @@ fn a_full_file_system() {
 fn a_full_file_system_at_creation() {
     let Some(disk) = SmallDisk::mount(64 << 10) else { return a_limit_on_the_size_of_files() };
     let ballast = disk.path().join("ballast");
-    let full = std::fs::write(&ballast, vec![0; 64 << 10]).unwrap_err();
+    let full = std::fs::write(&ballast, vec![0; 128 << 10]).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     let path = disk.path().join("store");
     let refused = Store::open(&path, &OpenOptions::default()).unwrap_err();

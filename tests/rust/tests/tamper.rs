@@ -140,8 +140,8 @@ fn a_rewritten_last_event_changes_the_root() {
 fn two_events_that_changed_places() {
     let found = findings(|frames, _| {
         assert_eq!(frames[2].1.len(), frames[3].1.len());
-        let third = std::mem::replace(&mut frames[2].1, frames[3].1.clone());
-        frames[3].1 = third;
+        let (third, fourth) = (frames[2].1.clone(), frames[3].1.clone());
+        (frames[2].1, frames[3].1) = (fourth, third);
     });
     assert!(found.iter().any(|(kind, _)| *kind == FindingKind::Sequence), "{found:?}");
 }
@@ -151,8 +151,7 @@ fn two_events_that_changed_places() {
 fn two_events_that_changed_places_with_all_mended() {
     let found = findings(|frames, manifest| {
         let (third, fourth) = (frames[2].1.clone(), frames[3].1.clone());
-        frames[2].1 = fourth;
-        frames[3].1 = third;
+        (frames[2].1, frames[3].1) = (fourth, third);
         for (number, (_, frame)) in frames.iter_mut().enumerate().skip(2).take(2) {
             frame[48..56].copy_from_slice(&(number as u64).to_le_bytes());
             mend_hash(frame, manifest);
