@@ -293,9 +293,10 @@ fn fill(store: &Store, words: &Words) -> Lines {
                 ..NewEvent::new(entity, &scope, EventKind(kind), payload)
             })
             .collect();
-        match batch {
-            Some(_) => drop(store.append_batch(&events, level)?),
-            None => drop(store.append(&events[0], level)?),
+        if batch.is_some() {
+            store.append_batch(&events, level)?;
+        } else {
+            store.append(&events[0], level)?;
         }
         done += events.len() as u32;
     }
