@@ -63,6 +63,8 @@ pub trait VfsFile: Send + Sync {
     fn size(&self) -> io::Result<u64>;
     /// Takes the exclusive lock on the file if it is free.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Gives a lock back. Closing alone would not do: a forked child may share the open file.
+    fn unlock(&self) -> io::Result<()>;
     /// Whether somebody holds the exclusive lock on the file.
     fn is_locked(&self) -> io::Result<bool>;
 }

@@ -102,6 +102,10 @@ impl VfsFile for RealFile {
         }
     }
 
+    fn unlock(&self) -> io::Result<()> {
+        self.0.unlock()
+    }
+
     fn is_locked(&self) -> io::Result<bool> {
         match self.0.try_lock_shared() {
             Ok(()) => self.0.unlock().map(|()| false),

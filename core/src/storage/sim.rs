@@ -393,6 +393,12 @@ impl VfsFile for SimFile {
         Ok(true)
     }
 
+    fn unlock(&self) -> io::Result<()> {
+        self.vfs.0.lock().locks.remove(&self.path);
+        *self.locked.lock() = false;
+        Ok(())
+    }
+
     fn is_locked(&self) -> io::Result<bool> {
         let disk = self.vfs.0.lock();
         disk.alive()?;

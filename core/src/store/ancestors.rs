@@ -66,8 +66,8 @@ impl Store {
             events.push(event);
         }
         let boundary = match events.last() {
-            _ if events.len() as u64 == limit => Boundary::Limit,
             Some(last) if last.clock() == 0 => Boundary::Genesis,
+            _ if events.len() as u64 == limit => Boundary::Limit,
             _ => Boundary::Missing,
         };
         Ok(Ancestry { events, boundary })

@@ -37,8 +37,9 @@ impl Inner {
         let result = self.settle_and_note(writer, &mut commit);
         // The locks go last: until then no other writer may come.
         commit.file = None;
-        commit.head = None;
-        commit.lock = None;
+        for lock in [commit.head.take(), commit.lock.take()].into_iter().flatten() {
+            let _ = lock.unlock();
+        }
         drop(commit);
         self.wake_waiters();
         result

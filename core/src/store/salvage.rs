@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer;
 use crate::format::head;
 use crate::format::manifest::{self, Manifest};
-use crate::format::segment::{self, HEADER_BYTES, Header};
+use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
 use crate::index::Part;
@@ -64,6 +64,7 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
         let found = read_segment(&files, *number, &path, &mut manifest, &mut report.damage);
         match found {
             Ok(found) => pieces.extend(found),
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
             Err(error) => report.damage.push(error.to_string()),
         }
     }
@@ -81,6 +82,8 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
+    report.clean = report.damage.is_empty()
+        && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };
     Ok(Inner::new(files, options, &manifest, live, report))
 }
@@ -114,6 +117,10 @@ fn read_segment(
             if header.store != known.store {
                 return Err(Error::corrupt("the segment belongs to another store").at_path(path));
             }
+        }
+        Err(HeaderError::Version(version)) => {
+            let why = format!("the segment is of FBAT version {version}; this is no damage");
+            return Err(Error::new(ErrorKind::Unsupported, why).at_path(path));
         }
         _ => damage.push(format!("segment {number}: the header is damaged")),
     }
