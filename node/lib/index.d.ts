@@ -45,8 +45,8 @@ export interface NewEvent {
   entity: string
   /** The area it lives in, under the same rules. */
   scope: string
-  /** What it says; see {@link EventKind}. Default `EventKind.DATA`. */
-  kind?: number | undefined
+  /** What it says; see {@link EventKind}. */
+  kind: number
   /**
    * A Uint8Array, such as a Buffer, is stored as it is. Any other value is stored as MessagePack,
    * and {@link Event.value} reads it back: null, booleans, numbers, bigints of 64 bits, strings,

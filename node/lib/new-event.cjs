@@ -4,7 +4,6 @@
 
 const { types } = require('node:util')
 const check = require('./check.cjs')
-const { EventKind } = require('./kind.cjs')
 const msgpack = require('./msgpack.cjs')
 
 const FIXED_BYTES = 96
@@ -22,7 +21,7 @@ const FIELDS = new Set([
 function newEvent(event) {
   if (event === undefined) check.refuse('event is undefined; it must be an object')
   const {
-    entity, scope, kind = EventKind.DATA, payload, expected = 'any', id, correlation, causation,
+    entity, scope, kind, payload, expected = 'any', id, correlation, causation,
     lane = 0, depth = 0, flags = 0, payloadVersion = 0, timestampUs, extensions,
   } = check.fields('event', event, FIELDS)
   return {

@@ -32,7 +32,7 @@ class Store {
   constructor(key, handle, path) {
     if (key !== HERE) check.refuse('a Store is opened with Store.open or Store.openSync')
     this.#native = handle
-    this.#watch = new Watch(handle)
+    this.#watch = new Watch(() => later(handle, 'refresh'))
     this.#path = path
     this.#report = callNow(handle, 'report')
   }
@@ -65,29 +65,59 @@ class Store {
   }
 
   async appendBatch(events, options) {
-    const { block, durability, refused } = this.#batch(events, options)
-    if (refused) {
-      if (refused.record) await later(this.#native, 'recordDenial', ...refused.record)
-      throw refused.error
-    }
-    return readReceipts(await later(this.#native, 'append', block, durability))
+    const { batch, denial, error } = this.#askGates(events, options)
+    if (denial) await this.#append('recordDenial', denial)
+    if (error) throw error
+    return this.#append('append', batch)
   }
 
   appendBatchSync(events, options) {
-    const { block, durability, refused } = this.#batch(events, options)
-    if (refused) {
-      if (refused.record) now(this.#native, 'recordDenial', ...refused.record)
-      throw refused.error
-    }
-    return readReceipts(now(this.#native, 'append', block, durability))
+    const { batch, denial, error } = this.#askGates(events, options)
+    if (denial) this.#appendSync('recordDenial', denial)
+    if (error) throw error
+    return this.#appendSync('append', batch)
   }
 
   async recordDenial(event, outcomes, options) {
-    return readReceipts(await later(this.#native, 'recordDenial', ...denial(event, outcomes, options)))[0]
+    return (await this.#append('recordDenial', denialOf(event, outcomes, options)))[0]
   }
 
   recordDenialSync(event, outcomes, options) {
-    return readReceipts(now(this.#native, 'recordDenial', ...denial(event, outcomes, options)))[0]
+    return this.#appendSync('recordDenial', denialOf(event, outcomes, options))[0]
+  }
+
+  async #append(method, values) {
+    const receipts = readReceipts(await later(this.#native, method, ...values))
+    this.#watch.poke()
+    return receipts
+  }
+
+  #appendSync(method, values) {
+    const receipts = readReceipts(now(this.#native, method, ...values))
+    this.#watch.poke()
+    return receipts
+  }
+
+  /**
+   * The events as a batch for the native half; or, if gates refused one of them, the error, with
+   * the denial to record if that is asked for.
+   */
+  #askGates(events, options) {
+    if (!Array.isArray(events)) check.refuse(`events is ${check.show(events)}; it must be an array`)
+    const given = check.fields('options', options, APPEND_FIELDS)
+    const durability = args.durability(given.durability)
+    const list = gates.gateList(given.gates)
+    const checked = events.map(newEvent)
+    // A store that takes no events says so before its gates are asked.
+    if (list.length > 0) now(this.#native, 'append', writeEvents([]))
+    for (const event of checked) {
+      const refusal = gates.evaluate(list, given.gateMode ?? 'failFast', Object.freeze(event))
+      if (refusal === undefined) continue
+      const denial = [writeEvents([event]), refusal.outcomes, durability]
+      const error = gates.denied(event, refusal)
+      return given.recordDenial ? { error, denial } : { error }
+    }
+    return { batch: [writeEvents(checked), durability] }
   }
 
   async get(id) {
@@ -258,11 +288,13 @@ class Store {
   }
 
   async close() {
-    return later(this.#native, 'close')
+    await later(this.#native, 'close')
+    this.#watch.poke()
   }
 
   closeSync() {
-    return now(this.#native, 'close')
+    now(this.#native, 'close')
+    this.#watch.poke()
   }
 
   [Symbol.dispose]() {
@@ -272,26 +304,10 @@ class Store {
   async [Symbol.asyncDispose]() {
     await this.close()
   }
-
-  /** The events as a block, or why gates refused one of them. */
-  #batch(events, options) {
-    if (!Array.isArray(events)) check.refuse(`events is ${check.show(events)}; it must be an array`)
-    const given = check.fields('options', options, APPEND_FIELDS)
-    const durability = args.durability(given.durability)
-    const list = gates.gateList(given.gates)
-    const checked = events.map(newEvent)
-    for (const event of checked) {
-      const refusal = gates.evaluate(list, given.gateMode ?? 'failFast', Object.freeze(event))
-      if (refusal) {
-        const record = given.recordDenial && [writeEvents([event]), refusal.outcomes, durability]
-        return { refused: { record, error: gates.denied(event, refusal) } }
-      }
-    }
-    return { block: writeEvents(checked), durability }
-  }
 }
 
-function denial(event, outcomes, options) {
+/** What the native half takes to record a denial. */
+function denialOf(event, outcomes, options) {
   const given = check.fields('options', options, new Set(['durability']))
   const block = writeEvents([newEvent(event)])
   return [block, gates.outcomeList(outcomes), args.durability(given.durability)]

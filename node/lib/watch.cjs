@@ -1,22 +1,29 @@
-// Waiting for events without blocking the event loop. All waits on one store share one call on
-// the libuv pool, and each such call is short: a wait that sat on a pool thread until its time
-// was up would keep that thread from every append, and four of them would stop the process.
+// Waiting for events without blocking the event loop, nor a thread of the libuv pool: four threads
+// that sat there until their time was up would keep every append of the process from being done.
+// So a wait is a series of short looks. A store that is written here tells of its own appends; for
+// what another process writes, the looks come every few milliseconds.
 'use strict'
 
-const { later } = require('./errors.cjs')
-
-/** The longest that the pool thread is kept, in milliseconds. */
-const SLICE_MS = 50
+const FIRST_PAUSE_MS = 1
+const LONGEST_PAUSE_MS = 16
 
 class Watch {
-  #native
+  #look
   #waiters = new Set()
   #running = false
-  /** How many events were visible when last looked. */
-  #visible = 0n
+  /** Events were appended, or a waiter left, since the last look. */
+  #poked = false
+  #wake = () => {}
 
-  constructor(native) {
-    this.#native = native
+  /** `look` gives a Promise of the number of visible events. */
+  constructor(look) {
+    this.#look = look
+  }
+
+  /** Has the waiters look at once. */
+  poke() {
+    this.#poked = true
+    this.#wake()
   }
 
   /** Resolves with the number of visible events, once it is `events` or the time is up. */
@@ -24,31 +31,41 @@ class Watch {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
       const deadline = performance.now() + timeoutMs
-      const end = (settle, value) => {
+      const settle = (how, value) => {
         this.#waiters.delete(waiter)
         signal?.removeEventListener('abort', abort)
-        settle(value)
+        how(value)
       }
-      const abort = () => end(reject, signal.reason)
+      const abort = () => {
+        settle(reject, signal.reason)
+        this.poke()
+      }
       const waiter = {
         deadline,
-        isDone: () => this.#visible >= events || performance.now() >= deadline,
-        done: () => end(resolve, this.#visible),
-        fail: (error) => end(reject, error),
+        see(visible) {
+          if (visible >= events || performance.now() >= deadline) settle(resolve, visible)
+        },
+        fail: (error) => settle(reject, error),
       }
       signal?.addEventListener('abort', abort, { once: true })
       this.#waiters.add(waiter)
-      if (!this.#running) this.#run()
+      if (this.#running) this.poke()
+      else this.#run()
     })
   }
 
   async #run() {
     this.#running = true
+    let pause = FIRST_PAUSE_MS
+    let known = 0n
     try {
       while (this.#waiters.size > 0) {
-        // Any new event ends the call, so that a waiter who comes meanwhile is not kept waiting.
-        this.#visible = await later(this.#native, 'wait', this.#visible + 1n, this.#slice())
-        for (const waiter of [...this.#waiters]) if (waiter.isDone()) waiter.done()
+        this.#poked = false
+        const visible = await this.#look()
+        for (const waiter of [...this.#waiters]) waiter.see(visible)
+        pause = visible > known ? FIRST_PAUSE_MS : Math.min(pause * 2, LONGEST_PAUSE_MS)
+        known = visible
+        if (this.#waiters.size > 0) await this.#sleep(pause)
       }
     } catch (error) {
       for (const waiter of [...this.#waiters]) waiter.fail(error)
@@ -57,9 +74,17 @@ class Watch {
     }
   }
 
-  #slice() {
-    const soonest = Math.min(...[...this.#waiters].map(({ deadline }) => deadline))
-    return Math.ceil(Math.min(Math.max(soonest - performance.now(), 0), SLICE_MS))
+  async #sleep(pause) {
+    if (this.#poked) return
+    const deadlines = [...this.#waiters].map(({ deadline }) => deadline)
+    const remaining = Math.min(...deadlines) - performance.now()
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(pause, Math.max(remaining, 0)))
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 }
 

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EventKind, operationId } from 'batpak'
-import { fill, ofKind, openStore } from './scratch.mjs'
+import { EVENT, fill, ofKind, openStore } from './scratch.mjs'
 
 const ID = '000102030405060708090a0b0c0d0e0f'
 
 test('a receipt says where the event is', async (t) => {
   const store = openStore(t)
-  const first = await store.append({ entity: 'order:1', scope: 'shop', payload: 'one' })
-  const second = store.appendSync({ entity: 'order:1', scope: 'shop', payload: 'two', lane: 3 })
+  const first = await store.append({ ...EVENT, entity: 'order:1', payload: 'one' })
+  const second = store.appendSync({ ...EVENT, entity: 'order:1', payload: 'two', lane: 3 })
   assert.deepEqual([first.sequence, first.clock, first.lane, first.duplicate], [0n, 0, 0, false])
   assert.deepEqual([second.sequence, second.clock, second.lane], [1n, 0, 3])
   const event = store.getSync(first.id)
@@ -46,9 +46,8 @@ test('every field comes back as it was given', async (t) => {
 
 test('absent fields have their defaults', (t) => {
   const store = openStore(t)
-  const receipt = store.appendSync({ entity: 'a', scope: 's' })
+  const receipt = store.appendSync(EVENT)
   const event = store.atSync(0n)
-  assert.equal(event.kind, EventKind.DATA)
   assert.equal(event.payload.length, 0)
   assert.equal(event.correlation, receipt.id)
   assert.equal(event.causation, undefined)
@@ -58,13 +57,12 @@ test('absent fields have their defaults', (t) => {
 
 test('ids and times have several forms', (t) => {
   const store = openStore(t)
-  const base = { entity: 'a', scope: 's' }
-  const bytes = store.appendSync({ ...base, id: Buffer.from(ID, 'hex'), timestampUs: 5 })
+  const bytes = store.appendSync({ ...EVENT, id: Buffer.from(ID, 'hex'), timestampUs: 5 })
   assert.deepEqual([bytes.id, bytes.timestampUs], [ID, 5n])
-  const upper = store.appendSync({ ...base, id: 'ABCDEF'.padEnd(32, '0'), timestampUs: new Date(7) })
+  const upper = store.appendSync({ ...EVENT, id: 'ABCDEF'.padEnd(32, '0'), timestampUs: new Date(7) })
   assert.deepEqual([upper.id, upper.timestampUs], ['abcdef'.padEnd(32, '0'), 7000n])
   const pairs = new Map([['k.v', Buffer.from('x')]])
-  const { sequence } = store.appendSync({ ...base, extensions: pairs, timestampUs: -1n })
+  const { sequence } = store.appendSync({ ...EVENT, extensions: pairs, timestampUs: -1n })
   assert.deepEqual(store.atSync(sequence).extensions, { 'k.v': Buffer.from('x') })
   assert.equal(store.atSync(sequence).timestampUs, -1n)
 })
@@ -72,16 +70,16 @@ test('ids and times have several forms', (t) => {
 test('a batch is there whole or not at all', async (t) => {
   const store = openStore(t)
   const [cause, effect] = await store.appendBatch([
-    { entity: 'a', scope: 's', payload: 1 },
-    { entity: 'b', scope: 's', payload: 2, causation: { item: 0 } },
+    { ...EVENT, payload: 1 },
+    { ...EVENT, entity: 'b', payload: 2, causation: { item: 0 } },
   ])
   assert.deepEqual([cause.sequence, effect.sequence], [0n, 1n])
   assert.equal(store.atSync(1n).causation, cause.id)
   assert.equal(store.atSync(0n).batchContinues, true)
   assert.equal(store.atSync(1n).batchContinues, false)
   const refused = [
-    { entity: 'a', scope: 's', payload: 3 },
-    { entity: 'b', scope: 's', payload: 4, expected: 7 },
+    { ...EVENT, payload: 3 },
+    { ...EVENT, entity: 'b', payload: 4, expected: 7 },
   ]
   await assert.rejects(store.appendBatch(refused), ofKind('CLOCK_CONFLICT'))
   assert.throws(() => store.appendBatchSync(refused), ofKind('CLOCK_CONFLICT'))
@@ -92,21 +90,20 @@ test('a batch is there whole or not at all', async (t) => {
 
 test('the expected clock is any, none or exact', (t) => {
   const store = openStore(t)
-  const base = { entity: 'a', scope: 's' }
-  assert.throws(() => store.appendSync({ ...base, expected: 0 }), ofKind('CLOCK_CONFLICT'))
-  store.appendSync({ ...base, expected: 'noStream' })
-  assert.throws(() => store.appendSync({ ...base, expected: 'noStream' }), {
+  assert.throws(() => store.appendSync({ ...EVENT, expected: 0 }), ofKind('CLOCK_CONFLICT'))
+  store.appendSync({ ...EVENT, expected: 'noStream' })
+  assert.throws(() => store.appendSync({ ...EVENT, expected: 'noStream' }), {
     ...ofKind('CLOCK_CONFLICT'),
     number: 5,
     retry: 'AFTER_READING',
   })
-  assert.equal(store.appendSync({ ...base, expected: 0 }).clock, 1)
-  assert.equal(store.appendSync({ ...base, expected: 'any' }).clock, 2)
+  assert.equal(store.appendSync({ ...EVENT, expected: 0 }).clock, 1)
+  assert.equal(store.appendSync({ ...EVENT, expected: 'any' }).clock, 2)
 })
 
 test('an id makes an append idempotent', async (t) => {
   const store = openStore(t)
-  const event = { entity: 'a', scope: 's', payload: 'x', id: operationId('billing', 'invoice-7') }
+  const event = { ...EVENT, payload: 'x', id: operationId('billing', 'invoice-7') }
   const first = await store.append(event)
   assert.deepEqual(await store.append(event), { ...first, duplicate: true })
   await assert.rejects(store.append({ ...event, payload: 'y' }), ofKind('IDEMPOTENCY_CONFLICT'))
@@ -124,7 +121,7 @@ test('what was handed in may change once the call returned', async (t) => {
   const store = openStore(t)
   const payload = Buffer.from('before')
   const extensions = { 'k.v': Buffer.from('before') }
-  const appended = store.append({ entity: 'a', scope: 's', payload, extensions })
+  const appended = store.append({ ...EVENT, payload, extensions })
   payload.fill(0)
   extensions['k.v'].fill(0)
   const event = store.getSync((await appended).id)
@@ -134,20 +131,20 @@ test('what was handed in may change once the call returned', async (t) => {
 
 test('durability decides what a flush and a sync have left to do', (t) => {
   const store = openStore(t, { durability: 'buffered', bufferMs: 60_000 })
-  store.appendSync({ entity: 'a', scope: 's' })
+  store.appendSync(EVENT)
   assert.equal(store.frontierSync().accepted, 1n)
   store.flushSync()
   assert.equal(store.frontierSync().written, 1n)
   store.syncSync()
   assert.equal(store.frontierSync().durable, 1n)
-  store.appendSync({ entity: 'a', scope: 's' }, { durability: 'durable' })
+  store.appendSync(EVENT, { durability: 'durable' })
   assert.deepEqual(store.frontierSync(), { accepted: 2n, written: 2n, durable: 2n, visible: 2n })
 })
 
 test('appends in flight together all arrive', async (t) => {
   const store = openStore(t)
   const entities = Array.from({ length: 50 }, (_, number) => `e:${number}`)
-  const receipts = await Promise.all(entities.map((entity) => store.append({ entity, scope: 's' })))
+  const receipts = await Promise.all(entities.map((entity) => store.append({ ...EVENT, entity })))
   const sequences = receipts.map(({ sequence }) => Number(sequence)).sort((a, b) => a - b)
   assert.deepEqual(sequences, [...entities.keys()])
   assert.equal((await store.verify()).intact, true)

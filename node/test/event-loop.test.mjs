@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { collect, fill, openStore } from './scratch.mjs'
+import { EVENT, collect, fill, openStore } from './scratch.mjs'
 
 test('the event loop turns while a wait is under way', async (t) => {
   const store = openStore(t)
@@ -19,7 +19,7 @@ test('waits leave the pool to others', async (t) => {
   // Far more waits than the pool has threads. The append that they wait for needs a thread too.
   const stores = Array.from({ length: 12 }, () => openStore(t))
   const waits = stores.flatMap((store) => Array.from({ length: 8 }, () => store.wait(1n)))
-  for (const store of stores) await store.append({ entity: 'a', scope: 's' })
+  for (const store of stores) await store.append(EVENT)
   assert.deepEqual(await Promise.all(waits), Array(96).fill(1n))
 })
 
@@ -39,7 +39,7 @@ test('the event loop turns while a store is verified and read', async (t) => {
   const store = openStore(t)
   const payload = Buffer.alloc(1 << 20)
   for (let count = 0; count < 16; count += 1) {
-    store.appendSync({ entity: 'a', scope: 's', payload }, { durability: 'written' })
+    store.appendSync({ ...EVENT, payload }, { durability: 'written' })
   }
   let turns = 0
   let running = true

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import * as imported from 'batpak'
-import { fill, ofKind, openStore, scratch } from './scratch.mjs'
+import { EVENT, fill, ofKind, openStore, scratch } from './scratch.mjs'
 
 const { Store } = imported
 
@@ -49,9 +49,9 @@ test('a closed store refuses everything but closing', async (t) => {
   await store.close()
   store.closeSync()
   const calls = {
-    append: [{ entity: 'a', scope: 's' }],
-    appendBatch: [[{ entity: 'a', scope: 's' }]],
-    recordDenial: [{ entity: 'a', scope: 's' }, [{ gate: 'g', verdict: 'deny', code: 'C' }]],
+    append: [EVENT],
+    appendBatch: [[EVENT]],
+    recordDenial: [EVENT, [{ gate: 'g', verdict: 'deny', code: 'C' }]],
     get: [id],
     at: [0n],
     ancestors: [id],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { Event } from 'batpak'
-import { collect, fill, ofKind, openStore } from './scratch.mjs'
+import { EVENT, collect, fill, ofKind, openStore } from './scratch.mjs'
 
 const sequences = (events) => events.map(({ sequence }) => Number(sequence))
 
@@ -11,7 +11,8 @@ function populated(t) {
   for (let number = 0; number < 12; number += 1) {
     const entity = ['user:1', 'user:1:cart', 'user:10'][number % 3]
     const kind = number % 2 ? 0x1001 : 0x2001
-    store.appendSync({ entity, scope: number < 6 ? 'old' : 'new', kind, payload: number, lane: number % 2 })
+    const scope = number < 6 ? 'old' : 'new'
+    store.appendSync({ entity, scope, kind, payload: number, lane: number % 2 })
   }
   return store
 }
@@ -107,7 +108,7 @@ test('a payload outlives its page, the store and a collection of garbage', async
 
 test('writing to a payload changes nothing in the store', (t) => {
   const store = openStore(t)
-  const { id } = store.appendSync({ entity: 'a', scope: 's', payload: Buffer.from('kept') })
+  const { id } = store.appendSync({ ...EVENT, payload: Buffer.from('kept') })
   const event = store.getSync(id)
   event.payload.fill(0)
   assert.equal(store.getSync(id).payload.toString(), 'kept')
@@ -116,7 +117,7 @@ test('writing to a payload changes nothing in the store', (t) => {
 
 test('an event can be shown and written as JSON', (t) => {
   const store = openStore(t)
-  const given = { entity: 'a', scope: 's', payload: Buffer.from('hi'), timestampUs: 3 }
+  const given = { ...EVENT, payload: Buffer.from('hi'), timestampUs: 3 }
   store.appendSync({ ...given, extensions: { 'k.v': Buffer.from('x') } })
   const event = store.atSync(0n)
   const json = JSON.parse(JSON.stringify(event))
@@ -130,10 +131,9 @@ test('an event can be shown and written as JSON', (t) => {
 
 test('ancestors go back along the stream or along causes', async (t) => {
   const store = openStore(t)
-  const base = { scope: 's' }
-  const root = store.appendSync({ ...base, entity: 'a' })
-  const middle = store.appendSync({ ...base, entity: 'b', causation: root.id })
-  const leaf = store.appendSync({ ...base, entity: 'a', causation: middle.id })
+  const root = store.appendSync({ ...EVENT, entity: 'a' })
+  const middle = store.appendSync({ ...EVENT, entity: 'b', causation: root.id })
+  const leaf = store.appendSync({ ...EVENT, entity: 'a', causation: middle.id })
   const stream = await store.ancestors(leaf.id)
   assert.deepEqual([sequences(stream.events), stream.boundary], [[2, 0], 'genesis'])
   const causes = store.ancestorsSync(leaf.id, { via: 'causation' })

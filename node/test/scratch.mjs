@@ -2,7 +2,10 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { Store } from 'batpak'
+import { EventKind, Store } from 'batpak'
+
+/** An event with nothing but what every event has. */
+export const EVENT = Object.freeze({ entity: 'a', scope: 's', kind: EventKind.DATA })
 
 /** A fresh directory, removed after the test. */
 export function scratch(t) {
@@ -28,7 +31,7 @@ const removeDirectory = (directory) => fs.rmSync(directory, { recursive: true, f
 
 /** Appends so many events of the entity, each with its number as its payload. */
 export function fill(store, count, entity = 'counter:1') {
-  const event = (_, number) => ({ entity, scope: 'test', payload: number })
+  const event = (_, number) => ({ ...EVENT, entity, payload: number })
   return store.appendBatchSync(Array.from({ length: count }, event))
 }
 

@@ -1,0 +1,139 @@
+// Compiled, never run: what the declarations must accept and, under @ts-expect-error, refuse.
+import {
+  BatpakError, Event, EventKind, Store, decodePayload, encodePayload, errorKinds, operationId,
+} from 'batpak'
+import type {
+  Ancestry, AppendOptions, Frontier, Gate, Head, NewEvent, OpenReport, Query, Receipt, Stats,
+  StreamHead, VerifyReport,
+} from 'batpak'
+
+const event: NewEvent = {
+  entity: 'order:1',
+  scope: 'shop',
+  kind: EventKind.of(1, 2),
+  payload: { any: ['value', 1n, null], at: new Date() },
+  expected: 'noStream',
+  id: operationId('billing', 'invoice', Buffer.from('7')),
+  correlation: new Uint8Array(16),
+  causation: { item: 0 },
+  lane: 1,
+  depth: 1,
+  flags: 255,
+  payloadVersion: 2,
+  timestampUs: 1n,
+  extensions: { 'audit.user': Buffer.from('u') },
+}
+const others: NewEvent[] = [
+  { ...event, expected: 3, causation: undefined, timestampUs: new Date(), extensions: new Map() },
+  { ...event, expected: 'any', causation: 'f'.repeat(32), timestampUs: 5, id: undefined },
+]
+
+const gate: Gate = {
+  name: 'small',
+  check: ({ payload, entity, timestampUs }) => {
+    const at: bigint | undefined = timestampUs
+    if (payload.length > 10 || at === 0n) return { code: 'TOO_BIG', message: entity }
+    return undefined
+  },
+}
+const options: AppendOptions = {
+  durability: 'written',
+  gates: [gate],
+  gateMode: 'all',
+  recordDenial: true,
+}
+
+export async function everyMethod(): Promise<void> {
+  await using store: Store = await Store.open(new URL('file:///data'), { mode: 'create', seed: 1 })
+  using reader: Store = Store.openSync('data', { mode: 'readOnly', segmentBytes: 1n << 20n })
+
+  const receipt: Receipt = await store.append(event, options)
+  const receipts: Receipt[] = [store.appendSync(event), ...(await store.appendBatch(others))]
+  receipts.push(...store.appendBatchSync(others, { durability: 'buffered' }))
+  const sequence: bigint = receipt.sequence
+  const clock: number = receipt.clock
+  const outcomes = [{ gate: 'g', verdict: 'deny', code: 'C', message: 'm' }] as const
+  await store.recordDenial(event, outcomes)
+  store.recordDenialSync(event, outcomes, { durability: 'durable' })
+
+  const found: Event | undefined = await store.get(receipt.id)
+  const buffer: Buffer | undefined = found?.payload
+  const value: { any: string[] } | undefined = found?.value<{ any: string[] }>()
+  const unknownValue: unknown = store.atSync(sequence)?.value()
+  const extension: Buffer | undefined = found?.extensions['audit.user']
+
+  const query: Query = { prefix: 'order', clocks: [0, clock], from: 0, limit: 5n, direction: 'backward' }
+  for await (const item of store.read(query)) item.sequence satisfies bigint
+  for (const item of store.readSync()) item.hash satisfies string
+  for await (const page of store.pages({}, { events: 10, bytes: 1000 })) page satisfies Event[]
+  for (const page of store.pagesSync()) page.length satisfies number
+  const { signal } = new AbortController()
+  for await (const item of store.follow({ from: 'end', scope: 'shop', signal })) item.id satisfies string
+
+  const ancestry: Ancestry = await store.ancestors(receipt.id, { via: 'causation', limit: 2 })
+  const head: Head = reader.headSync()
+  const stream: StreamHead | undefined = await store.streamHead('order:1', 1)
+  const frontier: Frontier = await store.frontier()
+  const stats: Stats = store.statsSync()
+  const verified: VerifyReport = await store.verify()
+  const report: OpenReport = store.report
+  const visible: bigint = await store.wait(1n, 100, { signal })
+  const seen: bigint = reader.refreshSync()
+  await store.flush()
+  store.syncSync()
+  const bytes: Buffer = encodePayload({ a: 1 })
+  const decoded: number = decodePayload<number>(bytes)
+  const numbers: number[] = errorKinds.map(({ number }) => number)
+  void [buffer, value, unknownValue, extension, ancestry.boundary, head.root, stream?.clock]
+  void [frontier.visible, stats.storeId, verified.findings[0]?.message, report.cutAt?.segment]
+  void [visible, seen, decoded, numbers]
+}
+
+export function everyError(error: unknown): string {
+  if (!(error instanceof BatpakError)) return 'another'
+  const offset: bigint | undefined = error.offset
+  switch (error.code) {
+    case 'BATPAK_CLOCK_CONFLICT':
+      return error.retry === 'AFTER_READING' ? 'again' : error.kind
+    // @ts-expect-error no such code
+    case 'BATPAK_CLOCK':
+      return String(offset)
+  }
+  return error.outcomes?.[0]?.gate ?? error.message
+}
+
+export function refused(store: Store): void {
+  // @ts-expect-error a kind is needed
+  store.appendSync({ entity: 'a', scope: 's' })
+  // @ts-expect-error a slip in a field
+  store.appendSync({ ...event, expcted: 3 })
+  // @ts-expect-error no such word
+  store.appendSync({ ...event, expected: 'none' })
+  // @ts-expect-error sequences are not given as text
+  store.atSync('0')
+  // @ts-expect-error ids are not numbers
+  store.getSync(5)
+  // @ts-expect-error no such mode
+  Store.openSync('data', { mode: 'append' })
+  // @ts-expect-error a store is opened, not made
+  new Store()
+  // @ts-expect-error an event is read, not made
+  new Event()
+  // @ts-expect-error a gate gives a refusal or nothing
+  store.appendSync(event, { gates: [{ name: 'g', check: () => true }] })
+  // @ts-expect-error a gate answers at once
+  store.appendSync(event, { gates: [{ name: 'g', check: async () => undefined }] })
+  // @ts-expect-error extensions are bytes
+  store.appendSync({ ...event, extensions: { 'a.b': 'text' } })
+  // @ts-expect-error a sequence is a bigint
+  const sequence: number = store.headSync().events
+  // @ts-expect-error fields are read-only
+  store.atSync(0n)!.entity = 'b'
+  // @ts-expect-error clocks come in pairs
+  store.readSync({ clocks: [1] })
+  // @ts-expect-error following has no limit
+  store.follow({ limit: 5 })
+  // @ts-expect-error categories and types are numbers
+  EventKind.of('1', 2)
+  void sequence
+}

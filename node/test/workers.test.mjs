@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import path from 'node:path'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { Store } from 'batpak'
+import { EVENT, openStore, scratch } from './scratch.mjs'
+
+function start(task, directory) {
+  return new Worker(new URL('./fixtures/worker.mjs', import.meta.url), {
+    workerData: { task, directory },
+  })
+}
+
+async function run(task, directory) {
+  const worker = start(task, directory)
+  const [[result]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
+  return result
+}
+
+test('stores work in workers, one after the other and side by side', async (t) => {
+  const directory = path.join(scratch(t), 'store')
+  assert.equal(await run('append', directory), 0n)
+  assert.equal(await run('append', directory), 1n)
+  const apart = [1, 2, 3].map((number) => run('append', `${directory}-${number}`))
+  assert.deepEqual(await Promise.all(apart), [0n, 0n, 0n])
+})
+
+test('a worker is refused a second writer', async (t) => {
+  const store = openStore(t)
+  assert.equal(await run('second', store.path), 'BATPAK_LOCKED')
+})
+
+test('a worker follows a store that another thread writes', async (t) => {
+  const store = openStore(t)
+  store.appendSync({ ...EVENT, payload: 'a' })
+  const worker = start('follow', store.path)
+  const exit = once(worker, 'exit')
+  assert.deepEqual(await once(worker, 'message'), ['ready'])
+  store.appendSync({ ...EVENT, payload: 'b' })
+  const found = once(worker, 'message')
+  await store.append({ ...EVENT, payload: 'c' })
+  assert.deepEqual(await found, [['a', 'b', 'c']])
+  await exit
+})
+
+test('a worker that is stopped while it waits gives up its store', async (t) => {
+  const directory = path.join(scratch(t), 'store')
+  const worker = start('hang', directory)
+  assert.deepEqual(await once(worker, 'message'), ['ready'])
+  await worker.terminate()
+  const store = Store.openSync(directory)
+  assert.equal(store.headSync().events, 1n)
+  store.closeSync()
+})
+
+test('a worker that ends without closing gives up its store', async (t) => {
+  const directory = path.join(scratch(t), 'store')
+  assert.equal(await run('forget', directory), 'forgotten')
+  const store = Store.openSync(directory)
+  assert.equal(store.headSync().events, 1n)
+  store.closeSync()
+})
