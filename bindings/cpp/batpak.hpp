@@ -646,7 +646,9 @@ class query {
   /// Only this scope.
   query& scope(std::string_view name) { return text(BATPAK_QUERY_SCOPE, scope_, name); }
   /// Only this kind.
-  query& kind(event_kind kind) { return number(BATPAK_QUERY_KIND, value_.kind, kind.value); }
+  query& kind(event_kind kind) {
+    return number(BATPAK_QUERY_KIND, value_.kind, std::uint32_t{kind.value});
+  }
   /// Only kinds of this category, 0 to 15. Not together with kind().
   query& category(std::uint32_t category) {
     return number(BATPAK_QUERY_CATEGORY, value_.kind, category);
@@ -1186,13 +1188,14 @@ class store {
     return found.take_one();
   }
 
-  /// Starts reading; the scan sees what is visible now.
-  scan read(const query& query = {}) const {
+  /// Starts reading; the scan sees what is visible now. It does not keep the store open.
+  scan read(const query& query = {}) const& {
     const batpak_query wanted = query.c_query();
     batpak_scan* opened = nullptr;
     call(batpak_scan_open, &wanted, &opened);
     return scan(opened);
   }
+  scan read(const query& query = {}) const&& = delete;
 
   /// Walks back from an event along a link, up to `limit` events.
   ancestry ancestors(const id& id, link link, std::uint64_t limit) const {
@@ -1309,7 +1312,8 @@ class store {
     batpak_error reported = BATPAK_ERROR_INIT;
     const batpak_store* handle = handle_.get();
     const batpak_status status = function(handle, arguments..., &reported);
-    if (status == BATPAK_BAD_HANDLE && handle) throw error(error_kind::closed, "the store is closed");
+    if (status == BATPAK_BAD_HANDLE && handle)
+      throw error(error_kind::closed, "the store is closed");
     if (status != BATPAK_OK) throw error(reported);
   }
 

@@ -1,0 +1,595 @@
+// What only C++ has: ownership, lifetimes, exceptions, ranges. The behaviour of the store itself is
+// tested by the scripts.
+
+#include <batpak.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <thread>
+#include <unordered_map>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if __cplusplus >= 202002L
+#include <ranges>
+#include <span>
+#endif
+
+namespace fs = std::filesystem;
+
+// In second_unit.cpp.
+std::uint64_t events_of(const batpak::store& store);
+
+// ---------------------------------------------------------------------------- the test harness
+
+/// A test with a fresh directory of its own.
+struct test {
+  const char* name;
+  void (*body)(const std::string& directory);
+};
+
+std::vector<test>& tests() {
+  static std::vector<test> all;
+  return all;
+}
+
+#define TEST(name)                                                              \
+  void name(const std::string& directory);                                      \
+  const bool name##_is_listed = (tests().push_back({#name, name}), true);       \
+  void name([[maybe_unused]] const std::string& directory)
+
+#define CHECK(condition)                                                        \
+  do {                                                                          \
+    if (!(condition)) throw failed_check{__LINE__, #condition};                 \
+  } while (false)
+
+struct failed_check {
+  int line;
+  std::string what;
+};
+
+/// The error that a call ends with; the test fails when it ends with none.
+template <class Call>
+batpak::error error_of(Call call) {
+  try {
+    call();
+  } catch (const batpak::error& error) {
+    return error;
+  }
+  throw failed_check{__LINE__, "no batpak::error was thrown"};
+}
+
+template <class Call>
+batpak::error_kind kind_of(Call call) {
+  return error_of(call).kind();
+}
+
+using batpak::error_kind;
+using batpak::new_event;
+
+batpak::open_options buffered() {
+  batpak::open_options options;
+  options.durability = batpak::durability::buffered;
+  return options;
+}
+
+/// Overwrites one byte of a file with its complement.
+void flip_byte(const fs::path& file, std::streamoff offset) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.exceptions(std::ios::failbit | std::ios::badbit);
+  char byte = 0;
+  bytes.seekg(offset).get(byte);
+  bytes.seekp(offset).put(static_cast<char>(~byte));
+}
+
+// ----------------------------------------------------------------------------------- ownership
+
+static_assert(!std::is_copy_constructible_v<batpak::store>);
+static_assert(!std::is_copy_assignable_v<batpak::store>);
+static_assert(std::is_nothrow_move_constructible_v<batpak::store>);
+static_assert(std::is_nothrow_move_assignable_v<batpak::store>);
+static_assert(!std::is_copy_constructible_v<batpak::scan>);
+static_assert(std::is_nothrow_move_constructible_v<batpak::scan>);
+static_assert(std::is_copy_constructible_v<batpak::event>);
+static_assert(std::is_nothrow_move_constructible_v<batpak::event>);
+
+TEST(a_moved_from_store_refuses_every_call) {
+  batpak::store first(directory);
+  first.append({"a", "s", 0x1000, "x"});
+  batpak::store second = std::move(first);
+  CHECK(second.head().events == 1);
+  CHECK(kind_of([&] { first.append({"a", "s", 0x1000, "x"}); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { first.append_batch({{"a", "s", 0x1000, "x"}}); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { first.read(); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { first.at(0); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { first.verify(); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { first.report(); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { first.path(); }) == error_kind::bad_handle);
+  first.close();
+  first = std::move(second);
+  CHECK(first.head().events == 1);
+}
+
+TEST(an_assigned_store_closes_the_one_before_it) {
+  batpak::store store(directory + "/one");
+  store.append({"a", "s", 0x1000, "x"});
+  store = batpak::store(directory + "/two");
+  CHECK(store.head().events == 0);
+  // The lock is free again, so the first can be opened.
+  CHECK(batpak::store(directory + "/one").head().events == 1);
+}
+
+TEST(a_closed_store_says_so) {
+  batpak::store store(directory);
+  batpak::scan scan = store.read();
+  store.close();
+  store.close();
+  CHECK(kind_of([&] { store.append({"a", "s", 0x1000, "x"}); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.head(); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.path(); }) == error_kind::closed);
+  CHECK(kind_of([&] { scan.next_page(); }) == error_kind::closed);
+}
+
+TEST(closing_ends_a_wait_on_another_thread) {
+  batpak::store store(directory);
+  std::optional<error_kind> ended;
+  std::thread waiting([&] { ended = kind_of([&] { store.wait(1, std::chrono::hours(1)); }); });
+  store.close();
+  waiting.join();
+  CHECK(ended == error_kind::closed);
+}
+
+TEST(threads_share_a_store) {
+  const batpak::store store(directory, buffered());
+  std::vector<std::thread> threads;
+  for (const char* entity : {"a", "b", "c"})
+    threads.emplace_back([&store, entity] {
+      for (int i = 0; i < 100; ++i) store.append({entity, "s", 0x1000, "x"});
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(events_of(store) == 300);
+  for (const char* entity : {"a", "b", "c"}) CHECK(store.stream_head(entity)->clock == 99);
+}
+
+TEST(a_forked_child_is_refused) {
+  const batpak::store store(directory);
+  const pid_t child = fork();
+  if (child == 0) {
+    const error_kind kind = kind_of([&] { store.append({"a", "s", 0x1000, "x"}); });
+    _exit(kind == error_kind::forked ? 7 : 1);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+  CHECK(store.append({"a", "s", 0x1000, "x"}).sequence == 0);
+}
+
+// ------------------------------------------------------------------------------------ lifetimes
+
+template <class Event, class = void>
+struct lends_payload : std::false_type {};
+template <class Event>
+struct lends_payload<Event, std::void_t<decltype(std::declval<Event>().payload())>>
+    : std::true_type {};
+static_assert(lends_payload<const batpak::event&>::value);
+static_assert(!lends_payload<batpak::event>::value, "a view of a temporary event must not compile");
+
+template <class Store, class = void>
+struct can_be_read : std::false_type {};
+template <class Store>
+struct can_be_read<Store, std::void_t<decltype(std::declval<Store>().read())>> : std::true_type {};
+static_assert(can_be_read<const batpak::store&>::value);
+static_assert(!can_be_read<batpak::store>::value, "a scan of a temporary store must not compile");
+
+TEST(events_outlive_their_scan_and_store) {
+  std::vector<batpak::event> kept;
+  std::optional<batpak::event> found;
+  {
+    batpak::store store(directory, buffered());
+    for (int i = 0; i < 3; ++i) {
+      const std::string payload = "payload " + std::to_string(i);
+      store.append({"a", "s", 0x1000, payload});
+    }
+    for (const batpak::event& event : store.read()) kept.push_back(event);
+    found = store.at(1);
+    store.close();
+  }
+  fs::remove_all(directory);
+  CHECK(kept.size() == 3);
+  CHECK(kept[2].payload().text() == "payload 2");
+  CHECK(kept[2].entity() == "a" && kept[2].scope() == "s");
+  const batpak::event copy = kept[0];
+  kept.clear();
+  CHECK(copy.payload().text() == "payload 0");
+  CHECK(found->payload().text() == "payload 1");
+}
+
+TEST(handles_are_given_back) {
+  const std::uint64_t before = batpak_debug_live_handles();
+  {
+    batpak::store store(directory);
+    store.append_batch({{"a", "s", 0x1000, "1"}, {"a", "s", 0x1000, "2"}});
+    batpak::scan scan = store.read();
+    const std::vector<batpak::event> page = scan.next_page(1);
+    const std::optional<batpak::event> none = store.at(9);
+    CHECK(!none);
+    // The store, the scan and the page's view.
+    CHECK(batpak_debug_live_handles() == before + 3);
+  }
+  CHECK(batpak_debug_live_handles() == before);
+}
+
+// -------------------------------------------------------------------------------------- ranges
+
+TEST(a_scan_is_a_range) {
+  const batpak::store store(directory, buffered());
+  std::vector<new_event> events(2500, {"a", "s", 0x1000, "x"});
+  store.append_batch(events);
+
+  std::uint64_t next = 0;
+  for (const batpak::event& event : store.read()) CHECK(event.sequence() == next++);
+  CHECK(next == 2500);
+  for (const batpak::event& event : store.read(batpak::query().backward().limit(2000)))
+    CHECK(event.sequence() == --next);
+  CHECK(next == 500);
+
+  batpak::scan all = store.read();
+  const std::vector<batpak::event> kept(all.begin(), all.end());
+  CHECK(kept.size() == 2500 && kept[2047].sequence() == 2047);
+  CHECK(all.begin() == all.end());
+
+  for (const batpak::event& event : store.read(batpak::query().entity("other")))
+    throw failed_check{__LINE__, "found " + std::to_string(event.sequence())};
+}
+
+TEST(a_scan_goes_on_where_it_stopped) {
+  const batpak::store store(directory, buffered());
+  store.append_batch(std::vector<new_event>(10, {"a", "s", 0x1000, "x"}));
+  batpak::scan scan = store.read();
+  for (const batpak::event& event : scan)
+    if (event.sequence() == 3) break;
+  CHECK(scan.begin()->sequence() == 3);
+  std::vector<batpak::event> page = scan.next_page(2);
+  CHECK(page.size() == 2 && page[0].sequence() == 3);
+  batpak::scan moved = std::move(scan);
+  page = moved.next_page(100);
+  CHECK(page.size() == 5 && page[0].sequence() == 5 && page[4].sequence() == 9);
+  CHECK(moved.next_page().empty());
+  CHECK(kind_of([&] { moved.next_page(0); }) == error_kind::invalid_argument);
+}
+
+TEST(pages_keep_to_their_limits) {
+  const batpak::store store(directory, buffered());
+  const std::string payload(100, 'x');
+  store.append_batch(std::vector<new_event>(5, {"a", "s", 0x1000, payload}));
+  batpak::scan scan = store.read();
+  CHECK(scan.next_page(100, 250).size() == 2);
+  CHECK(scan.next_page(100, 1).size() == 1);
+  CHECK(scan.next_page(1, 1000).size() == 1);
+  CHECK(scan.next_page().size() == 1);
+}
+
+// --------------------------------------------------------------------------------------- errors
+
+TEST(errors_say_what_and_what_next) {
+  const batpak::store store(directory);
+  store.append({"a", "s", 0x1000, "x"});
+  new_event next{"a", "s", 0x1000, "y"};
+  next.expected = batpak::expect::no_stream();
+  const batpak::error conflict = error_of([&] { store.append(next); });
+  CHECK(conflict.kind() == error_kind::clock_conflict);
+  CHECK(conflict.retry() == batpak::retry::after_reading);
+  CHECK(!conflict.segment() && !conflict.offset() && !conflict.os_code());
+  CHECK(std::string(conflict.what()).size() > 10);
+  next.expected = batpak::expect::exactly(0);
+  CHECK(store.append(next).clock == 1);
+
+  CHECK(kind_of([&] { batpak::store other(directory); }) == error_kind::locked);
+  CHECK(kind_of([&] { store.append({"a/b", "s", 0x1000, "x"}); }) ==
+        error_kind::invalid_coordinate);
+  CHECK(kind_of([&] { store.append({"a", "s", {0xD, 1}, "x"}); }) == error_kind::invalid_kind);
+  CHECK(kind_of([&] { store.read(batpak::query().entity("a").prefix("a")); }) ==
+        error_kind::invalid_argument);
+
+  batpak::open_options existing;
+  existing.mode = batpak::open_mode::existing;
+  const std::string missing = directory + "/missing";
+  CHECK(kind_of([&] { batpak::store other(missing, existing); }) == error_kind::not_found);
+}
+
+TEST(an_error_names_the_damaged_place) {
+  std::uint64_t segment = 0, offset = 0;
+  {
+    batpak::store store(directory);
+    store.append({"a", "s", 0x1000, "first"});
+    store.append({"b", "s", 0x1000, "second"});
+    segment = store.at(0)->segment();
+    offset = store.at(0)->offset();
+    store.close();
+  }
+  std::ostringstream name;
+  name << directory << '/' << std::setw(6) << std::setfill('0') << segment << ".fbat";
+  flip_byte(name.str(), static_cast<std::streamoff>(offset) + 40);
+  {
+    const batpak::store store(directory);
+    const batpak::error damage = error_of([&] { store.at(0); });
+    CHECK(damage.kind() == error_kind::corrupt && damage.retry() == batpak::retry::never);
+    CHECK(damage.segment() == segment && damage.offset() == offset);
+    CHECK(kind_of([&] { for (const batpak::event& event : store.read()) (void)event; }) ==
+          error_kind::corrupt);
+    const batpak::verify_report report = store.verify();
+    CHECK(!report.is_intact() && report.findings.size() == 1);
+    CHECK(batpak::name(report.findings[0].kind) == "FRAME");
+    CHECK(report.findings[0].segment == segment && report.findings[0].offset == offset);
+    CHECK(!report.findings[0].message.empty());
+  }
+  batpak::open_options salvage;
+  salvage.mode = batpak::open_mode::salvage;
+  const batpak::open_report report = batpak::store(directory, salvage).report();
+  CHECK(!report.damage.empty() && !report.damage[0].empty());
+}
+
+TEST(kinds_have_names) {
+  CHECK(batpak::name(error_kind::clock_conflict) == "CLOCK_CONFLICT");
+  CHECK(batpak::name(batpak::retry::after_reopening) == "AFTER_REOPENING");
+  CHECK(batpak::retry_of(error_kind::locked) == batpak::retry::later);
+  CHECK(batpak::retry_of(static_cast<error_kind>(9999)) == batpak::retry::unknown);
+}
+
+// ---------------------------------------------------------------------------------------- gates
+
+using refused = std::optional<batpak::refusal>;
+
+TEST(gates_see_the_event_and_refuse_it) {
+  const batpak::store store(directory);
+  new_event event{"order:1", "shop", 0x1001, "payload"};
+  event.lane = 3;
+  event.flags = 200;
+  event.timestamp_us = -5;
+  event.correlation = batpak::id::for_operation("test", {"gates"});
+  event.causation = batpak::cause::item(0);
+  event.extensions = {{"audit.user", "alice"}};
+  std::vector<std::string> asked;
+  batpak::gate_set set;
+  set.gates.push_back({"looks", [&](const new_event& given) -> refused {
+    CHECK(given.entity == "order:1" && given.scope == "shop" && given.kind == 0x1001);
+    CHECK(given.payload == "payload" && given.lane == 3 && given.flags == 200);
+    CHECK(given.timestamp_us == -5 && given.correlation == event.correlation);
+    CHECK(given.extensions.size() == 1 && given.extensions[0].value == "alice");
+    asked.push_back("looks");
+    return {};
+  }});
+  set.gates.push_back({"refuses", [&](const new_event&) -> refused {
+    asked.push_back("refuses");
+    return batpak::refusal{"LIMIT", std::string(1000, 'm')};
+  }});
+  set.gates.push_back({"last", [&](const new_event&) -> refused {
+    asked.push_back("last");
+    return {};
+  }});
+
+  event.causation = {};
+  const batpak::error denied = error_of([&] { store.append_gated({event}, set); });
+  CHECK(denied.kind() == error_kind::denied);
+  CHECK(std::string(denied.what()).find("LIMIT") != std::string::npos);
+  CHECK((asked == std::vector<std::string>{"looks", "refuses"}));
+
+  set.mode = batpak::gate_mode::all;
+  CHECK(kind_of([&] { store.append_gated({event}, set); }) == error_kind::denied);
+  CHECK(asked.size() == 5 && asked[4] == "last");
+  CHECK(store.head().events == 0);
+
+  set.gates.erase(set.gates.begin() + 1);
+  const std::vector<batpak::receipt> receipts = store.append_gated({event}, set);
+  CHECK(receipts.size() == 1 && receipts[0].sequence == 0 && receipts[0].timestamp_us == -5);
+}
+
+TEST(an_exception_of_a_gate_comes_out_of_the_append) {
+  const batpak::store store(directory);
+  batpak::gate_set set;
+  set.mode = batpak::gate_mode::all;
+  set.gates.push_back({"throws", [](const new_event&) -> refused {
+    throw std::out_of_range("first");
+  }});
+  set.gates.push_back({"throws too", [](const new_event&) -> refused { throw 7; }});
+  std::string what;
+  try {
+    store.append_gated({{"a", "s", 0x1000, "x"}}, set);
+  } catch (const std::out_of_range& thrown) {
+    what = thrown.what();
+  }
+  CHECK(what == "first");
+  CHECK(store.head().events == 0);
+  CHECK(store.append({"a", "s", 0x1000, "x"}).sequence == 0);
+
+  set.gates.push_back({"empty", nullptr});
+  set.gates.erase(set.gates.begin(), set.gates.begin() + 2);
+  bool empty = false;
+  try {
+    store.append_gated({{"a", "s", 0x1000, "x"}}, set);
+  } catch (const std::bad_function_call&) {
+    empty = true;
+  }
+  CHECK(empty && store.head().events == 1);
+}
+
+TEST(a_gate_may_read_the_store) {
+  const batpak::store store(directory);
+  store.append({"a", "s", 0x1000, "x"});
+  batpak::gate_set set;
+  set.gates.push_back({"reads", [&](const new_event& event) -> refused {
+    if (store.stream_head(event.entity)) return batpak::refusal{"TAKEN", "there is one already"};
+    return {};
+  }});
+  CHECK(kind_of([&] { store.append_gated({{"a", "s", 0x1000, "x"}}, set); }) == error_kind::denied);
+  CHECK(store.append_gated({{"b", "s", 0x1000, "x"}}, set).size() == 1);
+}
+
+TEST(denials_are_recorded) {
+  const batpak::store store(directory);
+  batpak::gate_set set;
+  set.record_denial = true;
+  set.gates.push_back({"never", [](const new_event&) -> refused {
+    return batpak::refusal{"NO", "never"};
+  }});
+  CHECK(kind_of([&] { store.append_gated({{"a", "s", 0x1000, "x"}}, set); }) == error_kind::denied);
+  CHECK(store.at(0)->kind() == 0x000F);
+  const batpak::receipt receipt = store.record_denial(
+      {"a", "s", 0x1000, "x"},
+      {{"first", batpak::verdict::permit}, {"second", batpak::verdict::deny, {"NO", "never"}}});
+  CHECK(receipt.sequence == 1);
+  CHECK(store.at(1)->kind() == 0x000F);
+}
+
+// --------------------------------------------------------------------------------------- values
+
+TEST(bytes_come_from_anything_contiguous) {
+  const batpak::store store(directory);
+  const std::string with_nul("a\0b", 3);
+  const std::vector<std::uint8_t> vector{0, 1, 2};
+  const std::array<std::byte, 2> array{std::byte{7}, std::byte{8}};
+  const std::string_view view = "view";
+  const std::uint32_t number = 0;
+  const std::vector<batpak::bytes_view> given{
+      with_nul, vector, array, view, "literal", {&number, sizeof number}, {}, std::vector<char>()};
+  const std::vector<std::size_t> sizes{3, 3, 2, 4, 7, 4, 0, 0};
+  for (std::size_t at = 0; at < given.size(); ++at) {
+    store.append({"a", "s", 0x1000, given[at]});
+    const batpak::event event = *store.at(at);
+    CHECK(event.payload() == given[at] && event.payload().size() == sizes[at]);
+  }
+  CHECK(given[0] != given[1] && given[1][2] == 2);
+#if __cplusplus >= 202002L
+  static_assert(std::ranges::contiguous_range<batpak::bytes_view>);
+  static_assert(std::ranges::borrowed_range<batpak::bytes_view>);
+  const batpak::event event = *store.at(1);
+  const std::span<const std::uint8_t> span = event.payload();
+  CHECK(span.size() == 3 && span[2] == 2);
+  store.append({"a", "s", 0x1000, std::as_bytes(span)});
+#endif
+}
+
+TEST(ids_and_hashes_are_values) {
+  const std::string digits = "000102030405060708090a0b0c0d0e0f";
+  const batpak::id id = batpak::id::from_hex(digits);
+  CHECK(id.hex() == digits && id == batpak::id::from_hex("000102030405060708090A0B0C0D0E0F"));
+  CHECK(batpak::id().is_zero() && !id.is_zero() && batpak::id() < id);
+  for (const std::string& bad : {std::string(), digits + "0", "g" + digits.substr(1)})
+    CHECK(kind_of([&] { batpak::id::from_hex(bad); }) == error_kind::invalid_argument);
+  CHECK(batpak::hash::from_hex(digits + digits).hex() == digits + digits);
+
+  const batpak::id operation = batpak::id::for_operation("billing", {"invoice-7", "paid"});
+  CHECK(operation == batpak::id::for_operation("billing", {"invoice-7", "paid"}));
+  CHECK(operation != batpak::id::for_operation("billing", {"invoice-7p", "aid"}));
+  const std::unordered_map<batpak::id, int> by_id{{id, 1}, {operation, 2}};
+  const std::map<batpak::id, int> in_order{{id, 1}, {operation, 2}};
+  CHECK(by_id.at(operation) == 2 && in_order.begin()->first == id);
+}
+
+TEST(every_field_goes_in_and_comes_out) {
+  const batpak::store store(directory);
+  new_event event{"order:1", "shop", {0xF, 0xA01}, "payload"};
+  event.id = batpak::id::for_operation("test", {"one"});
+  event.correlation = batpak::id::for_operation("test", {"all"});
+  event.causation = batpak::cause::event(batpak::id::for_operation("test", {"cause"}));
+  event.lane = 4;
+  event.depth = 2;
+  event.flags = 255;
+  event.payload_version = 65535;
+  event.timestamp_us = 1'700'000'000'000'000;
+  event.extensions = {{"b.y", {"\0\1", 2}}, {"a.x", ""}};
+  new_event effect{"order:2", "shop", 0x1002, {}};
+  effect.causation = batpak::cause::item(0);
+  const std::vector<batpak::receipt> receipts =
+      store.append_batch({event, effect}, batpak::durability::written);
+  CHECK(receipts.size() == 2 && receipts[0].id == event.id && receipts[1].sequence == 1);
+  CHECK(receipts[0].lane == 4 && receipts[0].timestamp_us == event.timestamp_us);
+  CHECK(store.append(event).duplicate);
+
+  const batpak::event first = *store.get(event.id), second = *store.at(1);
+  CHECK(first.kind().category() == 0xF && first.kind().type() == 0xA01);
+  CHECK(first.correlation() == event.correlation);
+  CHECK(first.causation() == batpak::id::for_operation("test", {"cause"}));
+  CHECK(first.lane() == 4 && first.depth() == 2 && first.flags() == 255 && first.clock() == 0);
+  CHECK(first.payload_version() == 65535 && first.timestamp_us() == event.timestamp_us);
+  CHECK(first.batch_continues() && !second.batch_continues());
+  CHECK(first.hash() == receipts[0].hash && first.prev_hash().is_zero());
+  CHECK(first.wall_us() == receipts[0].wall_us && first.stored_bytes() % 8 == 0);
+  CHECK(second.causation() == event.id && second.correlation() == second.id());
+  const std::vector<batpak::extension> extensions = first.extensions();
+  CHECK(extensions.size() == 2 && extensions[0].key == "a.x" && extensions[1].key == "b.y");
+  CHECK(extensions[0].value.empty() && extensions[1].value.size() == 2);
+  CHECK(second.extensions().empty());
+
+  const batpak::ancestry walk = store.ancestors(second.id(), batpak::link::causation, 10);
+  CHECK(walk.events.size() == 2 && walk.events[1].id() == event.id);
+  CHECK(walk.boundary == batpak::boundary::missing);
+  CHECK(store.append_batch({}).empty());
+}
+
+TEST(a_store_describes_itself) {
+  std::string path;
+  {
+    batpak::open_options options;
+    options.mode = batpak::open_mode::create_new;
+    options.seed = 1;
+    batpak::store store(directory, options);
+    path = store.path();
+    CHECK(store.report().created && store.report().events == 0);
+    const batpak::receipt receipt = store.append({"a", "s", 0x1000, "x"});
+    CHECK(store.head().events == 1 && store.head().last_hash == receipt.hash);
+    CHECK(!store.head().root.is_zero() && store.verify().root == store.head().root);
+    CHECK(store.frontier().durable == 1 && store.frontier().visible == 1);
+    CHECK(store.stats().entities == 1 && !store.stats().store_id.is_zero());
+    CHECK(store.stream_head("a")->hash == receipt.hash && !store.stream_head("a", 1));
+    CHECK(store.wait(1, std::chrono::seconds(0)) == 1 && store.refresh() == 1);
+    CHECK(store.wait(2, std::chrono::seconds(-1)) == 1);
+    store.flush();
+    store.sync();
+    store.close();
+  }
+  CHECK(path == directory);
+  std::ofstream(fs::path(directory) / "notes.txt") << "not the store's";
+  const batpak::store store(directory);
+  const batpak::open_report report = store.report();
+  CHECK(!report.created && report.clean && report.events == 1 && !report.cut_at);
+  CHECK(report.cut_reason.empty() && report.damage.empty());
+  CHECK(report.ignored == std::vector<std::string>{"notes.txt"});
+  CHECK(batpak::version() == BATPAK_VERSION_TEXT);
+}
+
+TEST(long_paths_are_whole) {
+  const std::string deep = directory + '/' + std::string(200, 'd') + '/' + std::string(200, 'e');
+  fs::create_directories(deep);
+  CHECK(batpak::store(deep).path() == deep);
+}
+
+int main() {
+  std::size_t failed = 0;
+  for (const test& test : tests()) {
+    std::ostringstream scratch;
+    scratch << fs::temp_directory_path().string() << "/batpak-cpp-api-" << getpid();
+    fs::remove_all(scratch.str());
+    fs::create_directories(scratch.str());
+    std::string report;
+    try {
+      test.body(scratch.str());
+      if (batpak_debug_live_handles() != 0) report = "it left handles open";
+    } catch (const failed_check& check) {
+      report = "line " + std::to_string(check.line) + ": " + check.what;
+    } catch (const std::exception& error) {
+      report = error.what();
+    }
+    fs::remove_all(scratch.str());
+    if (report.empty()) continue;
+    ++failed;
+    std::cout << "FAIL " << test.name << ": " << report << '\n';
+  }
+  std::cout << tests().size() - failed << " passed, " << failed << " failed" << std::endl;
+  return failed > 0;
+}
