@@ -157,11 +157,12 @@ impl batpak_error {
 }
 
 /// The longest prefix of `text` that fits `N` bytes with a NUL and ends between two characters.
+/// A NUL within it, such as one in a path, becomes a question mark.
 pub(crate) fn inline_text<const N: usize>(text: &str) -> [c_char; N] {
     let mut inline = [0; N];
     let end = text.floor_char_boundary(N - 1);
     for (target, byte) in inline.iter_mut().zip(&text.as_bytes()[..end]) {
-        *target = *byte as c_char;
+        *target = if *byte == 0 { b'?' } else { *byte } as c_char;
     }
     inline
 }

@@ -36,18 +36,28 @@ static struct script load(const char *name) {
     return script;
 }
 
-/* What a command prints: its lines, or its error alone. */
-static void print_command(char *const *lines, size_t count) {
+static void clear_output(void) {
     output_length = 0;
-    emit("%s", "");
+    emit_bytes("", 0);
+}
+
+/* What a command prints: its lines, or its error alone. Gives 0 for what is not the language. */
+static int print_command(char *const *lines, size_t count) {
+    clear_output();
+    if (setjmp(malformed_script) != 0) {
+        clear_output();
+        emit("%s\n", malformed_reason);
+        return 0;
+    }
     batpak_status status = run(lines, count);
-    if (status == BATPAK_OK) return;
-    output_length = 0;
+    if (status == BATPAK_OK) return 1;
+    clear_output();
     /* What other languages call a closed store is a null handle in C. */
     const char *name = option(parse(lines[0]), "on");
     const struct handle *handle = handle_named(name == NULL ? "a" : name);
     int closed = status == BATPAK_BAD_HANDLE && handle != NULL && handle->store == NULL;
     emit("error %s\n", batpak_status_name(closed ? BATPAK_CLOSED : status));
+    return 1;
 }
 
 /* Reads the next command and its expected lines; runs it when `wanted`. Gives 0 when it printed
@@ -68,21 +78,15 @@ static int run_step(struct script *script, int wanted) {
     script->next += length;
     if (!wanted) return 1;
 
-    int passed = 1;
-    if (setjmp(malformed_script) == 0) {
-        print_command(command, count);
-        const char *found = output;
-        for (size_t at = 0; at < length && passed; at++) {
-            const char *expected = script->lines[from + at] + 2;
-            size_t bytes = strlen(expected);
-            passed = strncmp(found, expected, bytes) == 0 && found[bytes] == '\n';
-            found += bytes + 1;
-        }
-        if (passed && *found == 0) return 1;
-    } else {
-        output_length = 0;
-        emit("%s\n", malformed_reason);
+    int passed = print_command(command, count);
+    const char *found = output;
+    for (size_t at = 0; at < length && passed; at++) {
+        const char *expected = script->lines[from + at] + 2;
+        size_t bytes = strlen(expected);
+        passed = strncmp(found, expected, bytes) == 0 && found[bytes] == '\n';
+        found += bytes + 1;
     }
+    if (passed && *found == 0) return 1;
     printf("FAIL %s:%zu\n  %s\nexpected:\n", script->name, first + 1, script->lines[first]);
     for (size_t at = 0; at < length; at++) printf("  %s\n", script->lines[from + at]);
     printf("found:\n");

@@ -1,0 +1,102 @@
+#!/bin/sh
+# Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, and the
+# behaviour scripts.
+#
+#   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
+#
+#   plain      as they are
+#   sanitize   C with AddressSanitizer and UndefinedBehaviorSanitizer
+#   valgrind   under valgrind, leaks are errors
+#   asan-rust  C and Rust with AddressSanitizer; needs clang, and builds the library once more
+#
+# Without a mode: plain. Without scripts: all of tests/scripts but the relay scripts. Nothing is
+# written outside the target directory (CARGO_TARGET_DIR, or target at the root) and a temporary
+# directory. CC names the compiler.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+flags="-std=c99 -g -O1 -Wall -Wextra -pedantic -Werror -I$root/include"
+# What `cargo rustc -p batpak-ffi -- --print native-static-libs` names.
+libraries="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+
+modes=
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    modes="$modes $1"
+    shift
+done
+[ $# -eq 0 ] || shift
+if [ $# -eq 0 ]; then
+    for script in "$root"/tests/scripts/*.txt; do
+        case $script in */relay-*) ;; *) set -- "$@" "$script" ;; esac
+    done
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# build MODE LIBRARY COMPILER-AND-FLAGS: the three programs, into target/c/MODE.
+build() {
+    out=$target/c/$1
+    library=$2
+    shift 2
+    mkdir -p "$out"
+    for program in smoke misuse runner; do
+        # shellcheck disable=SC2086 -- the flags are words.
+        "$@" $flags "$here/$program.c" "$library" $libraries -o "$out/$program"
+    done
+}
+
+# run MODE PREFIX -- SCRIPT...: the three programs, each behind the words of PREFIX.
+run() {
+    out=$target/c/$1
+    prefix=$2
+    shift 3
+    mkdir -p "$scratch/misuse"
+    $prefix "$out/smoke" "$scratch/smoke"
+    $prefix "$out/misuse" "$scratch/misuse"
+    TMPDIR=$scratch $prefix "$out/runner" "$@"
+    rm -rf "$scratch/smoke" "$scratch/misuse"
+}
+
+for mode in ${modes:-plain}; do
+    echo "c: $mode"
+    case $mode in
+    plain | sanitize | valgrind)
+        cargo build --quiet --release -p batpak-ffi
+        library=${CARGO_TARGET_DIR:-$root/target}/release/libbatpak.a
+        ;;
+    esac
+    case $mode in
+    plain)
+        build plain "$library" "${CC:-cc}"
+        run plain "" -- "$@"
+        ;;
+    sanitize)
+        build sanitize "$library" "${CC:-cc}" -fsanitize=address,undefined \
+            -fno-sanitize-recover=all
+        run sanitize "" -- "$@"
+        ;;
+    valgrind)
+        command -v valgrind >/dev/null || {
+            echo "run.sh: valgrind is missing; install the package valgrind" >&2
+            exit 1
+        }
+        build valgrind "$library" "${CC:-cc}"
+        run valgrind "valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=yes" \
+            -- "$@"
+        ;;
+    asan-rust)
+        triple=$(rustc -vV | sed -n 's/^host: //p')
+        RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+            cargo build --quiet --target "$triple" -p batpak-ffi
+        build asan-rust "$target/$triple/debug/libbatpak.a" "${CLANG:-clang}" -fsanitize=address
+        run asan-rust "" -- "$@"
+        ;;
+    *)
+        echo "run.sh: no mode $mode" >&2
+        exit 1
+        ;;
+    esac
+done
