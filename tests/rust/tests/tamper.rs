@@ -1,190 +1,481 @@
-//! Tampering: whoever changes a file and mends its checksums is found by `verify`.
+//! Damage and forgery: whatever is changed in the files, with or without mended checksums, is
+//! found by opening, by reading or by verifying. Nothing changed is ever given out as data.
 //!
-//! Frames are taken apart here by the offsets of `docs/format.md`, without the library.
+//! The forger here knows docs/format.md and nothing else: the code below is a second, independent
+//! reading of that page.
 
-use batpak_core::{ErrorKind, EventKind, FindingKind, NewEvent, OpenOptions, Store};
-use batpak_tests::scratch::Scratch;
+use batpak_core::storage::sim::{Loss, SimVfs};
+use batpak_core::{
+    ErrorKind, EventKind, FindingKind, Hash, NewEvent, OpenMode, OpenOptions, Query, Store,
+};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Six events over two streams, frames of the same size from each stream's second event on.
-fn closed_store(scratch: &Scratch) -> PathBuf {
-    let path = scratch.join("store");
-    let store =
-        Store::open(&path, &OpenOptions { seed: Some(1), ..OpenOptions::default() }).unwrap();
-    for number in 0..6u8 {
-        let entity = ["even", "oddx"][usize::from(number % 2)];
-        store.append(&NewEvent::new(entity, "s", EventKind::DATA, &[number; 8]), None).unwrap();
-    }
-    store.close().unwrap();
-    path
+const HEADER: usize = 192;
+
+fn options(seed: u64, mode: OpenMode) -> OpenOptions {
+    OpenOptions { segment_bytes: 4096, seed: Some(seed), mode, ..Default::default() }
 }
 
-/// The frames of the first segment: where each begins, and its bytes, padding included.
-fn frames(segment: &[u8]) -> Vec<(usize, Vec<u8>)> {
-    let mut frames = Vec::new();
-    let mut at = 192;
-    while at < segment.len() {
-        let length = u32::from_le_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
-        let end = at + length.next_multiple_of(8);
-        frames.push((at, segment[at..end].to_vec()));
+fn open(vfs: &SimVfs) -> batpak_core::Result<Store> {
+    Store::open_on(Arc::new(vfs.clone()), Path::new("/store"), &options(1, OpenMode::Existing))
+}
+
+/// A store of several segments; its last one unsealed.
+fn build(seed: u64, close: bool) -> SimVfs {
+    let vfs = SimVfs::default();
+    let options = options(seed, OpenMode::Create);
+    let store = Store::open_on(Arc::new(vfs.clone()), Path::new("/store"), &options).unwrap();
+    for i in 0..45u8 {
+        let entity = format!("user:{}", i % 3);
+        let payload = [i; 100];
+        let mut event = NewEvent::new(&entity, "app", EventKind::new(1, 1).unwrap(), &payload);
+        event.timestamp_us = Some(1000 + i64::from(i));
+        store.append(&event, None).unwrap();
+    }
+    assert_eq!(store.stats().unwrap().segments, 3);
+    if close {
+        store.close().unwrap();
+        return vfs;
+    }
+    let killed = vfs.after_crash(Loss::Process);
+    drop(store);
+    killed
+}
+
+fn segment(number: u64) -> PathBuf {
+    PathBuf::from(format!("/store/{number:06}.fbat"))
+}
+
+/// All that a reader could be given, or the error that stopped it.
+fn content(store: &Store) -> batpak_core::Result<Vec<(u64, Hash, Vec<u8>)>> {
+    let event = |event: batpak_core::Result<batpak_core::Event>| {
+        event.map(|event| (event.sequence(), event.hash(), event.payload().to_vec()))
+    };
+    store.read(Query::default())?.map(event).collect()
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    /// Opening refused it.
+    Refused(ErrorKind),
+    /// Reading or verifying found it.
+    Found(Vec<FindingKind>),
+    /// The same events came out.
+    Harmless,
+    /// Something else came out, and nobody said so.
+    Silent,
+}
+
+fn judge(vfs: &SimVfs, original: &[(u64, Hash, Vec<u8>)]) -> Verdict {
+    let store = match open(vfs) {
+        Ok(store) => store,
+        Err(error) => return Verdict::Refused(error.kind()),
+    };
+    let read = content(&store);
+    let report = store.verify().expect("verify gives a report");
+    if !report.is_intact() {
+        return Verdict::Found(report.findings.iter().map(|finding| finding.kind).collect());
+    }
+    match read {
+        Ok(read) if read == original => Verdict::Harmless,
+        Err(error) => Verdict::Refused(error.kind()),
+        Ok(_) => Verdict::Silent,
+    }
+}
+
+// ---------------------------------------------------------------- the forger's tools
+
+fn u32_at(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+/// The frames of a segment, as ranges without the footer.
+fn frames(segment: &[u8]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut at = HEADER;
+    while at + 16 < segment.len() && segment[at + 8] == 0xB7 {
+        let end = at + u32_at(segment, at).next_multiple_of(8);
+        ranges.push(at..end);
         at = end;
     }
-    frames
+    ranges
+}
+
+fn crc(runs: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    runs.iter().for_each(|run| hasher.update(run));
+    hasher.finalize()
+}
+
+fn mend_crc(frame: &mut [u8]) {
+    let check = crc(&[&frame[0..4], &frame[8..10], &frame[12..16]]) as u16;
+    frame[10..12].copy_from_slice(&check.to_le_bytes());
+    let crc = crc(&[&frame[0..4], &frame[8..]]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
 fn payload_at(frame: &[u8]) -> usize {
-    let length = u32::from_le_bytes(frame[0..4].try_into().unwrap()) as usize;
-    length - u32::from_le_bytes(frame[84..88].try_into().unwrap()) as usize
+    let present = frame[99];
+    let optional = [8, 8, 32, 16, 16];
+    let optional: usize =
+        (0..5).filter(|bit| present & 1 << bit != 0).map(|bit| optional[bit]).sum();
+    let lengths = [92, 94, 96].map(|at| u16::from_le_bytes([frame[at], frame[at + 1]]) as usize);
+    100 + optional + lengths.iter().sum::<usize>()
 }
 
-fn mend_checksum(frame: &mut [u8]) {
-    let checked = [&frame[0..4], &frame[8..]].concat();
-    frame[4..8].copy_from_slice(&crc32fast::hash(&checked).to_le_bytes());
+fn prev_hash_at(frame: &[u8]) -> Option<usize> {
+    let before = [8, 8];
+    (frame[99] & 4 != 0).then(|| {
+        100 + (0..2).filter(|bit| frame[99] & 1 << bit != 0).map(|bit| before[bit]).sum::<usize>()
+    })
 }
 
-/// Recomputes the event hash with the lineage from the manifest, as a tamperer could.
-fn mend_hash(frame: &mut [u8], manifest: &[u8]) {
-    let length = u32::from_le_bytes(frame[0..4].try_into().unwrap()) as usize;
-    let payload_at = payload_at(frame);
+/// Recomputes the event hash, then the checksum.
+fn mend_hash(frame: &mut [u8], lineage: &[u8]) {
+    let start = payload_at(frame);
+    let length = u32_at(frame, 0);
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"batpak.event.2\0\0").update(&manifest[24..40]);
-    hasher.update(blake3::hash(&frame[payload_at..length]).as_bytes());
-    hasher.update(&frame[48..payload_at]);
+    hasher.update(b"batpak.event.2\0\0").update(lineage);
+    hasher.update(blake3::hash(&frame[start..length]).as_bytes());
+    hasher.update(&frame[48..start]);
     frame[16..48].copy_from_slice(hasher.finalize().as_bytes());
+    mend_crc(frame);
 }
 
-/// Changes the frames of a closed store and gives what `verify` finds, with the places.
-fn findings(tamper: impl FnOnce(&mut [(usize, Vec<u8>)], &[u8])) -> Vec<(FindingKind, u64)> {
-    let scratch = Scratch::new().unwrap();
-    let path = closed_store(&scratch);
-    let manifest = std::fs::read(path.join("manifest")).unwrap();
-    rewrite(&path, |frames| tamper(frames, &manifest));
-    let store = Store::open(&path, &OpenOptions::default()).unwrap();
-    let report = store.verify().unwrap();
-    report.findings.iter().map(|finding| (finding.kind, finding.offset)).collect()
+fn lineage(segment: &[u8]) -> Vec<u8> {
+    segment[89..105].to_vec()
 }
 
-fn rewrite(path: &Path, change: impl FnOnce(&mut [(usize, Vec<u8>)])) {
-    let segment_path = path.join("000001.fbat");
-    let mut segment = std::fs::read(&segment_path).unwrap();
-    let mut frames = frames(&segment);
-    assert_eq!(frames.len(), 6);
-    change(&mut frames);
-    segment.truncate(192);
-    frames.iter().for_each(|(_, frame)| segment.extend_from_slice(frame));
-    std::fs::write(&segment_path, segment).unwrap();
-}
-
-#[test]
-fn the_untouched_store_is_intact() {
-    assert_eq!(findings(|_, _| ()), []);
-}
-
-#[test]
-fn a_changed_payload_with_a_mended_checksum() {
-    let mut at = 0;
-    let found = findings(|frames, _| {
-        let (offset, frame) = &mut frames[2];
-        at = *offset as u64;
-        let payload = payload_at(frame);
-        frame[payload] ^= 1;
-        mend_checksum(frame);
-    });
-    assert_eq!(found, [(FindingKind::Hash, at)]);
-}
-
-/// Every byte under the hash, in an event's middle of nowhere special: kind, flags, timestamp.
-#[test]
-fn a_changed_field_with_a_mended_checksum() {
-    for field in [72, 88, 90, 98] {
-        let mut at = 0;
-        let found = findings(|frames, _| {
-            let (offset, frame) = &mut frames[2];
-            at = *offset as u64;
-            frame[field] ^= 2;
-            mend_checksum(frame);
-        });
-        assert!(found.contains(&(FindingKind::Hash, at)), "offset {field}: {found:?}");
-    }
-}
-
-#[test]
-fn a_changed_payload_with_a_mended_hash_breaks_the_chain() {
-    let mut next = 0;
-    let found = findings(|frames, manifest| {
-        next = frames[4].0 as u64;
-        let frame = &mut frames[2].1;
-        let payload = payload_at(frame);
-        frame[payload] ^= 1;
-        mend_hash(frame, manifest);
-        mend_checksum(frame);
-    });
-    assert!(found.contains(&(FindingKind::Link, next)), "{found:?}");
-    assert!(found.iter().any(|(kind, _)| *kind == FindingKind::Root), "{found:?}");
-}
-
-#[test]
-fn a_rewritten_last_event_changes_the_root() {
-    let found = findings(|frames, manifest| {
-        let frame = &mut frames[5].1;
-        let payload = payload_at(frame);
-        frame[payload] ^= 1;
-        mend_hash(frame, manifest);
-        mend_checksum(frame);
-    });
-    assert!(!found.is_empty());
-    assert!(found.iter().all(|(kind, _)| *kind == FindingKind::Root), "{found:?}");
-}
-
-#[test]
-fn two_events_that_changed_places() {
-    let found = findings(|frames, _| {
-        assert_eq!(frames[2].1.len(), frames[3].1.len());
-        let (third, fourth) = (frames[2].1.clone(), frames[3].1.clone());
-        (frames[2].1, frames[3].1) = (fourth, third);
-    });
-    assert!(found.iter().any(|(kind, _)| *kind == FindingKind::Sequence), "{found:?}");
-}
-
-/// The sequences are mended too, as if the events had been appended in the other order.
-#[test]
-fn two_events_that_changed_places_with_all_mended() {
-    let found = findings(|frames, manifest| {
-        let (third, fourth) = (frames[2].1.clone(), frames[3].1.clone());
-        (frames[2].1, frames[3].1) = (fourth, third);
-        for (number, (_, frame)) in frames.iter_mut().enumerate().skip(2).take(2) {
-            frame[48..56].copy_from_slice(&(number as u64).to_le_bytes());
-            mend_hash(frame, manifest);
-            mend_checksum(frame);
+/// Mends every hash and every link of a segment from its first frame on, as far as the streams
+/// go within it.
+fn mend_all(segment: &mut [u8]) {
+    let lineage = lineage(segment);
+    let mut last: HashMap<Vec<u8>, [u8; 32]> = HashMap::new();
+    for range in frames(segment) {
+        let frame = &mut segment[range];
+        let name = frame[payload_at(frame) - 9..payload_at(frame) - 3].to_vec();
+        if let (Some(at), Some(hash)) = (prev_hash_at(frame), last.get(&name)) {
+            frame[at..at + 32].copy_from_slice(hash);
         }
-    });
-    assert!(found.iter().any(|(kind, _)| *kind == FindingKind::Root), "{found:?}");
-}
-
-#[test]
-fn a_dropped_last_event() {
-    let scratch = Scratch::new().unwrap();
-    let path = closed_store(&scratch);
-    let segment_path = path.join("000001.fbat");
-    let mut segment = std::fs::read(&segment_path).unwrap();
-    segment.truncate(frames(&segment)[5].0);
-    std::fs::write(&segment_path, segment).unwrap();
-    let error = Store::open(&path, &OpenOptions::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert_eq!(error.segment(), Some(1));
-}
-
-/// The frame's first 16 bytes and its CRC describe storage; no bit of them passes either.
-#[test]
-fn any_flipped_bit_of_a_frame_is_found() {
-    for byte in 0..16 {
-        let mut at = 0;
-        let found = findings(|frames, _| {
-            let (offset, frame) = &mut frames[2];
-            at = *offset as u64;
-            frame[byte] ^= 1 << (byte % 8);
-        });
-        assert!(!found.is_empty(), "byte {byte}");
-        assert!(found.iter().all(|(_, offset)| *offset >= at), "byte {byte}: {found:?}");
+        mend_hash(frame, &lineage);
+        last.insert(name, <[u8; 32]>::try_from(&frame[16..48]).unwrap());
     }
+}
+
+/// A store with one segment rewritten by the forger; closed and killed, each verdict must be
+/// that something was found.
+fn forge(number: u64, forgery: impl Fn(&mut Vec<u8>)) -> Vec<Verdict> {
+    [true, false]
+        .map(|close| {
+            let vfs = build(1, close);
+            let original = content(&open(&vfs).unwrap()).unwrap();
+            let vfs = build(1, close);
+            let mut bytes = vfs.content(&segment(number)).unwrap();
+            forgery(&mut bytes);
+            vfs.set_content(&segment(number), bytes);
+            // The index of the last close is advice; a forger would remove it.
+            let bare = vfs.after_crash(Loss::Process);
+            bare.set_content(Path::new("/store/tail.sidx"), Vec::new());
+            for vfs in [&vfs, &bare] {
+                let verdict = judge(&vfs.after_crash(Loss::Process), &original);
+                let found = matches!(verdict, Verdict::Refused(_) | Verdict::Found(_));
+                assert!(found, "segment {number}, closed {close}: {verdict:?}");
+            }
+            judge(&vfs, &original)
+        })
+        .into()
+}
+
+// ---------------------------------------------------------------- the forgeries
+
+#[test]
+fn an_edited_field_with_a_mended_checksum() {
+    for number in [1, 2, 3] {
+        forge(number, |segment| {
+            let range = frames(segment)[2].clone();
+            let frame = &mut segment[range];
+            frame[72] ^= 1;
+            mend_crc(frame);
+        });
+    }
+}
+
+#[test]
+fn an_edited_field_with_a_mended_hash() {
+    for number in [1, 2, 3] {
+        forge(number, |segment| {
+            let lineage = lineage(segment);
+            let range = frames(segment)[2].clone();
+            let frame = &mut segment[range];
+            frame[72] ^= 1;
+            mend_hash(frame, &lineage);
+        });
+    }
+}
+
+#[test]
+fn another_entity_with_a_mended_checksum() {
+    forge(2, |segment| {
+        let range = frames(segment)[3].clone();
+        let frame = &mut segment[range];
+        let at = payload_at(frame) - 4;
+        frame[at] ^= 1;
+        mend_crc(frame);
+    });
+}
+
+#[test]
+fn a_replaced_payload_with_every_later_hash_mended() {
+    // In a sealed segment the root in the footer, in the next header and in the manifest say
+    // otherwise; in the newest one the root of the last close does.
+    for number in [1, 2] {
+        forge(number, |segment| {
+            let range = frames(segment)[1].clone();
+            let at = range.start + payload_at(&segment[range]);
+            segment[at] ^= 1;
+            mend_all(segment);
+        });
+    }
+    let vfs = build(1, true);
+    let original = content(&open(&vfs).unwrap()).unwrap();
+    let mut bytes = vfs.content(&segment(3)).unwrap();
+    let at = frames(&bytes)[1].start + 150;
+    bytes[at] ^= 1;
+    mend_all(&mut bytes);
+    vfs.set_content(&segment(3), bytes);
+    assert_eq!(judge(&vfs.after_crash(Loss::Process), &original), Verdict::Found(vec![
+        FindingKind::Root,
+        FindingKind::Root
+    ]));
+    vfs.set_content(&PathBuf::from("/store/tail.sidx"), Vec::new());
+    assert_eq!(judge(&vfs, &original), Verdict::Refused(ErrorKind::Corrupt));
+}
+
+#[test]
+fn two_events_swapped() {
+    for number in [1, 3] {
+        forge(number, |segment| {
+            let all = frames(segment);
+            let (first, second) = (all[3].clone(), all[4].clone());
+            let (a, b) = (segment[first.clone()].to_vec(), segment[second.clone()].to_vec());
+            let both = [b, a].concat();
+            segment[first.start..second.end].copy_from_slice(&both);
+        });
+    }
+}
+
+#[test]
+fn two_events_swapped_with_everything_mended() {
+    forge(1, |segment| {
+        let all = frames(segment);
+        let (first, second) = (all[3].clone(), all[4].clone());
+        let (mut a, mut b) = (segment[first.clone()].to_vec(), segment[second.clone()].to_vec());
+        for at in 48..56 {
+            std::mem::swap(&mut a[at], &mut b[at]);
+        }
+        let both = [b, a].concat();
+        segment[first.start..second.end].copy_from_slice(&both);
+        mend_all(segment);
+    });
+}
+
+#[test]
+fn an_event_dropped_and_the_rest_moved_up() {
+    for number in [1, 3] {
+        forge(number, |segment| {
+            let range = frames(segment)[4].clone();
+            let bytes = range.len();
+            segment.drain(range);
+            if number != 3 {
+                // Keep the length that the manifest lists.
+                segment.splice(HEADER..HEADER, std::iter::repeat_n(0, bytes));
+            }
+        });
+    }
+}
+
+#[test]
+fn an_event_dropped_and_the_rest_renumbered() {
+    forge(3, |segment| {
+        let range = frames(segment)[4].clone();
+        segment.drain(range);
+        for (index, range) in frames(segment).into_iter().enumerate().skip(4) {
+            let frame = &mut segment[range];
+            let sequence = u64::from_le_bytes(frame[48..56].try_into().unwrap());
+            assert!(index >= 4);
+            frame[48..56].copy_from_slice(&(sequence - 1).to_le_bytes());
+        }
+        mend_all(segment);
+    });
+}
+
+#[test]
+fn a_replayed_event() {
+    for number in [1, 3] {
+        forge(number, |segment| {
+            let all = frames(segment);
+            let copy = segment[all[0].clone()].to_vec();
+            let at = all[1].end;
+            segment.splice(at..at, copy);
+        });
+    }
+}
+
+#[test]
+fn the_last_events_cut_at_a_frame_boundary() {
+    for cut in 1..5 {
+        forge(3, |segment| {
+            let all = frames(segment);
+            let end = all[all.len() - cut].start;
+            segment.truncate(end);
+        });
+    }
+}
+
+#[test]
+fn a_segment_of_another_store() {
+    let other = build(2, true);
+    for number in [1, 2, 3] {
+        let bytes = other.content(&segment(number)).unwrap();
+        let verdicts = forge(number, |segment| *segment = bytes.clone());
+        let refused = Verdict::Refused(ErrorKind::Corrupt);
+        assert!(verdicts.iter().all(|verdict| *verdict == refused), "{verdicts:?}");
+    }
+    let vfs = build(1, true);
+    vfs.set_content(&segment(4), other.content(&segment(1)).unwrap());
+    assert_eq!(judge(&vfs, &[]), Verdict::Refused(ErrorKind::Corrupt));
+}
+
+#[test]
+fn missing_swapped_duplicated_and_renamed_segments() {
+    for close in [true, false] {
+        let original = build(1, close);
+        let bytes = |number| original.content(&segment(number)).unwrap();
+        let cases: Vec<Vec<(u64, Option<Vec<u8>>)>> = vec![
+            vec![(1, Some(bytes(2))), (2, Some(bytes(1)))],
+            vec![(2, Some(bytes(1)))],
+            vec![(2, Some(bytes(3))), (3, Some(bytes(2)))],
+            vec![(4, Some(bytes(3)))],
+            vec![(4, Some(bytes(1)))],
+        ];
+        for case in cases {
+            let vfs = build(1, close);
+            for (number, bytes) in case {
+                vfs.set_content(&segment(number), bytes.unwrap());
+            }
+            assert_eq!(judge(&vfs, &[]), Verdict::Refused(ErrorKind::Corrupt));
+        }
+        for missing in 1..=3 {
+            let vfs = SimVfs::default();
+            for path in original.paths().into_iter().filter(|path| *path != segment(missing)) {
+                vfs.set_content(&path, original.content(&path).unwrap());
+            }
+            assert_eq!(judge(&vfs, &[]), Verdict::Refused(ErrorKind::Corrupt), "{missing}");
+        }
+    }
+}
+
+#[test]
+fn an_older_manifest_put_back() {
+    let vfs = SimVfs::default();
+    let create = options(1, OpenMode::Create);
+    let store = Store::open_on(Arc::new(vfs.clone()), Path::new("/store"), &create).unwrap();
+    let event = NewEvent::new("e", "s", EventKind::DATA, &[0; 1000]);
+    store.append(&event, None).unwrap();
+    let manifest = PathBuf::from("/store/manifest");
+    let old = vfs.content(&manifest).unwrap();
+    for _ in 0..10 {
+        store.append(&event, None).unwrap();
+    }
+    store.close().unwrap();
+    vfs.set_content(&manifest, old);
+    assert_eq!(open(&vfs).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+// ---------------------------------------------------------------- damage of every byte
+
+/// Changes every file of a store at every place and counts the verdicts.
+fn sweep(close: bool, change: impl Fn(&[u8], usize) -> Option<Vec<u8>>) -> (u64, u64) {
+    let vfs = build(1, close);
+    let original = content(&open(&vfs.after_crash(Loss::Process)).unwrap()).unwrap();
+    let (mut noticed, mut harmless) = (0, 0);
+    for path in vfs.paths() {
+        let bytes = vfs.content(&path).unwrap();
+        let advice = path.ends_with("head") || path.ends_with("tail.sidx");
+        for at in 0..bytes.len() {
+            let Some(changed) = change(&bytes, at) else { continue };
+            let damaged = vfs.after_crash(Loss::Process);
+            damaged.set_content(&path, changed);
+            match judge(&damaged, &original) {
+                Verdict::Refused(ErrorKind::Corrupt | ErrorKind::Unsupported)
+                | Verdict::Found(_) => noticed += 1,
+                Verdict::Harmless if advice => harmless += 1,
+                verdict => panic!("{} at {at}: {verdict:?}", path.display()),
+            }
+        }
+    }
+    (noticed, harmless)
+}
+
+fn flip(mask: u8) -> impl Fn(&[u8], usize) -> Option<Vec<u8>> {
+    move |bytes, at| {
+        let mut flipped = bytes.to_vec();
+        flipped[at] ^= mask;
+        Some(flipped)
+    }
+}
+
+#[test]
+fn every_byte_flipped_in_a_closed_store() {
+    for mask in [0x01, 0x80] {
+        let (noticed, harmless) = sweep(true, flip(mask));
+        assert!(noticed > 12_000, "{noticed} noticed, {harmless} harmless");
+    }
+}
+
+#[test]
+fn every_byte_flipped_in_a_killed_store() {
+    for mask in [0x01, 0xff] {
+        let (noticed, harmless) = sweep(false, flip(mask));
+        assert!(noticed > 10_000, "{noticed} noticed, {harmless} harmless");
+    }
+}
+
+#[test]
+fn every_truncation() {
+    for close in [true, false] {
+        let (noticed, _) = sweep(close, |bytes, at| Some(bytes[..at].to_vec()));
+        assert!(noticed > 10_000, "{noticed} noticed");
+    }
+}
+
+/// Salvage gives what is left: every event but the damaged one.
+#[test]
+fn a_salvage_reads_everything_but_the_damaged_event() {
+    let vfs = build(1, true);
+    let original = content(&open(&vfs).unwrap()).unwrap();
+    let vfs = build(1, true);
+    let mut bytes = vfs.content(&segment(2)).unwrap();
+    let broken = frames(&bytes)[3].clone();
+    bytes[broken.start + 60] ^= 1;
+    vfs.set_content(&segment(2), bytes);
+    let salvage = options(1, OpenMode::Salvage);
+    let store = Store::open_on(Arc::new(vfs), Path::new("/store"), &salvage).unwrap();
+    let read = content(&store).unwrap();
+    let lost: Vec<_> = original.iter().filter(|event| !read.contains(event)).collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(read.len() + 1, original.len());
+    let lost = lost[0].0;
+    assert_eq!(store.open_report().damage, [
+        format!(
+            "segment 2: nothing can be read from offset {} to {}",
+            broken.start, broken.end
+        ),
+        format!("the events {lost} to {lost} are missing"),
+    ]);
+    assert!(store.at(lost).unwrap().is_none());
+    assert_eq!(store.at(lost + 1).unwrap().unwrap().sequence(), lost + 1);
 }
