@@ -4,8 +4,9 @@ use super::commit::{Commit, Writer};
 use super::{Inner, Store};
 use crate::error::Result;
 use crate::format::manifest::{self, ClosedEnd};
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The name of the newest segment's index at the last clean close.
@@ -42,6 +43,11 @@ impl Inner {
         }
         drop(commit);
         self.wake_waiters();
+        // After the commit lock is free: the flusher may be waiting for it.
+        let flusher = writer.flusher.lock().take();
+        if let Some(flusher) = flusher {
+            flusher.stop();
+        }
         result
     }
 
@@ -86,21 +92,58 @@ impl Drop for Inner {
     }
 }
 
-/// Starts the thread that writes buffered events `buffer_ms` after the first of them came. No
-/// promise but that time limit rests on it. It ends when the store is dropped.
-pub(super) fn start_flusher(inner: &Arc<Inner>, buffered: flume::Receiver<()>) {
-    let pause = Duration::from_millis(u64::from(inner.options.buffer_ms));
-    let store: Weak<Inner> = Arc::downgrade(inner);
-    let flusher = move || {
-        while buffered.recv().is_ok() {
-            std::thread::sleep(pause);
-            match store.upgrade() {
-                // An error stays with the events: the next written or durable append meets it.
-                Some(store) => drop(store.flush()),
-                None => break,
+/// The thread that writes buffered events when their time is up. No promise but that time limit
+/// rests on it. It starts with the first buffered append and ends with the store.
+pub(super) struct Flusher {
+    /// Says that something was buffered.
+    buffered: flume::Sender<()>,
+    /// Dropped to end a pause.
+    _stop: flume::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Flusher {
+    fn start(store: Weak<Inner>, pause: Duration) -> Option<Self> {
+        let (buffered, wake) = flume::bounded(1);
+        let (stop, stopped) = flume::bounded::<()>(0);
+        let flusher = move || {
+            while wake.recv().is_ok() {
+                if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
+                    break;
+                }
+                match store.upgrade() {
+                    // An error stays with the events: the next written or durable append meets it.
+                    Some(store) => drop(store.flush()),
+                    None => break,
+                }
             }
+        };
+        // Without a thread buffered events wait for the next write, flush or close.
+        let thread = std::thread::Builder::new().name("batpak-flush".into()).spawn(flusher).ok()?;
+        Some(Self { buffered, _stop: stop, thread })
+    }
+
+    /// Ends the thread and waits for it, so that none of the library's code runs after a close.
+    fn stop(self) {
+        let Self { buffered, _stop, thread } = self;
+        drop((buffered, _stop));
+        // The flusher itself may hold the last handle.
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
         }
-    };
-    // Without the thread buffered events wait for the next write, flush or close.
-    let _ = std::thread::Builder::new().name("batpak-flush".into()).spawn(flusher);
+    }
+}
+
+impl Inner {
+    /// Has what was just buffered written in time.
+    pub(super) fn flush_soon(&self, writer: &Writer) {
+        let mut flusher = writer.flusher.lock();
+        if flusher.is_none() {
+            let pause = Duration::from_millis(u64::from(self.options.buffer_ms));
+            *flusher = Flusher::start(writer.store.clone(), pause);
+        }
+        if let Some(flusher) = &*flusher {
+            let _ = flusher.buffered.try_send(());
+        }
+    }
 }

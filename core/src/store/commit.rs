@@ -1,5 +1,6 @@
 //! The commit: from a group of requests to visible events. One function, in numbered steps.
 
+use super::close::Flusher;
 use super::prepare::{Prepared, Request};
 use super::queue::Queue;
 use super::{Inner, head_of};
@@ -14,7 +15,7 @@ use crate::options::Durability;
 use crate::storage::{VfsFile, write_all_at};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// With a seed, the first event is recorded at this time, and each further one a millisecond
@@ -28,8 +29,9 @@ pub(super) struct Writer {
     pub(super) commit: Mutex<Commit>,
     /// Why there are no further appends, once there is a reason.
     poison: Mutex<Option<Error>>,
-    /// Tells the flusher that something was buffered.
-    pub(super) buffered: flume::Sender<()>,
+    pub(super) flusher: Mutex<Option<Flusher>>,
+    /// For the flusher, which must not keep the store alive.
+    pub(super) store: Weak<Inner>,
 }
 
 /// The state that only the commit path touches.
@@ -62,12 +64,13 @@ impl Outcome {
 }
 
 impl Writer {
-    pub(super) fn new(commit: Commit, buffered: flume::Sender<()>) -> Self {
+    pub(super) fn new(commit: Commit, store: Weak<Inner>) -> Self {
         Self {
             queue: Queue::default(),
             commit: Mutex::new(commit),
             poison: Mutex::new(None),
-            buffered,
+            flusher: Mutex::new(None),
+            store,
         }
     }
 
@@ -161,7 +164,7 @@ impl Inner {
             self.publish_head(commit);
             commit.buffer.clear();
         } else if !commit.buffer.is_empty() {
-            let _ = writer.buffered.try_send(());
+            self.flush_soon(writer);
         }
         self.wake_waiters();
         Outcome { results }

@@ -1,6 +1,6 @@
 //! Opening: lock, manifest, sealed segments, the end of the newest one, report.
 
-use super::close::{TAIL_INDEX, start_flusher};
+use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Writer};
 use super::{Inner, Live, Store, follow, note_head, salvage};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,18 +63,17 @@ impl Store {
     pub fn open_on(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Store> {
         options.check()?;
         let files = locate(vfs, path, options)?;
-        let (inner, buffered) = if options.mode.writable() {
-            open_for_appending(files, options)?
+        Ok(Store(if options.mode.writable() {
+            let (mut inner, commit) = open_for_appending(files, options)?;
+            Arc::new_cyclic(|store| {
+                inner.writer = Some(Writer::new(commit, store.clone()));
+                inner
+            })
         } else if options.mode == OpenMode::Salvage {
-            (salvage::open(files, options)?, None)
+            Arc::new(salvage::open(files, options)?)
         } else {
-            (follow::open(files, options)?, None)
-        };
-        let inner = Arc::new(inner);
-        if let Some(buffered) = buffered {
-            start_flusher(&inner, buffered);
-        }
-        Ok(Store(inner))
+            Arc::new(follow::open(files, options)?)
+        }))
     }
 }
 
@@ -118,10 +117,7 @@ impl Inner {
     }
 }
 
-fn open_for_appending(
-    files: Arc<Files>,
-    options: &OpenOptions,
-) -> Result<(Inner, Option<flume::Receiver<()>>)> {
+fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner, Commit)> {
     // 1. The lock. It is on the directory itself, which nobody can delete while it has files.
     let lock = files
         .vfs
@@ -218,11 +214,9 @@ fn open_for_appending(
         durable_end: written_end,
     };
     let live = found.into_live();
-    let mut inner = Inner::new(files, options, &manifest, live, report);
+    let inner = Inner::new(files, options, &manifest, live, report);
     inner.publish_head(&mut commit);
-    let (buffered, wake) = flume::bounded(1);
-    inner.writer = Some(Writer::new(commit, buffered));
-    Ok((inner, Some(wake)))
+    Ok((inner, commit))
 }
 
 pub(super) fn list(files: &Files) -> Result<Vec<(String, bool)>> {

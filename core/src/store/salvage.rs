@@ -82,8 +82,8 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
-    report.clean = report.damage.is_empty()
-        && manifest.closed.is_some_and(|closed| closed.events == visible);
+    report.clean =
+        report.damage.is_empty() && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };
     Ok(Inner::new(files, options, &manifest, live, report))
 }

@@ -1,0 +1,159 @@
+//! The frozen vectors in tests/vectors: the library still writes these bytes and reads them back.
+//!
+//! With `BATPAK_BLESS=1` the vectors are written if they are missing; they are never overwritten.
+
+use batpak_core::{
+    Causation, Durability, Event, EventKind, Id, NewEvent, OpenMode, OpenOptions, Query, Store,
+};
+use batpak_tests::scratch::Scratch;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors")
+}
+
+/// The appends that the store in the vectors came from.
+fn write_store(path: &Path) {
+    let options = OpenOptions { segment_bytes: 4096, seed: Some(1), ..Default::default() };
+    let store = Store::open(path, &options).unwrap();
+    let kind = |type_id| EventKind::new(1, type_id).unwrap();
+    store.append(&NewEvent::new("order:1", "shop", kind(1), b"two apples"), None).unwrap();
+
+    let mut full = NewEvent::new("order:1", "shop", EventKind(0xFABC), b"");
+    full.id = Some(Id([0xA5; 16]));
+    full.correlation = Some(Id([0x11; 16]));
+    full.causation = Causation::Event(Id([0x22; 16]));
+    full.lane = 7;
+    full.depth = 2;
+    full.flags = 0x81;
+    full.payload_version = 3;
+    full.timestamp_us = Some(-1);
+    full.extensions = &[("audit.user", b"zo\xC3\xAB"), ("audit.at", b"")];
+    store.append(&full, None).unwrap();
+
+    let mut effect = NewEvent::new("Zoë:日本", "naïve scope", kind(2), b"\x00\xff\x80");
+    effect.causation = Causation::Item(0);
+    let cause = NewEvent::new("order:2", "shop", kind(1), b"cause");
+    let last = NewEvent { lane: 1, ..NewEvent::new("order:2", "stock", kind(3), b"last") };
+    store.append_batch(&[cause, effect, last], None).unwrap();
+
+    for i in 0..60u8 {
+        let entity = format!("account:{}", i % 4);
+        let payload = vec![i; usize::from(i)];
+        let mut event = NewEvent::new(&entity, "bank", kind(u16::from(i % 5)), &payload);
+        event.payload_version = u16::from(i % 2);
+        store.append(&event, Some(Durability::Durable)).unwrap();
+    }
+    store.close().unwrap();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn line(event: &Event, root: &str) -> String {
+    let mut line = format!("sequence={} id={}", event.sequence(), event.id());
+    let mut field = |name: &str, value: &dyn std::fmt::Display| {
+        write!(line, " {name}={value}").unwrap();
+    };
+    field("timestamp_us", &event.timestamp_us());
+    field("wall_us", &event.wall_us());
+    field("clock", &event.clock());
+    field("lane", &event.lane());
+    field("depth", &event.depth());
+    field("kind", &event.kind().0);
+    field("payload_version", &event.payload_version());
+    field("flags", &event.flags());
+    field("correlation", &event.correlation());
+    field("causation", &event.causation().unwrap_or(Id::NONE));
+    field("prev_hash", &event.prev_hash());
+    field("entity", &hex(event.entity().as_bytes()));
+    field("scope", &hex(event.scope().as_bytes()));
+    field("extensions", &hex(event.extension_bytes()));
+    field("payload", &hex(event.payload()));
+    field("batch_continues", &u8::from(event.batch_continues()));
+    field("hash", &event.hash());
+    field("segment", &event.segment());
+    field("offset", &event.offset());
+    field("root", &root);
+    line
+}
+
+/// The root after each event.
+fn roots(store: &Store) -> Vec<String> {
+    // The tree is over the event hashes alone, so RFC 6962 is enough to recompute it.
+    let hashes: Vec<_> =
+        store.read(Query::default()).unwrap().map(|event| event.unwrap().hash().0).collect();
+    (1..=hashes.len()).map(|size| hex(&rfc6962(&hashes[..size]))).collect()
+}
+
+fn rfc6962(hashes: &[[u8; 32]]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    match hashes {
+        [] => Sha256::digest([]).into(),
+        [leaf] => Sha256::new().chain_update([0]).chain_update(leaf).finalize().into(),
+        _ => {
+            let (left, right) = hashes.split_at(1 << (hashes.len() - 1).ilog2());
+            let node = Sha256::new().chain_update([1]).chain_update(rfc6962(left));
+            node.chain_update(rfc6962(right)).finalize().into()
+        }
+    }
+}
+
+fn same(path: &Path, made: &[u8]) {
+    if std::env::var_os("BATPAK_BLESS").is_some() && !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, made).unwrap();
+    }
+    let frozen = std::fs::read(path).unwrap();
+    assert!(frozen == made, "{} is not what the library makes", path.display());
+}
+
+#[test]
+fn the_library_writes_the_frozen_bytes() {
+    let scratch = Scratch::new().unwrap();
+    write_store(&scratch.join("store"));
+    let names = ["manifest", "head", "tail.sidx", "000001.fbat", "000002.fbat", "000003.fbat"];
+    let mut made: Vec<_> = std::fs::read_dir(scratch.join("store"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    made.sort();
+    let mut expected = names.to_vec();
+    expected.sort_unstable();
+    assert_eq!(made, expected);
+    // How often the head was overwritten is no part of the format.
+    for name in names.into_iter().filter(|name| *name != "head") {
+        let made = std::fs::read(scratch.join("store").join(name)).unwrap();
+        same(&vectors().join("store").join(name), &made);
+    }
+}
+
+#[test]
+fn the_library_reads_the_frozen_store() {
+    let store =
+        Store::open(vectors().join("store"), &OpenOptions::mode(OpenMode::ReadOnly)).unwrap();
+    let roots = roots(&store);
+    let mut text = String::new();
+    for (event, root) in store.read(Query::default()).unwrap().zip(&roots) {
+        writeln!(text, "{}", line(&event.unwrap(), root)).unwrap();
+    }
+    same(&vectors().join("events.txt"), text.as_bytes());
+    let report = store.verify().unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!(report.events, 65);
+    assert_eq!(Some(&report.root.to_string()), roots.last());
+    assert_eq!(store.head().unwrap().root, report.root);
+}
+
+#[test]
+fn the_tree_has_the_frozen_roots() {
+    let leaves: Vec<[u8; 32]> =
+        (0..70u32).map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
+    let mut text = String::new();
+    for size in 0..=leaves.len() {
+        writeln!(text, "{size} {}", hex(&rfc6962(&leaves[..size]))).unwrap();
+    }
+    same(&vectors().join("tree.txt"), text.as_bytes());
+}
