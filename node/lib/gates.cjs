@@ -5,6 +5,7 @@ const check = require('./check.cjs')
 const { BatpakError } = require('./errors.cjs')
 
 const MODES = ['failFast', 'all']
+const REFUSAL_FIELDS = new Set(['code', 'message'])
 
 /** The gates of an append's options, checked. */
 function gateList(gates = []) {
@@ -18,13 +19,13 @@ function gateList(gates = []) {
 
 /**
  * Asks the gates about one event. Nothing when all permit it; otherwise each gate's verdict, and
- * what a gate threw, if one did.
+ * the first gate that gave no verdict, with why, if there is one.
  */
 function evaluate(gates, mode, event) {
   const all = check.oneOf('gateMode', mode, MODES) === 1
   const outcomes = []
   let denied = false
-  let cause
+  let defect
   for (const { name, ask } of gates) {
     if (denied && !all) {
       outcomes.push({ gate: name, verdict: 'skipped' })
@@ -33,29 +34,40 @@ function evaluate(gates, mode, event) {
     let refusal
     try {
       refusal = refusalOf(ask(event))
-    } catch (error) {
+    } catch (cause) {
       // A gate that fails must not let the event pass.
-      cause ??= error
-      refusal = { code: 'GATE_DEFECT', message: 'the gate threw' }
+      defect ??= { name, cause }
+      refusal = { code: 'GATE_DEFECT', message: `the gate failed: ${describe(cause)}` }
     }
     denied ||= refusal !== undefined
     outcomes.push({ gate: name, verdict: refusal ? 'deny' : 'permit', ...refusal })
   }
-  return denied ? { outcomes, cause } : undefined
+  return denied ? { outcomes, defect } : undefined
 }
 
 /** What a gate gave back: nothing, or a refusal. Anything else, such as a Promise, is a defect. */
 function refusalOf(verdict) {
   if (verdict === undefined) return undefined
-  const { code, message } = verdict
-  return { code: check.text("a refusal's code", code), message: check.text("a refusal's message", message) }
+  const { code, message } = check.fields('what a gate gives back', verdict, REFUSAL_FIELDS)
+  return { code: check.text('its code', code), message: check.text('its message', message) }
 }
 
-/** The error for an event that gates refused. */
-function denied(event, { outcomes, cause }) {
-  const first = outcomes.find(({ verdict }) => verdict === 'deny')
-  const why = `gate \`${first.gate}\` refused an event of ${event.entity}: ${first.code}: ${first.message}`
-  return new BatpakError('DENIED', why, { outcomes, cause })
+/** What was thrown, which need not be an Error, in words that can be stored. */
+function describe(thrown) {
+  return (thrown instanceof Error ? String(thrown) : check.show(thrown)).toWellFormed()
+}
+
+/** The error for an event that gates refused, or could not judge. */
+function refused(event, { outcomes, defect }) {
+  if (defect) {
+    const { name, cause } = defect
+    const message = `the gate \`${name}\` failed: ${describe(cause)}`
+    return new BatpakError('CALLBACK', message, { outcomes, cause })
+  }
+  const denials = outcomes.filter(({ verdict }) => verdict === 'deny')
+  const reasons = denials.map(({ gate, code, message }) => `${gate} (${code}: ${message})`)
+  const message = `an event of ${event.entity} was refused by ${reasons.join(', ')}`
+  return new BatpakError('DENIED', message, { outcomes })
 }
 
 const VERDICTS = ['permit', 'deny', 'skipped']
@@ -76,4 +88,4 @@ function outcomeList(outcomes) {
   })
 }
 
-module.exports = { gateList, evaluate, denied, outcomeList }
+module.exports = { gateList, evaluate, refused, outcomeList }

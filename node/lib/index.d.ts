@@ -123,7 +123,10 @@ export interface CheckedEvent {
 /** A named check that is asked, on the caller's thread, before an append. */
 export interface Gate {
   name: string
-  /** Nothing permits the event. A check that throws refuses it, with the code `GATE_DEFECT`. */
+  /**
+   * Nothing permits the event. A check that throws stops the append with the kind `CALLBACK`; in
+   * the log it counts as a refusal with the code `GATE_DEFECT`.
+   */
   check(event: CheckedEvent): Refusal | undefined
 }
 
@@ -469,7 +472,7 @@ export class BatpakError extends Error {
   readonly offset?: bigint
   /** The operating system's error number, where there is one. */
   readonly osCode?: number
-  /** Of a denial: each gate's verdict. */
+  /** Of a `DENIED` or `CALLBACK`: each gate's verdict. */
   readonly outcomes?: readonly GateOutcome[]
 }
 

@@ -114,7 +114,7 @@ class Store {
       const refusal = gates.evaluate(list, given.gateMode ?? 'failFast', Object.freeze(event))
       if (refusal === undefined) continue
       const denial = [writeEvents([event]), refusal.outcomes, durability]
-      const error = gates.denied(event, refusal)
+      const error = gates.refused(event, refusal)
       return given.recordDenial ? { error, denial } : { error }
     }
     return { batch: [writeEvents(checked), durability] }

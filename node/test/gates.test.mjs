@@ -69,7 +69,7 @@ test('a refusal can be recorded', async (t) => {
   assert.equal(store.recordDenialSync(EVENT, outcomes, { durability: 'written' }).sequence, 3n)
 })
 
-test('a gate that fails lets nothing pass', (t) => {
+test('a gate that fails lets nothing pass', async (t) => {
   const store = openStore(t)
   const cause = new TypeError('a slip')
   const broken = {
@@ -79,16 +79,24 @@ test('a gate that fails lets nothing pass', (t) => {
     promise: async () => undefined,
     boolean: () => true,
     nothing: () => null,
+    text: () => 'no',
+    half: () => ({ code: 'C' }),
+    more: () => ({ code: 'C', message: 'm', extra: 1 }),
   }
   for (const [name, check] of Object.entries(broken)) {
-    assert.throws(() => store.appendSync(EVENT, { gates: [{ name, check }] }), {
-      ...ofKind('DENIED'),
-      outcomes: [{ gate: name, verdict: 'deny', code: 'GATE_DEFECT', message: 'the gate threw' }],
-    })
+    const gates = [{ name, check }]
+    await assert.rejects(store.append(EVENT, { gates }), ofKind('CALLBACK'), name)
+    assert.throws(() => store.appendSync(EVENT, { gates }), ofKind('CALLBACK'), name)
   }
-  const gates = [{ name: 'throws', check: broken.throws }]
-  assert.throws(() => store.appendSync(EVENT, { gates }), { cause })
   assert.equal(store.headSync().events, 0n)
+  const gates = [{ name: 'throws', check: broken.throws }, deny]
+  const outcomes = [
+    { gate: 'throws', verdict: 'deny', code: 'GATE_DEFECT', message: 'the gate failed: TypeError: a slip' },
+    { gate: 'deny', verdict: 'deny', code: 'LIMIT', message: 'over the limit' },
+  ]
+  const options = { gates, gateMode: 'all', recordDenial: true }
+  assert.throws(() => store.appendSync(EVENT, options), { ...ofKind('CALLBACK'), cause, outcomes })
+  assert.deepEqual(store.atSync(0n).value().gates, outcomes)
 })
 
 test('a store that takes no events does not ask its gates', (t) => {
