@@ -7,7 +7,7 @@ tools/setup.sh cmake
 PATH=$PATH:$PWD/.build/venv/bin
 build=target/cpp
 cmake -G Ninja -S . -B "$build" -DBATPAK_TESTS=ON \
-    -DBATPAK_CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" >/dev/null
+    -DBATPAK_CARGO_TARGET_DIR="$(realpath -m "${CARGO_TARGET_DIR:-target}")" >/dev/null
 cmake --build "$build"
 
 # Each program ends with a line of counts and a status that fits it; otherwise it has failed itself.
