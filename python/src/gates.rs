@@ -52,14 +52,11 @@ impl Gates {
         for (name, check) in &self.checks {
             let record = &record;
             set.push(name, move |event| {
-                let refusal = if record.borrow().raised.is_some() {
-                    Some(defect("an earlier gate raised an exception".into()))
-                } else {
-                    Python::attach(|py| ask(py, check, event)).unwrap_or_else(|(said, error)| {
-                        record.borrow_mut().raised = Some((name.clone(), error));
-                        Some(defect(said))
-                    })
-                };
+                let answer = Python::attach(|py| ask(py, check, event));
+                let refusal = answer.unwrap_or_else(|(refusal, error)| {
+                    record.borrow_mut().raised.get_or_insert((name.clone(), error));
+                    Some(refusal)
+                });
                 let Some(refusal) = refusal else { return Ok(()) };
                 let verdict = Verdict::Deny(refusal.clone());
                 record.borrow_mut().refusals.push(GateOutcome { gate: name.clone(), verdict });
@@ -101,16 +98,12 @@ fn attach_refusals(py: Python<'_>, exception: &PyErr, refusals: &[GateOutcome]) 
     exception.value(py).setattr("refusals", list)
 }
 
-fn defect(message: String) -> Refusal {
-    Refusal { code: "GATE_DEFECT".into(), message }
-}
-
-/// Asks one gate. `Err` when it raised, or gave something that is no answer.
+/// Asks one gate. `Err`, with what may be recorded of it, when it raised or gave no answer.
 fn ask(
     py: Python<'_>,
     check: &Py<PyAny>,
     event: &batpak_core::NewEvent<'_>,
-) -> Result<Option<Refusal>, (String, PyErr)> {
+) -> Result<Option<Refusal>, (Refusal, PyErr)> {
     let answer = || -> PyResult<Option<Refusal>> {
         let answer = check.bind(py).call1((NewEvent::seen_by_gate(py, event),))?;
         if answer.is_none() {
@@ -133,7 +126,10 @@ fn ask(
             ))),
         }
     };
-    answer().map_err(|error| (format!("the gate raised {}", error.get_type(py)), error))
+    answer().map_err(|error| {
+        let message = format!("the gate raised {}", error.get_type(py));
+        (Refusal { code: "GATE_DEFECT".into(), message }, error)
+    })
 }
 
 /// What the caller sees of an exception in a gate: `CallbackError` from it, but an exit or an

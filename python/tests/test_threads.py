@@ -72,10 +72,10 @@ def test_closing_ends_waiting_threads(store: Store) -> None:
 
     def wait() -> object:
         started.wait()
-        return store.wait(1)
+        return store.wait(1, PATIENCE_SECONDS)
 
     def follow() -> object:
-        events = store.follow()
+        events = store.follow(timeout=PATIENCE_SECONDS)
         started.wait()
         return next(events)
 
