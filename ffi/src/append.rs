@@ -130,6 +130,13 @@ unsafe impl Growing for batpak_new_event {
     }
 }
 
+impl batpak_new_event {
+    /// An event as BATPAK_NEW_EVENT_INIT makes it.
+    pub fn defaults() -> Self {
+        Self::initial()
+    }
+}
+
 /// The most extensions of one event: each takes at least the four bytes of its lengths.
 const MAX_EXTENSIONS: usize = MAX_EXTENSION_BYTES / 4;
 

@@ -3,7 +3,7 @@
 //! What cannot be checked (that a pointer which is not null points to as much memory as its
 //! length says) is the caller's part of the contract, and the reason why these are unsafe.
 
-use crate::status::batpak_error;
+use crate::status::{batpak_error, cut};
 use batpak_core::{Error, ErrorKind, Result};
 use std::ffi::c_char;
 use std::fmt::Display;
@@ -212,11 +212,11 @@ impl TextOutput {
 
     pub(crate) fn set(self, text: &str) {
         if self.capacity > 0 {
-            let fits = text.floor_char_boundary(self.capacity - 1);
-            // SAFETY: `new` promised `capacity` bytes, and `fits` is smaller than that.
+            let fits = cut(text, self.capacity - 1);
+            // SAFETY: `new` promised `capacity` bytes, and `fits` has fewer.
             unsafe {
-                self.buffer.copy_from(text.as_ptr(), fits);
-                self.buffer.add(fits).write(0);
+                self.buffer.copy_from(fits.as_ptr(), fits.len());
+                self.buffer.add(fits.len()).write(0);
             }
         }
         self.length.set(text.len());
@@ -244,7 +244,7 @@ const MAX_STRUCT_BYTES: usize = 4096;
 unsafe fn stated_size<T: Growing>(field: impl Display, value: *const T) -> Result<usize> {
     // SAFETY: the caller's promise.
     let size = unsafe { value.cast::<u32>().read_unaligned() } as usize;
-    if size == 0 || size % 8 != 0 || size > MAX_STRUCT_BYTES {
+    if size == 0 || !size.is_multiple_of(8) || size > MAX_STRUCT_BYTES {
         return Err(invalid(format!(
             "{field}: struct_size is {size}; initialise the struct with its _INIT macro"
         )));

@@ -171,3 +171,119 @@ pub(crate) fn remove<T: Handled>(
 pub(crate) fn live() -> u64 {
     LIVE.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
+
+    struct Apple(u32);
+    struct Pear;
+    struct AppleHandle;
+    struct PearHandle;
+
+    impl Handled for Apple {
+        type Pointee = AppleHandle;
+    }
+    impl Handled for Pear {
+        type Pointee = PearHandle;
+    }
+
+    fn value(handle: *const AppleHandle) -> Option<u32> {
+        let mut value = None;
+        let read = with::<Apple>(handle, |apple| {
+            value = Some(apple.0);
+            Ok(())
+        });
+        assert_eq!(read.is_ok(), value.is_some());
+        value
+    }
+
+    fn kind(result: Result<()>) -> ErrorKind {
+        result.unwrap_err().kind()
+    }
+
+    #[test]
+    fn a_handle_lives_until_it_is_taken_back() {
+        let apple = reserve().unwrap().fill(Apple(7));
+        assert_eq!(apple.addr() & 1, 1);
+        assert_eq!(value(apple), Some(7));
+        remove::<Apple>(apple, |apple| {
+            assert_eq!(apple.0, 7);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(value(apple), None);
+        assert_eq!(kind(remove::<Apple>(apple, |_| Ok(()))), ErrorKind::BadHandle);
+    }
+
+    #[test]
+    fn another_type_is_refused() {
+        let pear = reserve().unwrap().fill(Pear);
+        assert_eq!(value(pear.cast()), None);
+        assert_eq!(kind(remove::<Apple>(pear.cast(), |_| Ok(()))), ErrorKind::BadHandle);
+        remove::<Pear>(pear, |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_reused_slot_does_not_revive_old_handles() {
+        let mut old = Vec::new();
+        for number in 0..1000 {
+            let apple = reserve().unwrap().fill(Apple(number));
+            assert!(old.iter().all(|old| value(*old).is_none()));
+            old.push(apple);
+            remove::<Apple>(apple, |_| Ok(())).unwrap();
+        }
+        let slots: std::collections::HashSet<_> = old.iter().map(|h| slot_of(h.addr())).collect();
+        assert!(slots.len() < old.len());
+    }
+
+    #[test]
+    fn an_error_of_the_body_comes_after_the_handle_is_gone() {
+        let apple = reserve().unwrap().fill(Apple(1));
+        let failed = remove::<Apple>(apple, |_| Err(Error::new(ErrorKind::Io, "full")));
+        assert_eq!(kind(failed), ErrorKind::Io);
+        assert_eq!(value(apple), None);
+    }
+
+    #[test]
+    fn an_object_outlives_its_handle_while_a_call_uses_it() {
+        let apple = reserve().unwrap().fill(Apple(3));
+        with::<Apple>(apple, |held| {
+            remove::<Apple>(apple, |_| Ok(())).unwrap();
+            assert_eq!(held.0, 3);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn threads_share_the_table() {
+        let threads = 4;
+        let rounds = if cfg!(miri) { 20 } else { 5000 };
+        let taken = AtomicUsize::new(0);
+        let barrier = Barrier::new(threads);
+        let contested: Vec<usize> =
+            (0..100).map(|number| reserve().unwrap().fill(Apple(number)).addr()).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    barrier.wait();
+                    for number in 0..rounds {
+                        let own = reserve().unwrap().fill(Apple(number));
+                        assert_eq!(value(own), Some(number));
+                        remove::<Apple>(own, |_| Ok(())).unwrap();
+                        assert_eq!(value(own), None);
+                    }
+                    for handle in &contested {
+                        let handle = without_provenance_mut(*handle);
+                        let removed = remove::<Apple>(handle, |_| Ok(()));
+                        taken.fetch_add(usize::from(removed.is_ok()), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(taken.into_inner(), contested.len());
+    }
+}

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn batpak_id_for_operation(
         let components = components
             .iter()
             .enumerate()
-            .map(|(at, bytes)| argument::bytes_of(&format!("components[{at}]"), *bytes))
+            .map(|(at, bytes)| argument::bytes_of(format_args!("components[{at}]"), *bytes))
             .collect::<Result<Vec<_>, _>>()?;
         id.set(batpak_id::of(Id::for_operation(domain, &components)));
         Ok(())

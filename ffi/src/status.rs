@@ -160,11 +160,19 @@ impl batpak_error {
 /// A NUL within it, such as one in a path, becomes a question mark.
 pub(crate) fn inline_text<const N: usize>(text: &str) -> [c_char; N] {
     let mut inline = [0; N];
-    let end = text.floor_char_boundary(N - 1);
-    for (target, byte) in inline.iter_mut().zip(&text.as_bytes()[..end]) {
+    for (target, byte) in inline.iter_mut().zip(cut(text, N - 1).as_bytes()) {
         *target = if *byte == 0 { b'?' } else { *byte } as c_char;
     }
     inline
+}
+
+/// The longest prefix of `text` that has at most so many bytes and ends between two characters.
+pub(crate) fn cut(text: &str, most_bytes: usize) -> &str {
+    let mut end = text.len().min(most_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The longest name of a status, a retry class or a finding, its NUL included.
@@ -230,11 +238,10 @@ pub extern "C" fn batpak_status_name(status: i32) -> *const c_char {
 /// Threads: any, also at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn batpak_status_retry(status: i32) -> i32 {
-    let unknown = batpak_retry::BATPAK_RETRY_UNKNOWN as i32;
-    guard_value(unknown, || match kind_of(status) {
+    guard_value(batpak_retry::BATPAK_RETRY_UNKNOWN as i32, || match kind_of(status) {
         Some(kind) => kind.retry() as i32,
         None if status == 0 => batpak_retry::BATPAK_RETRY_NEVER as i32,
-        None => unknown,
+        None => batpak_retry::BATPAK_RETRY_UNKNOWN as i32,
     })
 }
 
@@ -248,4 +255,46 @@ pub extern "C" fn batpak_retry_name(retry: i32) -> *const c_char {
         let name = usize::try_from(retry).ok().and_then(|at| RETRY_NAMES.get(at));
         name.map_or(c"UNKNOWN".as_ptr(), |name| name.as_ptr().cast())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: *const c_char) -> &'static str {
+        // SAFETY: the names end with a NUL and live as long as the library.
+        unsafe { std::ffi::CStr::from_ptr(text) }.to_str().unwrap()
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_the_core() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(name(batpak_status_name(kind.code())), kind.name());
+            assert_eq!(batpak_status_retry(kind.code()), kind.retry() as i32);
+        }
+        for retry in RETRIES {
+            assert_eq!(name(batpak_retry_name(retry as i32)), retry.name());
+        }
+        assert_eq!(name(batpak_status_name(0)), "OK");
+        assert_eq!(name(batpak_status_name(ErrorKind::ALL.len() as i32 + 1)), "UNKNOWN");
+    }
+
+    /// The names in the header are those of the kinds, with `BATPAK_` before them.
+    #[test]
+    fn the_constants_are_named_after_the_kinds() {
+        let source = include_str!("status.rs");
+        for kind in ErrorKind::ALL {
+            let constant = format!("    BATPAK_{} = {},\n", kind.name(), kind.code());
+            assert!(source.contains(&constant), "{constant}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("é", 1), "");
+        let inline: [c_char; 4] = inline_text("a\0éé");
+        assert_eq!(inline, [b'a' as c_char, b'?' as c_char, 0, 0]);
+    }
 }

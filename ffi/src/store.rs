@@ -1,7 +1,7 @@
 //! The store: opening, closing, and what it says of itself.
 
 use crate::argument::{self, Growing, GrowingOutput, Output, TextOutput, flag, invalid, no_such};
-use crate::guard::guard;
+use crate::guard::{guard, guard_value};
 use crate::handle::{self, Handled};
 use crate::id::{batpak_hash, batpak_id};
 use crate::status::{batpak_error, batpak_status};
@@ -722,5 +722,5 @@ pub unsafe extern "C" fn batpak_store_stats(
 /// Threads: any, also at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn batpak_debug_live_handles() -> u64 {
-    crate::guard::guard_value(0, handle::live)
+    guard_value(0, handle::live)
 }

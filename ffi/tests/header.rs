@@ -1,6 +1,8 @@
 //! `include/batpak.h` is what cbindgen makes of the sources, and `cmake/batpak.symbols` lists its
 //! functions. With `BATPAK_BLESS=1` in the environment both are written instead of compared.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 use batpak::{BATPAK_VERSION_MAJOR, BATPAK_VERSION_MINOR, BATPAK_VERSION_PATCH, batpak_options};
 use std::path::{Path, PathBuf};
 
