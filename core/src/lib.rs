@@ -28,6 +28,8 @@
 //! operation), `index` (where events are), `storage` (the operating system), `format` (bytes),
 //! and the vocabulary at the crate's root.
 
+#![forbid(unsafe_code)]
+
 mod coordinate;
 mod error;
 mod event;
