@@ -17,7 +17,7 @@ type Lines = Result<Vec<String>, Failure>;
 struct Gate {
     name: String,
     refusal: Option<Refusal>,
-    most_bytes: usize,
+    above_bytes: Option<usize>,
 }
 
 /// What a script has set up so far.
@@ -117,13 +117,13 @@ impl Machine {
 
     fn gate(&mut self, words: &Words) -> Lines {
         let refuse = |code: String, message: String| Some(Refusal { code, message });
-        let (refusal, most_bytes) = match words.word(2)? {
-            "permit" => (None, usize::MAX),
-            "deny" => (refuse(words.name(3)?, words.name(4)?), 0),
-            "max_payload" => (refuse("TOO_BIG".into(), "too big".into()), words.number(3)?),
+        let (refusal, above_bytes) = match words.word(2)? {
+            "permit" => (None, None),
+            "deny" => (refuse(words.name(3)?, words.name(4)?), None),
+            "max_payload" => (refuse("TOO_BIG".into(), "too big".into()), Some(words.number(3)?)),
             other => return Err(format!("no gate `{other}`").into()),
         };
-        self.gates.push(Gate { name: words.name(1)?, refusal, most_bytes });
+        self.gates.push(Gate { name: words.name(1)?, refusal, above_bytes });
         Ok(vec![])
     }
 
@@ -133,9 +133,9 @@ impl Machine {
         (set.mode, set.record_denial) = (self.gate_mode, self.record_denial);
         let gates = std::mem::take(&mut self.gates);
         let gated = !gates.is_empty();
-        for Gate { name, refusal, most_bytes } in gates {
+        for Gate { name, refusal, above_bytes } in gates {
             set.push(name, move |event| match &refusal {
-                Some(why) if most_bytes == 0 || event.payload.len() > most_bytes => {
+                Some(why) if above_bytes.is_none_or(|most| event.payload.len() > most) => {
                     Err(why.clone())
                 }
                 _ => Ok(()),

@@ -246,10 +246,10 @@ fn a_replaced_payload_with_every_later_hash_mended() {
     bytes[at] ^= 1;
     mend_all(&mut bytes);
     vfs.set_content(&segment(3), bytes);
-    assert_eq!(judge(&vfs.after_crash(Loss::Process), &original), Verdict::Found(vec![
-        FindingKind::Root,
-        FindingKind::Root
-    ]));
+    assert_eq!(
+        judge(&vfs.after_crash(Loss::Process), &original),
+        Verdict::Found(vec![FindingKind::Root, FindingKind::Root])
+    );
     vfs.set_content(&PathBuf::from("/store/tail.sidx"), Vec::new());
     assert_eq!(judge(&vfs, &original), Verdict::Refused(ErrorKind::Corrupt));
 }
@@ -469,13 +469,16 @@ fn a_salvage_reads_everything_but_the_damaged_event() {
     assert_eq!(lost.len(), 1);
     assert_eq!(read.len() + 1, original.len());
     let lost = lost[0].0;
-    assert_eq!(store.open_report().damage, [
-        format!(
-            "segment 2: nothing can be read from offset {} to {}",
-            broken.start, broken.end
-        ),
-        format!("the events {lost} to {lost} are missing"),
-    ]);
+    assert_eq!(
+        store.open_report().damage,
+        [
+            format!(
+                "segment 2: nothing can be read from offset {} to {}",
+                broken.start, broken.end
+            ),
+            format!("the events {lost} to {lost} are missing"),
+        ]
+    );
     assert!(store.at(lost).unwrap().is_none());
     assert_eq!(store.at(lost + 1).unwrap().unwrap().sequence(), lost + 1);
 }
