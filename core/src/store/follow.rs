@@ -68,21 +68,15 @@ fn consistently<T>(
             open::refuse_other_stores(files, &open::list(files)?)?;
             return Err(open::no_store(files));
         };
-        let newest = manifest.segments.last().map_or(0, |entry| entry.number);
-        let moved = matches!(reader, Reader::Beside(head) if head.segment != newest);
-        let failure = match read(&manifest, reader) {
-            Ok(read) if !moved => return Ok((manifest, read)),
-            Ok(read) if tries == TRIES => return Ok((manifest, read)),
-            Ok(_) => None,
-            Err(error) => Some(error),
+        let error = match read(&manifest, reader) {
+            Ok(read) => return Ok((manifest, read)),
+            Err(error) => error,
         };
         tries += 1;
-        if let Some(error) = failure {
-            let unchanged = open::read_manifest(files)?.as_ref() == Some(&manifest)
-                && reader_of(files)? == reader;
-            if unchanged || tries > TRIES {
-                return Err(error);
-            }
+        let unchanged =
+            open::read_manifest(files)?.as_ref() == Some(&manifest) && reader_of(files)? == reader;
+        if unchanged || tries == TRIES {
+            return Err(error);
         }
     }
 }
@@ -96,7 +90,8 @@ fn reader_of(files: &Files) -> Result<Reader> {
     if !file.is_locked().unwrap_or(false) {
         return Ok(Reader::Alone);
     }
-    Ok(open::read_head(files)?.map_or(Reader::Alone, Reader::Beside))
+    // Without a head that can be read nothing is known to be visible behind the last close.
+    Ok(Reader::Beside(open::read_head(files)?.unwrap_or_default()))
 }
 
 impl Store {

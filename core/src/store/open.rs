@@ -24,7 +24,8 @@ use std::sync::Arc;
 
 /// A manifest of more segments than anybody has.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
-const MAX_TAIL_INDEX_BYTES: u64 = 1 << 30;
+/// A larger index is not read at once: the segment is read frame by frame instead.
+const MAX_TAIL_INDEX_BYTES: u64 = 256 << 20;
 
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -489,7 +490,7 @@ fn load_newest(
     let mut tail = Tail::new(number, entry.first_sequence, tree, last_hash);
     if let Some(closed) = closed
         && closed.offset <= found.length
-        && let Some(index) = tail_index(files)?
+        && let Some(index) = tail_index(files, found.length)?
         && (index.number, index.end, index.next_sequence(), index.tree.root())
             == (number, closed.offset, closed.events, closed.root)
     {
@@ -505,6 +506,10 @@ fn load_newest(
             let offset = head.visible_offset.max(tail.end);
             let events = head.visible_events.saturating_sub(tail.next_sequence());
             End { offset, events, reason: None }
+        }
+        // The writer has started this segment, and shown nothing of it yet.
+        Reader::Beside(head) if head.segment < number => {
+            End { offset: tail.end, events: 0, reason: None }
         }
         _ => recovery::find_end(&*file, &path, number, tail.end, tail.next_sequence())?,
     };
@@ -567,9 +572,11 @@ fn open_newest(files: &Files, number: u64, access: Access) -> Result<Arc<dyn Vfs
     })
 }
 
-/// The index of the last clean close; `None` if it cannot be used, since it can be rebuilt.
-fn tail_index(files: &Files) -> Result<Option<Tail>> {
-    match files.read_small(TAIL_INDEX, MAX_TAIL_INDEX_BYTES) {
+/// The index of the last clean close; `None` if it cannot be used, since it can be rebuilt. It is
+/// smaller than the segment that it is about.
+fn tail_index(files: &Files, segment_bytes: u64) -> Result<Option<Tail>> {
+    match files.read_small(TAIL_INDEX, segment_bytes.saturating_add(4096).min(MAX_TAIL_INDEX_BYTES))
+    {
         Ok(Some(bytes)) => Ok(Tail::from_footer(&bytes).ok()),
         Ok(None) => Ok(None),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),

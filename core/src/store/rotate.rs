@@ -90,6 +90,8 @@ impl Inner {
         commit.written_end = live.written_end;
         commit.durable_end = live.written_end;
         commit.file = Some(file);
+        drop(live);
+        self.publish_head(commit);
         Ok(())
     }
 
