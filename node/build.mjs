@@ -9,6 +9,9 @@ const here = path.dirname(fileURLToPath(import.meta.url))
 const workspace = path.dirname(here)
 const target = path.join(here, 'native.node')
 
+/** What cargo calls a file that it made or found up to date. */
+const ARTIFACT = 'compiler-artifact'
+
 if (existsSync(path.join(workspace, 'core', 'Cargo.toml'))) {
   install(compile())
 } else if (!existsSync(target)) {
@@ -17,7 +20,8 @@ if (existsSync(path.join(workspace, 'core', 'Cargo.toml'))) {
 
 /** Lets cargo, which knows what is up to date, build the library; gives the path of the file. */
 function compile() {
-  const options = ['--package', 'batpak-node', '--release', '--message-format', 'json-render-diagnostics']
+  const format = 'json-render-diagnostics'
+  const options = ['--package', 'batpak-node', '--release', '--message-format', format]
   const cargo = spawnSync('cargo', ['build', ...options], {
     cwd: workspace,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -25,7 +29,7 @@ function compile() {
     maxBuffer: Infinity,
   })
   if (cargo.error?.code === 'ENOENT') {
-    fail('batpak is built from source and needs Rust: cargo was not found. Install Rust, then install batpak again')
+    fail('cargo was not found. batpak is built from source: install Rust, then install it again')
   }
   if (cargo.error) throw cargo.error
   if (cargo.status !== 0) fail(`cargo build ended with ${cargo.status ?? cargo.signal}`)
@@ -33,7 +37,7 @@ function compile() {
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
-    .filter(({ reason, target: made }) => reason === 'compiler-artifact' && made.name === 'batpak_node')
+    .filter(({ reason, target: made }) => reason === ARTIFACT && made.name === 'batpak_node')
     .flatMap(({ filenames }) => filenames)
     .filter((file) => /\.(so|dylib|dll)$/.test(file))
   return libraries[0] ?? fail('cargo built no library')

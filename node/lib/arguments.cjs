@@ -91,6 +91,9 @@ function pageArguments(sizes) {
   return { events: positive('events', events), bytes: positive('bytes', bytes) }
 }
 
+/** One event first, for those who want only one; whole pages after that. */
+const FIRST_ALONE = Object.freeze({ ...pageArguments(), first: 1 })
+
 function positive(name, value) {
   if (value === 0) check.refuse(`${name} is 0; it must be at least 1`)
   return check.unsigned(name, value)
@@ -98,9 +101,9 @@ function positive(name, value) {
 
 const ANCESTOR_FIELDS = new Set(['via', 'limit'])
 
-function ancestorArguments(options) {
+function ancestorArguments(id, options) {
   const { via = 'stream', limit = 1000n } = check.fields('options', options, ANCESTOR_FIELDS)
-  return [check.oneOf('via', via, LINKS), check.u64('limit', limit)]
+  return [check.id('id', id), check.oneOf('via', via, LINKS), check.u64('limit', limit)]
 }
 
 const WAIT_FIELDS = new Set(['signal'])
@@ -131,6 +134,7 @@ module.exports = {
   queryArguments,
   followArguments,
   pageArguments,
+  FIRST_ALONE,
   ancestorArguments,
   waitArguments,
 }

@@ -50,7 +50,9 @@ function integer(name, value, min, max) {
   if (typeof value !== 'bigint') {
     refuse(`${name} is ${show(value)}; it must be a bigint or a safe integer`)
   }
-  if (value < min || value > max) refuse(`${name} is ${value}; it must be from ${min} to ${max}`)
+  if (value < min || value > max) {
+    refuse(`${name} is ${value}; it must be from ${min} to ${max}`)
+  }
   return value
 }
 
@@ -80,4 +82,18 @@ function optional(check, name, value, ...rest) {
   return value === undefined ? undefined : check(name, value, ...rest)
 }
 
-module.exports = { MAX_U32, refuse, show, fields, text, unsigned, integer, u64, oneOf, id, optional }
+/** True or false. */
+function flag(name, value) {
+  if (typeof value !== 'boolean') refuse(`${name} is ${show(value)}; it must be true or false`)
+  return value
+}
+
+/** An array, and nothing else that has a length. */
+function list(name, value) {
+  if (!Array.isArray(value)) refuse(`${name} is ${show(value)}; it must be an array`)
+  return value
+}
+
+module.exports = {
+  MAX_U32, refuse, show, fields, text, unsigned, integer, u64, oneOf, id, optional, flag, list,
+}

@@ -30,8 +30,10 @@ Object.defineProperty(BatpakError.prototype, 'name', {
 function fromNative(error) {
   if (error instanceof BatpakError) return error
   const { code = '', message, path, segment, offset, osCode } = error ?? {}
-  const kind = code.startsWith('BATPAK_') ? code.slice('BATPAK_'.length) : undefined
-  if (kindsByName.has(kind)) return new BatpakError(kind, message, { path, segment, offset, osCode })
+  const kind = code.replace(/^BATPAK_/, '')
+  if (kindsByName.has(kind)) {
+    return new BatpakError(kind, message, { path, segment, offset, osCode })
+  }
   // The rest comes from the layer between the two halves: an argument that is of no use to it, or
   // a panic that it caught.
   const refused = code === 'InvalidArg' || code.endsWith('Expected')

@@ -7,27 +7,31 @@ const { BatpakError } = require('./errors.cjs')
 const MODES = ['failFast', 'all']
 const REFUSAL_FIELDS = new Set(['code', 'message'])
 
-/** The gates of an append's options, checked. */
-function gateList(gates = []) {
-  if (!Array.isArray(gates)) check.refuse(`gates is ${check.show(gates)}; it must be an array`)
-  return gates.map((gate) => {
-    const { name, check: ask } = gate ?? {}
-    if (typeof ask !== 'function') check.refuse('a gate must have a function `check`')
-    return { name: check.text("a gate's name", name), ask: (event) => gate.check(event) }
-  })
+/** What an append's options say of gates, checked. */
+function gateSet({ gates = [], gateMode = 'failFast', recordDenial = false }) {
+  return {
+    gates: check.list('gates', gates).map(checkedGate),
+    askAll: check.oneOf('gateMode', gateMode, MODES) === 1,
+    recordDenial: check.flag('recordDenial', recordDenial),
+  }
+}
+
+function checkedGate(gate) {
+  const { name, check: ask } = gate ?? {}
+  if (typeof ask !== 'function') check.refuse('a gate must have a function `check`')
+  return { name: check.text("a gate's name", name), ask: (event) => gate.check(event) }
 }
 
 /**
  * Asks the gates about one event. Nothing when all permit it; otherwise each gate's verdict, and
  * the first gate that gave no verdict, with why, if there is one.
  */
-function evaluate(gates, mode, event) {
-  const all = check.oneOf('gateMode', mode, MODES) === 1
+function evaluate({ gates, askAll }, event) {
   const outcomes = []
   let denied = false
   let defect
   for (const { name, ask } of gates) {
-    if (denied && !all) {
+    if (denied && !askAll) {
       outcomes.push({ gate: name, verdict: 'skipped' })
       continue
     }
@@ -75,8 +79,7 @@ const OUTCOME_FIELDS = new Set(['gate', 'verdict', 'code', 'message'])
 
 /** Outcomes from a caller, checked. */
 function outcomeList(outcomes) {
-  if (!Array.isArray(outcomes)) check.refuse(`outcomes is ${check.show(outcomes)}; it must be an array`)
-  return outcomes.map((outcome) => {
+  return check.list('outcomes', outcomes).map((outcome) => {
     const { gate, verdict, code, message } = check.fields('an outcome', outcome, OUTCOME_FIELDS)
     check.oneOf('verdict', verdict, VERDICTS)
     return {
@@ -88,4 +91,4 @@ function outcomeList(outcomes) {
   })
 }
 
-module.exports = { gateList, evaluate, refused, outcomeList }
+module.exports = { gateSet, evaluate, refused, outcomeList }

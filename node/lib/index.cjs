@@ -25,7 +25,9 @@ function encodePayload(value) {
 
 /** The value of a MessagePack form. */
 function decodePayload(bytes) {
-  if (!types.isUint8Array(bytes)) check.refuse(`bytes is ${check.show(bytes)}; it must be a Uint8Array`)
+  if (!types.isUint8Array(bytes)) {
+    check.refuse(`bytes is ${check.show(bytes)}; it must be a Uint8Array`)
+  }
   return decode(bytes)
 }
 

@@ -73,7 +73,10 @@ export interface NewEvent {
   /** When it happened, in microseconds since 1970, or a Date. Default: the time of recording. */
   timestampUs?: Whole | Date | undefined
   /** Keys such as `audit.user` with their bytes, as an object or as pairs. */
-  extensions?: Readonly<Record<string, Uint8Array>> | Iterable<readonly [string, Uint8Array]> | undefined
+  extensions?:
+    | Readonly<Record<string, Uint8Array>>
+    | Iterable<readonly [key: string, bytes: Uint8Array]>
+    | undefined
 }
 
 /** Proof that an event was accepted, and where. */

@@ -64,7 +64,9 @@ class Writer {
   }
 
   value(value, depth) {
-    if (depth > MAX_DEPTH) refuse(`the payload is nested deeper than ${MAX_DEPTH} levels, or in a circle`)
+    if (depth > MAX_DEPTH) {
+      refuse(`the payload is nested deeper than ${MAX_DEPTH} levels, or in a circle`)
+    }
     switch (typeof value) {
       case 'boolean':
         return this.#byte(value ? 0xc3 : 0xc2)
@@ -81,10 +83,10 @@ class Writer {
         if (value === null) return this.#byte(0xc0)
         if (types.isUint8Array(value)) return this.#binary(value)
         if (Array.isArray(value)) return this.#array(value, depth)
-        if (value instanceof Map) return this.#map([...value], depth)
+        if (types.isMap(value)) return this.#map([...value], depth)
         // As JSON does: a Date becomes its ISO string.
         if (typeof value.toJSON === 'function') return this.value(value.toJSON(), depth + 1)
-        if (!ArrayBuffer.isView(value) && !types.isAnyArrayBuffer(value) && !(value instanceof Set)) {
+        if (!hidesItsContent(value)) {
           const entries = Object.entries(value).filter(([, item]) => item !== undefined)
           return this.#map(entries, depth)
         }
@@ -149,6 +151,20 @@ class Writer {
       this.value(item, depth + 1)
     }
   }
+}
+
+/** Objects whose content is not in their properties: as a map they would lose it in silence. */
+function hidesItsContent(value) {
+  return (
+    ArrayBuffer.isView(value) ||
+    types.isAnyArrayBuffer(value) ||
+    types.isSet(value) ||
+    types.isWeakMap(value) ||
+    types.isWeakSet(value) ||
+    types.isRegExp(value) ||
+    types.isPromise(value) ||
+    types.isNativeError(value)
+  )
 }
 
 /** The value of a MessagePack form. Trailing bytes are an error. */

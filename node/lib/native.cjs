@@ -10,8 +10,8 @@ try {
 } catch (cause) {
   const directory = path.dirname(file)
   throw new Error(
-    `batpak has no native module for this machine at ${file}. ` +
-      `It is built when the package is installed; to build it now, run: npm run build --prefix ${directory}`,
+    `batpak has no native module for this machine at ${file}. It is built when the package is ` +
+      `installed; to build it now, run: npm run build --prefix ${directory}`,
     { cause },
   )
 }

@@ -6,7 +6,8 @@ const BYTES = 88
 /** The receipts of a block. */
 function readReceipts(block) {
   const bytes = Buffer.from(block)
-  return Array.from({ length: bytes.length / BYTES }, (_, index) => readReceipt(bytes, index * BYTES))
+  const length = bytes.length / BYTES
+  return Array.from({ length }, (_, index) => readReceipt(bytes, index * BYTES))
 }
 
 function readReceipt(bytes, at) {

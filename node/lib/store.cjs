@@ -38,13 +38,13 @@ class Store {
   }
 
   static async open(path, options) {
-    const directory = args.directory(path)
-    return new Store(HERE, await later(native, 'open', directory, args.openArguments(options)), directory)
+    const values = [args.directory(path), args.openArguments(options)]
+    return new Store(HERE, await later(native, 'open', ...values), values[0])
   }
 
   static openSync(path, options) {
-    const directory = args.directory(path)
-    return new Store(HERE, now(native, 'open', directory, args.openArguments(options)), directory)
+    const values = [args.directory(path), args.openArguments(options)]
+    return new Store(HERE, now(native, 'open', ...values), values[0])
   }
 
   get path() {
@@ -103,19 +103,18 @@ class Store {
    * the denial to record if that is asked for.
    */
   #askGates(events, options) {
-    if (!Array.isArray(events)) check.refuse(`events is ${check.show(events)}; it must be an array`)
     const given = check.fields('options', options, APPEND_FIELDS)
     const durability = args.durability(given.durability)
-    const list = gates.gateList(given.gates)
-    const checked = events.map(newEvent)
+    const set = gates.gateSet(given)
+    const checked = check.list('events', events).map(newEvent)
     // A store that takes no events says so before its gates are asked.
-    if (list.length > 0) now(this.#native, 'append', writeEvents([]))
+    if (set.gates.length > 0) now(this.#native, 'append', writeEvents([]))
     for (const event of checked) {
-      const refusal = gates.evaluate(list, given.gateMode ?? 'failFast', Object.freeze(event))
+      const refusal = gates.evaluate(set, Object.freeze(event))
       if (refusal === undefined) continue
       const denial = [writeEvents([event]), refusal.outcomes, durability]
       const error = gates.refused(event, refusal)
-      return given.recordDenial ? { error, denial } : { error }
+      return set.recordDenial ? { error, denial } : { error }
     }
     return { batch: [writeEvents(checked), durability] }
   }
@@ -136,13 +135,12 @@ class Store {
     return readEvents(now(this.#native, 'at', check.u64('sequence', sequence)))[0]
   }
 
-  /** One event first, for those who want only one; whole pages after that. */
   read(query) {
-    return singly(this.#pages(args.queryArguments(query), { ...args.pageArguments(), first: 1 }))
+    return singly(this.#pages(args.queryArguments(query), args.FIRST_ALONE))
   }
 
   readSync(query) {
-    return singlySync(this.#pagesSync(args.queryArguments(query), { ...args.pageArguments(), first: 1 }))
+    return singlySync(this.#pagesSync(args.queryArguments(query), args.FIRST_ALONE))
   }
 
   pages(query, sizes) {
@@ -205,13 +203,11 @@ class Store {
   }
 
   async ancestors(id, options) {
-    return ancestry(
-      await later(this.#native, 'ancestors', check.id('id', id), ...args.ancestorArguments(options)),
-    )
+    return ancestry(await later(this.#native, 'ancestors', ...args.ancestorArguments(id, options)))
   }
 
   ancestorsSync(id, options) {
-    return ancestry(now(this.#native, 'ancestors', check.id('id', id), ...args.ancestorArguments(options)))
+    return ancestry(now(this.#native, 'ancestors', ...args.ancestorArguments(id, options)))
   }
 
   async head() {

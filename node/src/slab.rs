@@ -8,31 +8,32 @@
 //! the key and the value.
 //!
 //! ```text
-//!  0 id [16]            56 expected clock u32    80 scope bytes u32       93 expected: 0 any, 1 none, 2 clock
-//! 16 correlation [16]   60 causing item u32      84 extensions u32        94 causation: 0 none, 1 event, 2 item
-//! 32 causation [16]     64 lane u32              88 kind u16              95 present: 1 id, 2 correlation,
-//! 48 timestamp µs i64   68 depth u32             90 payload version u16      4 timestamp
-//!                       72 payload bytes u32     92 flags u8
-//!                       76 entity bytes u32
+//!  0 id [16]            64 lane u32             88 kind u16
+//! 16 correlation [16]   68 depth u32            90 payload version u16
+//! 32 causation [16]     72 payload bytes u32    92 flags u8
+//! 48 timestamp µs i64   76 entity bytes u32     93 expected u8: 0 any, 1 none, 2 clock
+//! 56 expected clock u32 80 scope bytes u32      94 causation u8: 0 none, 1 event, 2 item
+//! 60 causing item u32   84 extensions u32       95 present u8: 1 id, 2 correlation, 4 timestamp
 //! ```
 //!
 //! Events that were read: their number (u64), then [`EVENT_BYTES`] fixed bytes per event, then
 //! per event its entity, scope, extensions (as stored) and payload.
 //!
 //! ```text
-//!  0 sequence u64        40 id [16]             152 clock u32             172 entity bytes u16
-//!  8 timestamp µs i64    56 correlation [16]    156 lane u32              174 scope bytes u16
-//! 16 wall µs i64         72 causation [16]      160 depth u32             176 extension bytes u16
-//! 24 segment u64         88 hash [32]           164 payload bytes u32     178 kind u16
-//! 32 offset u64         120 previous hash [32]  168 place of the entity   180 payload version u16
-//!                                                   in the block u32      182 flags u8, 183 batch continues u8
+//!  0 sequence u64        72 causation [16]       168 entity's place in the block u32
+//!  8 timestamp µs i64    88 hash [32]            172 entity bytes u16
+//! 16 wall µs i64        120 previous hash [32]   174 scope bytes u16
+//! 24 segment u64        152 clock u32            176 extension bytes u16
+//! 32 offset u64         156 lane u32             178 kind u16
+//! 40 id [16]            160 depth u32            180 payload version u16
+//! 56 correlation [16]   164 payload bytes u32    182 flags u8, 183 batch continues u8
 //! ```
 //!
 //! Receipts: [`RECEIPT_BYTES`] each.
 //!
 //! ```text
-//!  0 sequence u64   8 timestamp µs i64   16 wall µs i64   24 id [16]   40 hash [32]
-//! 72 clock u32     76 lane u32           80 duplicate u8
+//!  0 sequence u64       16 wall µs i64   40 hash [32]   76 lane u32
+//!  8 timestamp µs i64   24 id [16]       72 clock u32   80 duplicate u64
 //! ```
 
 use batpak_core::{

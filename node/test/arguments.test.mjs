@@ -53,7 +53,8 @@ test('fields of an event', async (t) => {
     await refuses(store, 'append', field(name), [undefined])
   }
   await refuses(store, 'append', field('timestampUs'), [undefined, -1, -1n])
-  for (const extensions of [null, 'text', 5, [1], { 'k.v': 'text' }, [['k.v', 5]], { bare: EMPTY }]) {
+  const odd = [null, 'text', 5, [1], { 'k.v': 'text' }, [['k.v', 5]], { bare: EMPTY }]
+  for (const extensions of odd) {
     assert.throws(() => store.appendSync({ ...EVENT, extensions }), INVALID, inspect(extensions))
   }
   assert.equal(store.headSync().events, 0n)
@@ -61,7 +62,8 @@ test('fields of an event', async (t) => {
 
 test('a slip in the name of a field is refused', async (t) => {
   const store = openStore(t)
-  assert.throws(() => store.appendSync({ ...EVENT, expcted: 3 }), { ...INVALID, message: /expcted/ })
+  const slip = { ...EVENT, expcted: 3 }
+  assert.throws(() => store.appendSync(slip), { ...INVALID, message: /expcted/ })
   assert.throws(() => store.appendSync(EVENT, { durabilty: 'written' }), INVALID)
   assert.throws(() => store.readSync({ enitty: 'a' }), INVALID)
   assert.throws(() => store.read({ enitty: 'a' }), INVALID)
@@ -92,13 +94,16 @@ test('words, ranges and combinations', async (t) => {
   assert.throws(() => store.appendSync(EVENT, { gates: [null] }), INVALID)
   const gates = [{ name: 'g', check: () => undefined }]
   assert.throws(() => store.appendSync(EVENT, { gates, gateMode: 'some' }), INVALID)
+  assert.throws(() => store.appendSync(EVENT, { gates, recordDenial: 'no' }), INVALID)
+  assert.throws(() => store.appendSync(EVENT, { gates: gates[0] }), INVALID)
   assert.throws(() => store.appendBatchSync('text'), INVALID)
   assert.throws(() => store.appendBatchSync([EVENT, null]), INVALID)
   assert.throws(() => store.recordDenialSync(EVENT, [{ gate: 'g', verdict: 'maybe' }]), INVALID)
   assert.throws(() => store.appendSync({ ...EVENT, kind: 0x0001 }), ofKind('INVALID_KIND'))
   assert.throws(() => store.appendSync({ ...EVENT, kind: 0x10000 }), ofKind('INVALID_KIND'))
-  assert.throws(() => store.appendSync({ ...EVENT, entity: 'a|b' }), ofKind('INVALID_COORDINATE'))
-  assert.throws(() => store.appendSync({ ...EVENT, entity: '\udc00' }), ofKind('INVALID_COORDINATE'))
+  for (const entity of ['a|b', '\udc00']) {
+    assert.throws(() => store.appendSync({ ...EVENT, entity }), ofKind('INVALID_COORDINATE'))
+  }
   const twice = [['k.v', EMPTY], ['k.v', EMPTY]]
   assert.throws(() => store.appendSync({ ...EVENT, extensions: twice }), INVALID)
   assert.throws(() => store.appendSync({ ...EVENT, causation: { item: 0 } }), INVALID)

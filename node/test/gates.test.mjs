@@ -25,7 +25,8 @@ test('one refusal refuses the whole batch', async (t) => {
   const store = openStore(t)
   const small = {
     name: 'small',
-    check: ({ payload }) => (payload.length > 3 ? { code: 'TOO_BIG', message: 'too big' } : undefined),
+    check: ({ payload }) =>
+      payload.length > 3 ? { code: 'TOO_BIG', message: 'too big' } : undefined,
   }
   const events = ['abc', 'abcd'].map((text) => ({ ...EVENT, payload: Buffer.from(text) }))
   const outcomes = [{ gate: 'small', verdict: 'deny', code: 'TOO_BIG', message: 'too big' }]
@@ -90,8 +91,9 @@ test('a gate that fails lets nothing pass', async (t) => {
   }
   assert.equal(store.headSync().events, 0n)
   const gates = [{ name: 'throws', check: broken.throws }, deny]
+  const message = 'the gate failed: TypeError: a slip'
   const outcomes = [
-    { gate: 'throws', verdict: 'deny', code: 'GATE_DEFECT', message: 'the gate failed: TypeError: a slip' },
+    { gate: 'throws', verdict: 'deny', code: 'GATE_DEFECT', message },
     { gate: 'deny', verdict: 'deny', code: 'LIMIT', message: 'over the limit' },
   ]
   const options = { gates, gateMode: 'all', recordDenial: true }

@@ -22,7 +22,8 @@ test('a store is opened by path or by URL, with or without a Promise', async (t)
   fill(store, 1)
   await store.close()
   const again = Store.openSync(directory, { mode: 'existing' })
-  assert.deepEqual([again.report.created, again.report.clean, again.report.events], [false, true, 1n])
+  const { created, clean, events } = again.report
+  assert.deepEqual([created, clean, events], [false, true, 1n])
   again.closeSync()
 })
 

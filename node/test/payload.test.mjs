@@ -104,6 +104,7 @@ test('values without a form are refused', () => {
   const odd = [
     () => {}, Symbol('s'), 2n ** 64n, -(2n ** 63n) - 1n, '\ud800', { '\udfff': 1 }, circle, deep,
     new ArrayBuffer(1), new Uint16Array(1), new DataView(new ArrayBuffer(1)), new Set([1]),
+    new WeakMap(), /x/, new Error('e'), Promise.resolve(),
   ]
   for (const value of odd) {
     assert.throws(() => encodePayload(value), ofKind('INVALID_ARGUMENT'))

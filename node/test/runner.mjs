@@ -54,7 +54,7 @@ function parse(text) {
     } else {
       const command = [content]
       if (/^batch( |$)/.test(content)) {
-        for (next += 1; useful[next].content !== 'end'; next += 1) command.push(useful[next].content)
+        while (useful[(next += 1)].content !== 'end') command.push(useful[next].content)
       }
       sections.at(-1).push({ command, line, expected: [] })
     }

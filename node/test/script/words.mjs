@@ -120,7 +120,8 @@ function payloadText(bytes) {
 const kindText = (kind) => `0x${kind.toString(16).padStart(4, '0')}`
 
 export function eventLine(e) {
-  const pairs = Object.entries(e.extensions).map(([key, bytes]) => `${key}:${bytes.toString('hex')}`)
+  const pair = ([key, bytes]) => `${key}:${bytes.toString('hex')}`
+  const pairs = Object.entries(e.extensions).map(pair)
   return (
     `event seq=${e.sequence} id=${e.id} entity=${escape(e.entity)} scope=${escape(e.scope)} ` +
     `kind=${kindText(e.kind)} clock=${e.clock} lane=${e.lane} depth=${e.depth} flags=${e.flags} ` +

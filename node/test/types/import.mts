@@ -62,13 +62,15 @@ export async function everyMethod(): Promise<void> {
   const unknownValue: unknown = store.atSync(sequence)?.value()
   const extension: Buffer | undefined = found?.extensions['audit.user']
 
-  const query: Query = { prefix: 'order', clocks: [0, clock], from: 0, limit: 5n, direction: 'backward' }
+  const query: Query = { prefix: 'order', clocks: [0, clock], from: 0, direction: 'backward' }
   for await (const item of store.read(query)) item.sequence satisfies bigint
   for (const item of store.readSync()) item.hash satisfies string
   for await (const page of store.pages({}, { events: 10, bytes: 1000 })) page satisfies Event[]
   for (const page of store.pagesSync()) page.length satisfies number
   const { signal } = new AbortController()
-  for await (const item of store.follow({ from: 'end', scope: 'shop', signal })) item.id satisfies string
+  for await (const { id } of store.follow({ from: 'end', scope: 'shop', signal })) {
+    id satisfies string
+  }
 
   const ancestry: Ancestry = await store.ancestors(receipt.id, { via: 'causation', limit: 2 })
   const head: Head = reader.headSync()
