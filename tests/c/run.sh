@@ -2,16 +2,17 @@
 # Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, and the
 # behaviour scripts.
 #
-#   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
+#   run.sh [header|plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
 #
+#   header     compiles batpak.h alone, in every standard of C and C++ that it promises
 #   plain      as they are
 #   sanitize   C with AddressSanitizer and UndefinedBehaviorSanitizer
 #   valgrind   under valgrind, leaks are errors
-#   asan-rust  C and Rust with AddressSanitizer; needs clang, and builds the library once more
+#   asan-rust  C and Rust with AddressSanitizer; builds the library once more
 #
-# Without a mode: plain. Without scripts: all of tests/scripts but the relay scripts. Nothing is
+# Without a mode: header and plain. Without scripts: all of tests/scripts but the relay scripts. Nothing is
 # written outside the target directory (CARGO_TARGET_DIR, or target at the root) and a temporary
-# directory. CC names the compiler.
+# directory. CC and CXX name the compilers.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -60,15 +61,40 @@ run() {
     rm -rf "$scratch/smoke" "$scratch/misuse"
 }
 
-for mode in ${modes:-plain}; do
+# The header included twice, and every _INIT macro used.
+compile_header() {
+    source=$scratch/header.c
+    {
+        echo '#include "batpak.h"'
+        echo '#include "batpak.h"'
+        sed -n 's/^#define BATPAK_\([A-Z_]*\)_INIT.*/\1/p' "$root/include/batpak.h" |
+            tr '[:upper:]' '[:lower:]' |
+            while read -r name; do
+                macro=BATPAK_$(echo "$name" | tr '[:lower:]' '[:upper:]')_INIT
+                echo "extern const batpak_$name a_$name; const batpak_$name a_$name = $macro;"
+            done
+    } >"$source"
+    for standard in c99 c11 c17; do
+        "${CC:-cc}" -std=$standard -Wall -Wextra -pedantic -Werror -I"$root/include" -c "$source" \
+            -o "$scratch/header.o"
+    done
+    for standard in c++11 c++14 c++17 c++20; do
+        "${CXX:-c++}" -x c++ -std=$standard -Wall -Wextra -pedantic -Werror -I"$root/include" \
+            -c "$source" -o "$scratch/header.o"
+    done
+    echo "header: 7 passed, 0 failed"
+}
+
+for mode in ${modes:-header plain}; do
     echo "c: $mode"
     case $mode in
     plain | sanitize | valgrind)
         cargo build --quiet --release -p batpak-ffi
-        library=${CARGO_TARGET_DIR:-$root/target}/release/libbatpak.a
+        library=$target/release/libbatpak.a
         ;;
     esac
     case $mode in
+    header) compile_header ;;
     plain)
         build plain "$library" "${CC:-cc}"
         run plain "" -- "$@"
@@ -84,14 +110,15 @@ for mode in ${modes:-plain}; do
             exit 1
         }
         build valgrind "$library" "${CC:-cc}"
-        run valgrind "valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=yes" \
-            -- "$@"
+        options="--quiet --error-exitcode=99 --child-silent-after-fork=yes --leak-check=full"
+        kinds="--show-leak-kinds=definite --errors-for-leak-kinds=definite"
+        run valgrind "valgrind $options $kinds" -- "$@"
         ;;
     asan-rust)
         triple=$(rustc -vV | sed -n 's/^host: //p')
         RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
             cargo build --quiet --target "$triple" -p batpak-ffi
-        build asan-rust "$target/$triple/debug/libbatpak.a" "${CLANG:-clang}" -fsanitize=address
+        build asan-rust "$target/$triple/debug/libbatpak.a" "${CC:-cc}" -fsanitize=address
         run asan-rust "" -- "$@"
         ;;
     *)
