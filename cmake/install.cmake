@@ -2,7 +2,8 @@
 
 include(CMakePackageConfigHelpers)
 
-install(FILES "${PROJECT_SOURCE_DIR}/include/batpak.h" "${PROJECT_SOURCE_DIR}/bindings/cpp/batpak.hpp"
+install(FILES
+  "${PROJECT_SOURCE_DIR}/include/batpak.h" "${PROJECT_SOURCE_DIR}/bindings/cpp/batpak.hpp"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES "${batpak_archive}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 
@@ -12,7 +13,8 @@ set_target_properties(batpak_cpp PROPERTIES EXPORT_NAME cpp)
 install(TARGETS batpak batpak_static batpak_cpp EXPORT batpak
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 # The package needs nothing but its targets, so the file of the targets is the package file.
-install(EXPORT batpak NAMESPACE batpak:: FILE batpakConfig.cmake DESTINATION "${batpak_package_dir}")
+install(EXPORT batpak NAMESPACE batpak:: FILE batpakConfig.cmake
+  DESTINATION "${batpak_package_dir}")
 
 # Before 1.0 a minor version may break its callers.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/batpakConfigVersion.cmake"

@@ -6,7 +6,9 @@ find_program(BATPAK_CARGO cargo HINTS ENV CARGO_HOME PATHS "$ENV{HOME}/.cargo"
 
 # The number of the binary interface: of the SONAME and of the symbol versions. It changes only
 # when programs that were linked before would no longer run.
-set(batpak_abi 0)
+file(STRINGS "${PROJECT_SOURCE_DIR}/include/batpak.h" batpak_abi
+  REGEX "^#define BATPAK_ABI_VERSION ")
+string(REGEX MATCH "[0-9]+$" batpak_abi "${batpak_abi}")
 
 # What the Rust standard library needs. The unwinder is not named: the compiler adds the right one
 # by itself, and it is a different one in a wholly static program.
@@ -41,7 +43,8 @@ target_link_libraries(batpak_static INTERFACE
 # the archive; a listed function that does not exist fails the link.
 set(batpak_symbols_file "${PROJECT_SOURCE_DIR}/cmake/batpak.symbols")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
-  "${batpak_symbols_file}" "${PROJECT_SOURCE_DIR}/Cargo.toml")
+  "${batpak_symbols_file}" "${PROJECT_SOURCE_DIR}/Cargo.toml"
+  "${PROJECT_SOURCE_DIR}/include/batpak.h")
 file(STRINGS "${batpak_symbols_file}" batpak_symbols REGEX "^batpak_")
 list(TRANSFORM batpak_symbols PREPEND "LINKER:--require-defined=" OUTPUT_VARIABLE batpak_require)
 list(JOIN batpak_symbols ";\n    " batpak_exports)
