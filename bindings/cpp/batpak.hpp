@@ -716,11 +716,15 @@ class scan {
   /// least, unless the scan is at its end.
   std::vector<event> next_page(std::size_t max_events = 1024, std::size_t max_bytes = 1 << 20) {
     // What an iterator did not come to is still to be read.
-    if (position_ < page_.size()) {
-      const auto next = page_.begin() + static_cast<std::ptrdiff_t>(position_);
-      const auto count = std::min(max_events, page_.size() - position_);
-      position_ += count;
-      return {next, next + static_cast<std::ptrdiff_t>(count)};
+    if (position_ < page_.size() && max_events > 0) {
+      std::vector<event> rest;
+      std::size_t bytes = page_[position_].payload().size();
+      do {
+        rest.push_back(page_[position_++]);
+        if (position_ == page_.size() || rest.size() == max_events) break;
+        bytes += page_[position_].payload().size();
+      } while (bytes <= max_bytes);
+      return rest;
     }
     detail::view_target found;
     detail::call(batpak_scan_next, handle_.get(), max_events, max_bytes, found.view(),

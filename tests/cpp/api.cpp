@@ -254,13 +254,15 @@ TEST(a_scan_goes_on_where_it_stopped) {
   for (const batpak::event& event : scan)
     if (event.sequence() == 3) break;
   CHECK(scan.begin()->sequence() == 3);
+  CHECK(kind_of([&] { scan.next_page(0); }) == error_kind::invalid_argument);
   std::vector<batpak::event> page = scan.next_page(2);
   CHECK(page.size() == 2 && page[0].sequence() == 3);
+  CHECK(scan.next_page(100, 0).size() == 1);
   batpak::scan moved = std::move(scan);
-  page = moved.next_page(100);
-  CHECK(page.size() == 5 && page[0].sequence() == 5 && page[4].sequence() == 9);
+  page = moved.next_page(100, 3);
+  CHECK(page.size() == 3 && page[0].sequence() == 6);
+  CHECK(moved.next_page().size() == 1);
   CHECK(moved.next_page().empty());
-  CHECK(kind_of([&] { moved.next_page(0); }) == error_kind::invalid_argument);
 }
 
 TEST(pages_keep_to_their_limits) {
