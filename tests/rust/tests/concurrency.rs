@@ -219,3 +219,23 @@ fn waiting_ends_when_another_thread_appends() {
         assert_eq!(waiter.join().unwrap(), 10);
     });
 }
+
+/// The waiting thread may come before or after the closing one; it ends with the same error.
+#[test]
+fn closing_ends_waiting() {
+    let scratch = Scratch::new().unwrap();
+    for mode in [OpenMode::Create, OpenMode::ReadOnly] {
+        let store = Store::open(scratch.join("store"), &OpenOptions::mode(mode)).unwrap();
+        let started = Barrier::new(2);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                started.wait();
+                store.wait(1, std::time::Duration::from_secs(60))
+            });
+            started.wait();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            store.close().unwrap();
+            assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed, "{mode:?}");
+        });
+    }
+}
