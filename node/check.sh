@@ -25,8 +25,8 @@ package=$PWD
     npm install --no-audit --no-fund "$package"
     node -e "if (require('batpak').errorKinds.length !== 22) process.exit(1)"
     cp "$package/examples/quickstart.mjs" .
-    node quickstart.mjs store | tail -n 1 | grep -qx 'intact: true'
-    node quickstart.mjs store | tail -n 1 | grep -qx 'intact: true'
+    node quickstart.mjs store | tail -n 1 | grep -q ', intact$'
+    node quickstart.mjs store | tail -n 1 | grep -q ', intact$'
 )
 
 node test/runner.mjs ../tests/scripts/*.txt

@@ -1,7 +1,6 @@
-"""Appends two events, reads them back, and verifies the log."""
+"""Appends two events, reads them back, and verifies the log. Takes the directory to use."""
 
 import sys
-import tempfile
 
 import batpak
 
@@ -10,17 +9,20 @@ PLACED, PAID = 0x1001, 0x1002
 
 def main(path: str) -> None:
     with batpak.Store(path) as store:
-        placed = store.append("order:42", "shop", {"apples": 2}, kind=PLACED)
+        # Durable when append returns.
+        order = store.append("order:42", "shop", b"2 apples", kind=PLACED)
+
+        # Only if nobody has written to the stream meanwhile.
         store.append(
-            "order:42", "shop", {"cents": 180}, kind=PAID, expected=placed.clock, causation=placed.id
+            "order:42", "shop", b"3.20", kind=PAID, expected=order.clock, causation=order.id
         )
 
         for event in store.read(entity="order:42"):
-            print(event.sequence, event.entity, f"{event.kind:#06x}", event.value())
+            print(event.sequence, f"{event.kind:#06x}", bytes(event).decode())
 
         report = store.verify()
-        print(f"{report.events} events, {'intact' if report.intact else 'damaged'}")
+        print(report.events, "events,", "intact" if report.intact else "damaged")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+    main(sys.argv[1] if len(sys.argv) > 1 else "orders")

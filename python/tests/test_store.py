@@ -145,7 +145,7 @@ def test_the_example_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     example = Path(__file__).parent.parent / "examples" / "quickstart.py"
     runpy.run_path(str(example))["main"](str(path))
     assert capsys.readouterr().out.splitlines() == [
-        "0 order:42 0x1001 {'apples': 2}",
-        "1 order:42 0x1002 {'cents': 180}",
+        "0 0x1001 2 apples",
+        "1 0x1002 3.20",
         "2 events, intact",
     ]
