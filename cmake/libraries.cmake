@@ -19,7 +19,7 @@ set(batpak_system_libraries pthread m dl rt util)
 set(batpak_archive "${BATPAK_CARGO_TARGET_DIR}/release/libbatpak.a")
 add_custom_target(batpak_cargo
   COMMAND ${CMAKE_COMMAND} -E env "CARGO_TARGET_DIR=${BATPAK_CARGO_TARGET_DIR}"
-    "${BATPAK_CARGO}" build --package batpak-ffi --release --lib --locked
+    "${BATPAK_CARGO}" build --package batpak-ffi --release --lib
   BYPRODUCTS "${batpak_archive}"
   WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
   COMMENT "Building libbatpak.a with cargo"
