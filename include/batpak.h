@@ -1205,8 +1205,9 @@ typedef struct batpak_refusal {
 } batpak_refusal;
 
 /**
- * A gate's check. It returns BATPAK_VERDICT_PERMIT or BATPAK_VERDICT_DENY; any other number
- * counts as a refusal with the code "GATE_DEFECT". The event and the refusal are valid until it
+ * A gate's check. It returns BATPAK_VERDICT_PERMIT or BATPAK_VERDICT_DENY. Any other number says
+ * that the gate itself failed: the event is refused with the code "GATE_DEFECT", and the append
+ * ends with BATPAK_CALLBACK. The event and the refusal are valid until it
  * returns. It must return: it may neither jump out (longjmp) nor let a C++ exception through.
  */
 typedef int32_t (*batpak_gate_check)(void *user_data,
@@ -1775,7 +1776,7 @@ batpak_status batpak_store_append(const struct batpak_store *store,
  * log, otherwise 0. The rest as for batpak_store_append.
  *
  * Errors: BATPAK_DENIED when a gate refused, with its name, code and message in the error's
- * message; otherwise as for batpak_store_append. Threads: any, also at once.
+ * message; BATPAK_CALLBACK when a gate returned something that is no verdict; otherwise as for batpak_store_append. Threads: any, also at once.
  */
 BATPAK_API
 batpak_status batpak_store_append_gated(const struct batpak_store *store,

@@ -361,7 +361,7 @@ pub unsafe extern "C" fn batpak_store_append(
 /// log, otherwise 0. The rest as for batpak_store_append.
 ///
 /// Errors: BATPAK_DENIED when a gate refused, with its name, code and message in the error's
-/// message; otherwise as for batpak_store_append. Threads: any, also at once.
+/// message; BATPAK_CALLBACK when a gate returned something that is no verdict; otherwise as for batpak_store_append. Threads: any, also at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_append_gated(
     store: *const batpak_store,
@@ -379,12 +379,13 @@ pub unsafe extern "C" fn batpak_store_append_gated(
     guard(error, || unsafe {
         let output = receipt_output(receipts, count)?;
         let durability = self::durability(durability)?;
-        let mut set = gate_set(gates, gate_count)?;
-        set.mode = gate_mode(mode)?;
-        set.record_denial = flag("record_denial", record_denial)?;
+        let mut gates = gate_set(gates, gate_count)?;
+        gates.set.mode = gate_mode(mode)?;
+        gates.set.record_denial = flag("record_denial", record_denial)?;
         with_events(events, count, |events| {
             append_to_store(store, |store| {
-                let receipts = store.append_gated(events, &set, durability)?;
+                let appended = store.append_gated(events, &gates.set, durability);
+                let receipts = gates.result_of(appended)?;
                 output.set(receipts.iter().map(batpak_receipt::of));
                 Ok(())
             })

@@ -4,8 +4,12 @@ use crate::append::{batpak_extension, batpak_new_event};
 use crate::argument::{
     Growing, batpak_bytes, batpak_text, growing_array, invalid, no_such, text_of,
 };
-use batpak_core::{GateMode, GateOutcome, GateSet, NewEvent, Refusal, Result, Verdict};
+use batpak_core::{
+    Error, ErrorKind, GateMode, GateOutcome, GateSet, NewEvent, Refusal, Result, Verdict,
+};
+use std::cell::OnceCell;
 use std::ffi::{c_char, c_void};
+use std::rc::Rc;
 
 /// Whether the gates after a refusal are still asked.
 #[repr(i32)]
@@ -56,8 +60,9 @@ pub struct batpak_refusal {
     pub message: [c_char; BATPAK_REFUSAL_MESSAGE_BYTES],
 }
 
-/// A gate's check. It returns BATPAK_VERDICT_PERMIT or BATPAK_VERDICT_DENY; any other number
-/// counts as a refusal with the code "GATE_DEFECT". The event and the refusal are valid until it
+/// A gate's check. It returns BATPAK_VERDICT_PERMIT or BATPAK_VERDICT_DENY. Any other number says
+/// that the gate itself failed: the event is refused with the code "GATE_DEFECT", and the append
+/// ends with BATPAK_CALLBACK. The event and the refusal are valid until it
 /// returns. It must return: it may neither jump out (longjmp) nor let a C++ exception through.
 pub type batpak_gate_check = Option<
     unsafe extern "C" fn(
@@ -149,10 +154,27 @@ pub(crate) unsafe fn gate_outcome(at: usize, outcome: &batpak_gate_outcome) -> R
 /// The most gates of one call.
 const MAX_GATES: usize = 4096;
 
+/// Gates, and what the first of them that failed itself did.
+pub(crate) struct Gates<'a> {
+    pub(crate) set: GateSet<'a>,
+    failure: Rc<OnceCell<String>>,
+}
+
+impl Gates<'_> {
+    /// The result of an append that asked these gates, unless one of them failed meanwhile.
+    pub(crate) fn result_of<T>(&self, appended: Result<T>) -> Result<T> {
+        match self.failure.get() {
+            Some(failure) => Err(Error::new(ErrorKind::Callback, failure)),
+            None => appended,
+        }
+    }
+}
+
 /// SAFETY: the array is as the rules at the top of the header say, and its checks may be called
-/// until the set is gone.
-pub(crate) unsafe fn gate_set<'a>(gates: *const batpak_gate, count: usize) -> Result<GateSet<'a>> {
+/// until the gates are gone.
+pub(crate) unsafe fn gate_set<'a>(gates: *const batpak_gate, count: usize) -> Result<Gates<'a>> {
     let mut set = GateSet::default();
+    let failure = Rc::new(OnceCell::new());
     // SAFETY: the caller's promise, here and below.
     let given = unsafe { growing_array("gates", gates, count, MAX_GATES) }?;
     for (at, gate) in given.into_iter().enumerate() {
@@ -161,6 +183,7 @@ pub(crate) unsafe fn gate_set<'a>(gates: *const batpak_gate, count: usize) -> Re
         };
         // SAFETY: as above.
         let name = unsafe { text_of(format_args!("gates[{at}].name"), gate.name) }?;
+        let failure = Rc::clone(&failure);
         set.push(name, move |event: &NewEvent<'_>| {
             let extensions: Vec<_> = event
                 .extensions
@@ -184,14 +207,15 @@ pub(crate) unsafe fn gate_set<'a>(gates: *const batpak_gate, count: usize) -> Re
                     code: inline_string(&refusal.code),
                     message: inline_string(&refusal.message),
                 }),
-                other => Err(Refusal {
-                    code: "GATE_DEFECT".into(),
-                    message: format!("the gate returned {other}, which is no verdict"),
-                }),
+                other => {
+                    let message = format!("the gate returned {other}, which is no verdict");
+                    failure.get_or_init(|| format!("gate `{name}`: {message}"));
+                    Err(Refusal { code: "GATE_DEFECT".into(), message })
+                }
             }
         });
     }
-    Ok(set)
+    Ok(Gates { set, failure })
 }
 
 /// The text in an array, up to its NUL or its end. What is not UTF-8 is replaced, since a gate's

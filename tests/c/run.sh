@@ -2,15 +2,14 @@
 # Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, and the
 # behaviour scripts.
 #
-#   run.sh [header|plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
+#   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
 #
-#   header     compiles batpak.h alone, in every standard of C and C++ that it promises
-#   plain      as they are
+#   plain      as they are; and batpak.h alone, in every standard of C and C++ that it promises
 #   sanitize   C with AddressSanitizer and UndefinedBehaviorSanitizer
 #   valgrind   under valgrind, leaks are errors
 #   asan-rust  C and Rust with AddressSanitizer; builds the library once more
 #
-# Without a mode: header and plain. Without scripts: all of tests/scripts but the relay scripts. Nothing is
+# Without a mode: plain. Without scripts: all of tests/scripts but the relay scripts. Nothing is
 # written outside the target directory (CARGO_TARGET_DIR, or target at the root) and a temporary
 # directory. CC and CXX name the compilers.
 set -eu
@@ -85,7 +84,7 @@ compile_header() {
     echo "header: 7 passed, 0 failed"
 }
 
-for mode in ${modes:-header plain}; do
+for mode in ${modes:-plain}; do
     echo "c: $mode"
     case $mode in
     plain | sanitize | valgrind)
@@ -94,8 +93,8 @@ for mode in ${modes:-header plain}; do
         ;;
     esac
     case $mode in
-    header) compile_header ;;
     plain)
+        compile_header
         build plain "$library" "${CC:-cc}"
         run plain "" -- "$@"
         ;;
