@@ -7,7 +7,7 @@ use crate::event::{NewEvent, Receipt};
 use crate::format::frame::payload_hash;
 use crate::gate::{GateOutcome, Verdict};
 use crate::kind::EventKind;
-use crate::options::Durability;
+use crate::options::{Durability, MAX_PAYLOAD_BYTES};
 use crate::payload;
 use serde::Serialize;
 
@@ -63,7 +63,8 @@ impl Store {
         event.depth = refused.depth;
         event.correlation = refused.correlation;
         let request = Request {
-            events: vec![Prepared::new(&event, 0, self.0.options.max_payload_bytes)?],
+            // The record is the library's: the limit that the caller chose is not about it.
+            events: vec![Prepared::new(&event, 0, MAX_PAYLOAD_BYTES)?],
             durability: durability.unwrap_or(self.0.options.durability),
         };
         let mut receipts = self.0.submit(writer, request)?;
