@@ -23,7 +23,7 @@
  * initialise it with its _INIT macro. A smaller struct_size is an older caller, and the missing
  * fields have their defaults; a larger one is accepted when what this library does not know is
  * zero, and gives BATPAK_UNSUPPORTED otherwise. No other struct ever changes. Fields called
- * reserved are zero.
+ * reserved are zero; one that is handed in and is not gives BATPAK_UNSUPPORTED.
  *
  * Pointers. Arguments are read during the call and not kept. A pointer may be null only when its
  * length is 0 or its comment says so; anything else gives BATPAK_INVALID_ARGUMENT. Texts are

@@ -1,7 +1,8 @@
 //! Appending: what a caller hands in, and the receipt for it.
 
 use crate::argument::{
-    self, Growing, MutableArray, batpak_bytes, batpak_text, flag, growing_array, no_such,
+    self, Growing, MutableArray, batpak_bytes, batpak_text, check_reserved, flag, growing_array,
+    no_such,
 };
 use crate::gate::{batpak_gate, batpak_gate_outcome, gate_mode, gate_outcome, gate_set};
 use crate::guard::guard;
@@ -147,6 +148,7 @@ impl batpak_new_event {
         at: usize,
         extensions: &'a [(&'a str, &'a [u8])],
     ) -> Result<NewEvent<'a>> {
+        check_reserved(format_args!("events[{at}].reserved"), self.reserved)?;
         let kind = u16::try_from(self.kind).map_err(|_| {
             let text = format!("events[{at}].kind is {}, above 0xffff", self.kind);
             Error::new(ErrorKind::InvalidKind, text)

@@ -66,6 +66,14 @@ pub(crate) fn flag(field: impl Display, value: i32) -> Result<bool> {
     }
 }
 
+/// Refuses a field that has no meaning yet, so that a later version can give it one.
+pub(crate) fn check_reserved(field: impl Display, value: u32) -> Result<()> {
+    if value == 0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, format!("{field} is {value}; it must be 0")))
+}
+
 /// Checks that `count` things of `size` bytes at this address can exist at all.
 fn check_extent(field: impl Display, address: usize, count: usize, size: usize) -> Result<()> {
     if address == 0 {

@@ -2,7 +2,7 @@
 
 use crate::append::{batpak_extension, batpak_new_event};
 use crate::argument::{
-    Growing, batpak_bytes, batpak_text, growing_array, invalid, no_such, text_of,
+    Growing, batpak_bytes, batpak_text, check_reserved, growing_array, invalid, no_such, text_of,
 };
 use batpak_core::{
     Error, ErrorKind, GateMode, GateOutcome, GateSet, NewEvent, Refusal, Result, Verdict,
@@ -178,6 +178,7 @@ pub(crate) unsafe fn gate_set<'a>(gates: *const batpak_gate, count: usize) -> Re
     // SAFETY: the caller's promise, here and below.
     let given = unsafe { growing_array("gates", gates, count, MAX_GATES) }?;
     for (at, gate) in given.into_iter().enumerate() {
+        check_reserved(format_args!("gates[{at}].reserved"), gate.reserved)?;
         let Some(check) = gate.check else {
             return Err(invalid(format!("gates[{at}].check is null")));
         };

@@ -1,7 +1,8 @@
 //! Reading: one event, the way back from one, and scans.
 
 use crate::argument::{
-    self, Growing, Output, batpak_bytes, batpak_text, growing, invalid, no_such, required, text_of,
+    self, Growing, Output, batpak_bytes, batpak_text, check_reserved, growing, invalid, no_such,
+    required, text_of,
 };
 use crate::guard::guard;
 use crate::handle::{self, Handled};
@@ -118,6 +119,7 @@ impl batpak_query {
         if self.parts >= (BATPAK_QUERY_LIMIT as u32) << 1 {
             return Err(invalid(format!("parts is {:#x}, which has unknown bits", self.parts)));
         }
+        check_reserved("reserved", self.reserved)?;
         // SAFETY: the caller's promise, for both texts.
         let text = |field, value| unsafe { text_of(field, value) }.map(str::to_owned);
         let entity = match (has(BATPAK_QUERY_ENTITY), has(BATPAK_QUERY_PREFIX)) {

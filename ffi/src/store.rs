@@ -1,6 +1,8 @@
 //! The store: opening, closing, and what it says of itself.
 
-use crate::argument::{self, Growing, GrowingOutput, Output, TextOutput, flag, invalid, no_such};
+use crate::argument::{
+    self, Growing, GrowingOutput, Output, TextOutput, check_reserved, flag, invalid, no_such,
+};
 use crate::guard::{guard, guard_value};
 use crate::handle::{self, Handled};
 use crate::id::{batpak_hash, batpak_id};
@@ -123,6 +125,7 @@ impl batpak_options {
     }
 
     fn get(&self) -> Result<OpenOptions> {
+        check_reserved("reserved", self.reserved)?;
         let durability = durability(self.durability)?;
         Ok(OpenOptions {
             mode: open_mode(self.mode)?,
@@ -723,4 +726,39 @@ pub unsafe extern "C" fn batpak_store_stats(
 #[unsafe(no_mangle)]
 pub extern "C" fn batpak_debug_live_handles() -> u64 {
     guard_value(0, handle::live)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ptr::{null, null_mut};
+
+    #[test]
+    fn a_defect_during_a_call_stops_appends_until_the_store_is_reopened() {
+        let directory = std::env::temp_dir().join(format!("batpak-defect-{}", std::process::id()));
+        let path = directory.to_str().unwrap();
+        let open = || {
+            let (mut store, mut error) = (null_mut(), batpak_error::initial());
+            // SAFETY: every pointer is to a value of this function, or null where allowed.
+            let status = unsafe {
+                batpak_store_open(path.as_ptr().cast(), path.len(), null(), &mut store, &mut error)
+            };
+            assert_eq!((status, error.kind), (0, 0));
+            store
+        };
+        let store = open();
+        let append = |store| guard(null_mut(), || append_to_store(store, |_| Ok(())));
+        assert_eq!(append(store), 0);
+        let panicking = guard(null_mut(), || on_store(store, |_| panic!("a defect")));
+        assert_eq!(panicking, ErrorKind::Panic.code());
+        assert_eq!(append(store), ErrorKind::Poisoned.code());
+        assert_eq!(guard(null_mut(), || on_store(store, |_| Ok(()))), 0);
+        // SAFETY: handles and null are always allowed.
+        assert_eq!(unsafe { batpak_store_close(store, null_mut()) }, 0);
+        let store = open();
+        assert_eq!(append(store), 0);
+        // SAFETY: as above.
+        assert_eq!(unsafe { batpak_store_close(store, null_mut()) }, 0);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -377,6 +377,18 @@ static void struct_sizes(void) {
           batpak_store_append(store, events, 2, BATPAK_DURABILITY_DEFAULT, NULL, &error));
     SAYS("events[1]");
     EQUAL(3, visible_events(store));
+
+    /* Fields without a meaning yet. */
+    batpak_options options = BATPAK_OPTIONS_INIT;
+    batpak_query query = BATPAK_QUERY_INIT;
+    batpak_gate gate = BATPAK_GATE_INIT;
+    batpak_scan *scan;
+    options.reserved = query.reserved = gate.reserved = events[0].reserved = 1;
+    EQUAL(BATPAK_UNSUPPORTED, batpak_store_open(path, SIZE_MAX, &options, &other, &error));
+    EQUAL(BATPAK_UNSUPPORTED, batpak_scan_open(store, &query, &scan, &error));
+    EQUAL(BATPAK_UNSUPPORTED, append_to(store, events[0]));
+    EQUAL(BATPAK_UNSUPPORTED,
+          batpak_store_append_gated(store, NULL, 0, &gate, 1, 0, 0, 0, NULL, &error));
     close_store(store);
 }
 
@@ -625,7 +637,7 @@ static void *append_on(void *argument) {
 static void *wait_for_more(void *argument) {
     struct task *task = argument;
     uint64_t visible;
-    task->status = batpak_store_wait(task->handle, UINT64_MAX, 600000, &visible, NULL);
+    task->status = batpak_store_wait(task->handle, UINT64_MAX, UINT64_MAX, &visible, NULL);
     return NULL;
 }
 
