@@ -874,8 +874,8 @@ void copy_text(char (&place)[Size], std::string_view text) noexcept {
   place[length] = '\0';
 }
 
-/// Asks a gate for the C interface, which no exception may cross: one counts as a refusal here,
-/// and is thrown again after the call.
+/// Asks a gate for the C interface, which no exception may cross: one is kept here and thrown
+/// again after the call.
 inline std::int32_t ask_gate(void* user_data, const batpak_new_event* event,
                              batpak_refusal* place) noexcept {
   const gate_call& call = *static_cast<const gate_call*>(user_data);
@@ -884,12 +884,12 @@ inline std::int32_t ask_gate(void* user_data, const batpak_new_event* event,
     if (!refused) return BATPAK_VERDICT_PERMIT;
     copy_text(place->code, refused->code);
     copy_text(place->message, refused->message);
+    return BATPAK_VERDICT_DENY;
   } catch (...) {
     if (!*call.thrown) *call.thrown = std::current_exception();
-    copy_text(place->code, "GATE_DEFECT");
-    copy_text(place->message, "the gate threw an exception");
+    // No verdict: the library refuses the event and ends the append.
+    return -1;
   }
-  return BATPAK_VERDICT_DENY;
 }
 
 }  // namespace detail
