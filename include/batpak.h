@@ -20,9 +20,10 @@
  * library starts no thread in which a function of the caller's runs.
  *
  * Structs. A struct that begins with struct_size may get fields at its end in later versions:
- * initialise it with its _INIT macro. A smaller struct_size is an older caller, and the missing
- * fields have their defaults; a larger one is accepted when what this library does not know is
- * zero, and gives BATPAK_UNSUPPORTED otherwise. No other struct ever changes. Fields called
+ * initialise it with its _INIT macro. A smaller struct_size is an older caller: the missing fields
+ * have their defaults, and results are written as far as they fit. A larger one is a later caller:
+ * what this library does not know must be zero in an argument, which otherwise gives
+ * BATPAK_UNSUPPORTED, and is left alone in a result. No other struct ever changes. Fields called
  * reserved are zero; one that is handed in and is not gives BATPAK_UNSUPPORTED.
  *
  * Pointers. Arguments are read during the call and not kept. A pointer may be null only when its

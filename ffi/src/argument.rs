@@ -113,7 +113,7 @@ pub(crate) unsafe fn array<'a, T>(
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
-/// SAFETY: as for [`array`]; with the length `NUL_TERMINATED`, a NUL follows.
+/// SAFETY: as for `array`; with the length `NUL_TERMINATED`, a NUL follows.
 pub(crate) unsafe fn text<'a>(
     field: impl Display,
     data: *const c_char,
@@ -134,13 +134,13 @@ pub(crate) unsafe fn text<'a>(
     })
 }
 
-/// SAFETY: as for [`text`].
+/// SAFETY: as for `text`.
 pub(crate) unsafe fn text_of<'a>(field: impl Display, value: batpak_text) -> Result<&'a str> {
     // SAFETY: the caller's promise is the one of `text`.
     unsafe { text(field, value.data, value.length) }
 }
 
-/// SAFETY: as for [`array`].
+/// SAFETY: as for `array`.
 pub(crate) unsafe fn bytes_of<'a>(field: impl Display, value: batpak_bytes) -> Result<&'a [u8]> {
     // SAFETY: the caller's promise is the one of `array`.
     unsafe { array(field, value.data, value.length) }
@@ -375,7 +375,7 @@ pub(crate) unsafe fn check_error(error: *mut batpak_error) -> Result<()> {
 
 /// Writes what went wrong to an error struct that can take it.
 ///
-/// SAFETY: as for [`check_error`].
+/// SAFETY: as for `check_error`.
 pub(crate) unsafe fn write_error(error: *mut batpak_error, failure: &Error) {
     // SAFETY: the caller's promise.
     if let Ok(output) = unsafe { GrowingOutput::new("error", error) } {
