@@ -22,7 +22,7 @@ test-c:
 	tools/setup.sh base check
 	tests/c/run.sh plain sanitize
 	tests/c/run.sh valgrind -- $(wildcard tests/scripts/append-*.txt tests/scripts/read-*.txt)
-	tests/c/abi.sh
+	python3 tests/c/abi.py
 
 test-cpp:
 	tests/cpp/run.sh

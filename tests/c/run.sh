@@ -42,9 +42,9 @@ build() {
     library=$2
     shift 2
     mkdir -p "$out"
-    for program in smoke misuse runner; do
+    for source in "$root/ffi/examples/quickstart.c" "$here/misuse.c" "$here/runner.c"; do
         # shellcheck disable=SC2086 -- the flags are words.
-        "$@" $flags "$here/$program.c" "$library" $libraries -o "$out/$program"
+        "$@" $flags "$source" "$library" $libraries -o "$out/$(basename "$source" .c)"
     done
 }
 
@@ -54,10 +54,10 @@ run() {
     prefix=$2
     shift 3
     mkdir -p "$scratch/misuse"
-    $prefix "$out/smoke" "$scratch/smoke"
+    $prefix "$out/quickstart" "$scratch/quickstart"
     $prefix "$out/misuse" "$scratch/misuse"
     TMPDIR=$scratch $prefix "$out/runner" "$@"
-    rm -rf "$scratch/smoke" "$scratch/misuse"
+    rm -rf "$scratch/quickstart" "$scratch/misuse"
 }
 
 # The header included twice, and every _INIT macro used.

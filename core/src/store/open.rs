@@ -80,6 +80,11 @@ impl Store {
 
 /// The directory, created if it may be.
 fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        let why = "the path of the store is empty or contains a NUL";
+        return Err(Error::invalid(why).at_path(path));
+    }
     if matches!(options.mode, OpenMode::Create | OpenMode::CreateNew) {
         vfs.create_dir(path)
             .map_err(|e| Error::io("cannot create the store's directory", path, &e))?;
