@@ -1,0 +1,188 @@
+//! The end of a store: its newest segment gets an unfinished end by hand, and the store must cut
+//! exactly that, say so, and go on.
+
+use crate::Failure;
+use crate::account::History;
+use crate::inspect::{told, whole};
+use batpak_core::{
+    Durability, Event, EventKind, MAX_SEGMENT_BYTES, NewEvent, OpenMode, OpenOptions, Store,
+};
+use batpak_kill::plan::Draws;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What stands behind the last whole batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// What the kill left there.
+    AsKilled,
+    /// Bytes that mean nothing.
+    Garbage,
+    /// 32 MiB of zeros, as a file system that grew the file but lost the data shows them.
+    Zeros,
+    /// The first part of a frame.
+    HalfFrame,
+    /// A batch without its last frame, or with a part of it.
+    OpenBatch,
+    /// A batch whose first frame was not written, but the others were.
+    Hole,
+}
+
+impl Ending {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::AsKilled, Self::Garbage, Self::Zeros, Self::HalfFrame, Self::OpenBatch, Self::Hole];
+}
+
+const HEADER_BYTES: u64 = 192;
+const ZEROS_BYTES: usize = 32 << 20;
+const BATCH: usize = 5;
+
+/// Makes the end, and opens the store.
+pub(crate) fn check(ending: Ending, path: &Path, history: &History) -> Result<(), Failure> {
+    let reader =
+        Store::open(path, &OpenOptions::mode(OpenMode::ReadOnly)).map_err(told("reading"))?;
+    let before = whole(&reader, usize::MAX)?;
+    let segment = path.join(format!("{:06}.fbat", reader.open_report().segments));
+    let (number, end) = log_end(&reader, &before);
+    let as_killed = file_bytes(&segment)? - end;
+    drop(reader);
+
+    let tail = make_tail(ending, &segment, end, history.seed)?;
+    let cut = tail.as_ref().map_or(as_killed, |tail| tail.len() as u64);
+    if let Some(tail) = tail {
+        let written = File::options().write(true).open(&segment).and_then(|file| {
+            file.set_len(end)?;
+            file.write_all_at(&tail, end)
+        });
+        written.map_err(|e| format!("cannot write the end: {e}"))?;
+    }
+
+    // A reader passes over it, a writer cuts it off, and both say the same.
+    for mode in [OpenMode::ReadOnly, OpenMode::Existing] {
+        let store = Store::open(path, &OpenOptions::mode(mode)).map_err(told("opening"))?;
+        let report = store.open_report().clone();
+        let found = (report.events, report.cut_bytes, report.cut_at);
+        let expected = (before.len() as u64, cut, (cut > 0).then_some((number, end)));
+        if found != expected || report.cut_reason.is_empty() == (cut > 0) {
+            return Err(format!("the report should say {expected:?}, but is {report:?}"));
+        }
+        same(&whole(&store, 0)?, &before)?;
+        if mode == OpenMode::Existing {
+            if file_bytes(&segment)? != end {
+                return Err("the end was not cut off".to_owned());
+            }
+            append(&store, 1, Durability::Durable)?;
+            store.close().map_err(told("closing"))?;
+        }
+    }
+
+    let store = Store::open(path, &OpenOptions::default()).map_err(told("opening again"))?;
+    let report = store.open_report();
+    if !report.clean || report.cut_bytes > 0 || !report.removed.is_empty() {
+        return Err(format!("after a clean close the report is {report:?}"));
+    }
+    let after = whole(&store, before.len())?;
+    if after.len() != before.len() + 1 {
+        return Err(format!("{} events became {}", before.len(), after.len()));
+    }
+    same(&after[..before.len()], &before)
+}
+
+/// The number of the newest segment, and where its last event ends.
+fn log_end(store: &Store, events: &[Event]) -> (u64, u64) {
+    let newest = store.open_report().segments;
+    match events.last() {
+        Some(last) if last.segment() == newest => {
+            (newest, last.offset() + last.stored_bytes() as u64)
+        }
+        _ => (newest, HEADER_BYTES),
+    }
+}
+
+/// The bytes behind the end; `None` leaves what is there.
+fn make_tail(
+    ending: Ending,
+    segment: &Path,
+    end: u64,
+    seed: u32,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut draws = Draws::of([seed, 0, 2]);
+    let mut below = |bound: usize| draws.below(bound as u32) as usize;
+    Ok(Some(match ending {
+        Ending::AsKilled => return Ok(None),
+        Ending::Garbage => (0..1 + below(1 << 18)).map(|_| below(256) as u8).collect(),
+        Ending::Zeros => vec![0; ZEROS_BYTES],
+        Ending::HalfFrame => {
+            let (mut bytes, _) = frames(segment, end, 1)?;
+            bytes.truncate(1 + below(bytes.len() - 1));
+            bytes
+        }
+        Ending::OpenBatch => {
+            let (mut bytes, starts) = frames(segment, end, BATCH)?;
+            let last = starts[BATCH - 1];
+            bytes.truncate(last + below(bytes.len() - last));
+            bytes
+        }
+        Ending::Hole => {
+            let (mut bytes, starts) = frames(segment, end, BATCH)?;
+            bytes[..starts[1]].fill(0);
+            bytes
+        }
+    }))
+}
+
+/// The frames that an append of so many events would add to the segment, and where in them each
+/// begins: they are taken from a copy of the store, to which they are appended.
+fn frames(segment: &Path, end: u64, count: usize) -> Result<(Vec<u8>, Vec<usize>), Failure> {
+    let (Some(store), Some(name)) = (segment.parent(), segment.file_name()) else {
+        return Err("the segment is in no store".to_owned());
+    };
+    let copy = store.with_extension("copy");
+    copy_files(store, &copy).map_err(|e| format!("cannot copy the store: {e}"))?;
+    let options = OpenOptions { segment_bytes: MAX_SEGMENT_BYTES, ..OpenOptions::default() };
+    let store = Store::open(&copy, &options).map_err(told("opening the copy"))?;
+    let first = store.open_report().events;
+    append(&store, count, Durability::Written)?;
+    let mut starts = Vec::new();
+    for sequence in first..first + count as u64 {
+        let event = store.at(sequence).map_err(told("reading the copy"))?;
+        starts.extend(event.map(|event| (event.offset() - end) as usize));
+    }
+    store.close().map_err(told("closing the copy"))?;
+    let mut bytes =
+        std::fs::read(copy.join(name)).map_err(|e| format!("cannot read the copy: {e}"))?;
+    let _ = std::fs::remove_dir_all(&copy);
+    bytes.drain(..end as usize);
+    Ok((bytes, starts))
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn append(store: &Store, count: usize, durability: Durability) -> Result<(), Failure> {
+    let payload = [b'e'; 700];
+    let event = NewEvent::new("ending", "kill", EventKind::DATA, &payload);
+    let appended = store.append_batch(&vec![event; count], Some(durability));
+    appended.map(drop).map_err(told("appending"))
+}
+
+fn file_bytes(path: &Path) -> Result<u64, Failure> {
+    let metadata = std::fs::metadata(path);
+    metadata.map(|data| data.len()).map_err(|e| format!("cannot look at the segment: {e}"))
+}
+
+/// The same events, by their hashes, which cover everything else.
+fn same(found: &[Event], expected: &[Event]) -> Result<(), Failure> {
+    if found.iter().map(Event::hash).eq(expected.iter().map(Event::hash)) {
+        return Ok(());
+    }
+    Err(format!("{} events are there, not the {} from before", found.len(), expected.len()))
+}

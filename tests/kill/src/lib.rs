@@ -1,0 +1,3 @@
+//! What the parent and the workers of the kill test agree on. See README.md.
+
+pub mod plan;
