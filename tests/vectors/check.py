@@ -10,7 +10,8 @@ from its events, and compares.
 
 It needs the package `blake3`. It locks and writes nothing. Damage that nothing can be read behind
 ends the check, other findings are collected. The exit status is 1 if there are any. A note says
-what the format allows and a reader passes over: a lost head, bytes that were never confirmed.
+what the format allows and a reader passes over: a lost head, bytes behind the log,
+erased payloads.
 """
 
 import re
@@ -131,6 +132,7 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
     need(not any(frame[length:]), "the padding is not zero")
     need(state & ~(CONTINUES | ERASED) == 0 and optional < 1 << 5, "an unknown bit is set")
     event.synced, event.batch_continues = synced * 8, state & CONTINUES
+    event.erased = bool(state & ERASED)
 
     place = FRAME.size
     fields = [(event.timestamp_us,), (0, 0), (bytes(32),), (event.id,), (bytes(16),)]
@@ -146,7 +148,7 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
 
     scope, extensions = place + entity_length, place + entity_length + scope_length
     payload = extensions + extensions_length
-    stored_length = 32 if state & ERASED else event.payload_length
+    stored_length = 32 if event.erased else event.payload_length
     need(payload + stored_length == length, "the lengths do not add up")
     event.entity, event.scope = frame[place:scope], frame[scope:extensions]
     event.extensions, event.payload = frame[extensions:payload], frame[payload:length]
@@ -154,7 +156,7 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
         event.entity.decode(), event.scope.decode()
     except UnicodeDecodeError:
         need(False, "a name is not UTF-8")
-    payload_hash = event.payload if state & ERASED else blake3(event.payload).digest()
+    payload_hash = event.payload if event.erased else blake3(event.payload).digest()
     hashed = b"batpak.event.2\0\0" + lineage + payload_hash + frame[48:payload]
     event.computed_hash = blake3(hashed).digest()
     return event
@@ -329,7 +331,7 @@ def newest_events(data: bytes, number: int, first: int, lineage: bytes, bound: i
         end = events.pop().offset
     require("end of the log", end >= bound, f"{why or 'it ends'}, but it was durable up to {bound}")
     if end < len(data):
-        print(f"note: {len(data) - end} bytes behind the log were never confirmed: {why}")
+        print(f"note: {len(data) - end} bytes behind the log are no part of it: {why}")
     return events
 
 
@@ -412,6 +414,8 @@ def check_store(directory: Path) -> list:
         if re.fullmatch(r"(\d{6}|[1-9]\d{6,})\.fbat", name):
             frames = frames_behind(read_file(directory / name), 0, int(name[:-5]), manifest.lineage)
             check("directory", int(name[:-5]) > newest and not any(frames), f"{name} is foreign")
+    if erased := sum(event.erased for event in all_events):
+        print(f"note: {erased} payloads were erased; only their hashes are left")
     closed = manifest.closed_segment, manifest.closed_end, manifest.closed_events
     require("manifest", is_place(segments, *closed), "the closed end is not in the log")
     roots = [bytes(32), *(event.root for event in all_events)]
