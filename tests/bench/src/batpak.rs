@@ -1,0 +1,82 @@
+//! batpak itself.
+
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use batpak_core::{Durability, Event, EventKind, Id, OpenOptions, Query, Region};
+use std::path::Path;
+
+pub struct Batpak(pub batpak_core::Store);
+
+impl Batpak {
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self(batpak_core::Store::open(path, &OpenOptions::default())?))
+    }
+}
+
+fn durability(safety: Safety) -> Durability {
+    match safety {
+        Safety::Buffered => Durability::Buffered,
+        Safety::Written => Durability::Written,
+        Safety::Durable => Durability::Durable,
+    }
+}
+
+fn new_event<'a>(event: &NewEvent<'a>) -> batpak_core::NewEvent<'a> {
+    batpak_core::NewEvent::new(event.entity, "bench", EventKind::DATA, event.payload)
+}
+
+impl Log for Batpak {
+    fn append(&self, events: &[NewEvent<'_>], safety: Safety) -> Result<()> {
+        if let [event] = events {
+            self.0.append(&new_event(event), Some(durability(safety)))?;
+        } else {
+            let events: Vec<_> = events.iter().map(new_event).collect();
+            self.0.append_batch(&events, Some(durability(safety)))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(self.0.flush()?)
+    }
+}
+
+fn show(event: &Event, visit: &mut Visit<'_>) {
+    visit(&event.id().0, event.payload());
+}
+
+impl Batpak {
+    fn read(&self, query: Query, visit: &mut Visit<'_>) -> Result<()> {
+        for event in self.0.read(query)? {
+            show(&event?, visit);
+        }
+        Ok(())
+    }
+}
+
+impl Store for Batpak {
+    fn by_sequence(&self, sequence: u64, visit: &mut Visit<'_>) -> Result<()> {
+        if let Some(event) = self.0.at(sequence)? {
+            show(&event, visit);
+        }
+        Ok(())
+    }
+
+    fn by_id(&self, id: &[u8; 16], visit: &mut Visit<'_>) -> Result<()> {
+        if let Some(event) = self.0.get(Id(*id))? {
+            show(&event, visit);
+        }
+        Ok(())
+    }
+
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.read(Query::default(), visit)
+    }
+
+    fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {
+        self.read(Query::new(Region::entity(entity)), visit)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(self.0.close()?)
+    }
+}

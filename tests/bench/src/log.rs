@@ -1,0 +1,49 @@
+//! What everything that is measured can be asked to do.
+
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// How far an append must have come before it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// In memory, in order.
+    Buffered,
+    /// In the file: it survives a killed process.
+    Written,
+    /// Confirmed by a sync: it survives a power cut.
+    Durable,
+}
+
+/// An event to append.
+#[derive(Clone, Copy)]
+pub struct NewEvent<'a> {
+    pub entity: &'a str,
+    pub payload: &'a [u8],
+}
+
+/// Something that events can be appended to, by any number of threads.
+pub trait Log: Sync {
+    /// Appends all events or none, with one commit.
+    fn append(&self, events: &[NewEvent<'_>], safety: Safety) -> Result<()>;
+
+    /// Writes what is buffered.
+    fn flush(&self) -> Result<()>;
+}
+
+/// Gets an event's id and payload.
+pub type Visit<'a> = dyn FnMut(&[u8; 16], &[u8]) + 'a;
+
+/// A log that finds its events again. Sequences count from 0.
+pub trait Store: Log {
+    fn by_sequence(&self, sequence: u64, visit: &mut Visit<'_>) -> Result<()>;
+
+    fn by_id(&self, id: &[u8; 16], visit: &mut Visit<'_>) -> Result<()>;
+
+    /// All events, in order.
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()>;
+
+    /// The events of one entity, in order.
+    fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()>;
+
+    fn close(self: Box<Self>) -> Result<()>;
+}
