@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MOST_ITEMS = 40, MOST_PAYLOAD = 60100, MOST_NAME = 16 };
@@ -27,6 +28,7 @@ static batpak_options options = BATPAK_OPTIONS_INIT;
 static int log_file;
 static batpak_store *store;
 static append planned;
+static const struct timespec rest = {0, 1000000};
 
 static void fail(const char *what) {
     fprintf(stderr, "%s\n", what);
@@ -100,7 +102,7 @@ static step plan(uint32_t seed, uint32_t life, uint32_t operation) {
     uint32_t roll = below(&draws, 100);
     if (roll < 4) return REOPEN;
     if (roll < 8) return SYNC;
-    if (roll < 13) return FLUSH;
+    if (roll < 14) return FLUSH;
     if (roll >= 20) {
         plan_append(draws, seed, life, operation);
         return APPEND;
@@ -181,6 +183,7 @@ int main(int argument_count, char **arguments) {
         case FLUSH:
             check(batpak_store_flush(store, &error), &error);
             note(operation, "flushed");
+            nanosleep(&rest, NULL);
             break;
         case SYNC:
             check(batpak_store_sync(store, &error), &error);

@@ -1,6 +1,7 @@
 // The worker of the kill test in Node. README.md says what it does and what it writes. In odd
 // lives it uses the calls that return a Promise, in even ones those that block.
 import { openSync, writeSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 import { Store } from '../../node/lib/index.mjs'
 
 const [directory, logPath, ...numbers] = process.argv.slice(2)
@@ -30,7 +31,7 @@ function plan(life, operation) {
   const roll = below(100)
   if (roll < 4) return { step: 'reopen' }
   if (roll < 8) return { step: 'sync' }
-  if (roll < 13) return { step: 'flush' }
+  if (roll < 14) return { step: 'flush' }
   if (roll < 20) return again(life, below(operation))
   return planAppend(below, life, operation)
 }
@@ -97,6 +98,7 @@ for (let operation = 1; ; operation++) {
     case 'flush':
       await store[`flush${ending}`]()
       note(`${operation} flushed`)
+      await setTimeout(1)
       break
     case 'sync':
       await store[`sync${ending}`]()

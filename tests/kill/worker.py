@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,7 @@ def plan(seed: int, life: int, operation: int) -> Step:
         return "reopen"
     if roll < 8:
         return "sync"
-    if roll < 13:
+    if roll < 14:
         return "flush"
     if roll < 20:
         return again(seed, life, draws.below(operation))
@@ -134,6 +135,7 @@ class Worker:
             elif step == "flush":
                 self.store.flush()
                 self.note(f"{operation} flushed")
+                time.sleep(0.001)
             elif step == "sync":
                 self.store.sync()
                 self.note(f"{operation} synced")

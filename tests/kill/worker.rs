@@ -78,6 +78,7 @@ fn work() -> Result<(), Failure> {
             Operation::Flush => {
                 store.flush()?;
                 worker.note(&format!("{operation} flushed"))?;
+                std::thread::sleep(plan::REST);
             }
             Operation::Sync => {
                 store.sync()?;

@@ -2,9 +2,14 @@
 //! other languages have the same function; README.md says it in words.
 
 use batpak_core::{Durability, EventKind, Id, NewEvent};
+use std::time::Duration;
 
 /// The scope of every event.
 pub const SCOPE: &str = "kill";
+
+/// How long a worker rests after a flush, so that kills hit the quiet behind it: with more appends
+/// at once, these would write what the flush should have written.
+pub const REST: Duration = Duration::from_millis(1);
 
 /// Numbers that are the same in every language.
 pub struct Draws(u32);
@@ -34,7 +39,7 @@ fn mix(mut x: u32) -> u32 {
 pub enum Operation {
     /// Append a single event or a batch.
     Append(Append),
-    /// Flush the store.
+    /// Flush the store, then rest for [`REST`].
     Flush,
     /// Sync the store.
     Sync,
@@ -84,8 +89,8 @@ pub fn operation(seed: u32, life: u32, operation: u32) -> Operation {
     match draws.below(100) {
         0..4 => Operation::Reopen,
         4..8 => Operation::Sync,
-        8..13 => Operation::Flush,
-        13..20 => match draws.below(operation) {
+        8..14 => Operation::Flush,
+        14..20 => match draws.below(operation) {
             0 => Operation::Nothing,
             earlier => again(seed, life, earlier),
         },

@@ -31,7 +31,8 @@ pub(crate) fn plan(seed: u32, lives: u32, workers: &[Worker]) -> Vec<StorePlan<'
         let lives = (1..=count).map(|life| LifePlan {
             worker: own.unwrap_or_else(|| guests.deal(&mut draws)),
             segment_bytes: SEGMENT_BYTES[draws.below(4) as usize],
-            buffer_ms: 1 + draws.below(20),
+            // Written soon behind the worker's back, or only when the worker says so.
+            buffer_ms: if draws.below(2) == 0 { 1 + draws.below(20) } else { 60_000 },
             // The last life appends, so that there is an end for the store's ending.
             moment: if life < count && draws.below(4) == 0 {
                 Moment::Opening(Duration::from_micros(draws.below(3000).into()))
