@@ -49,6 +49,7 @@ test-together: test-c test-cpp test-python test-node
 	python3 tests/relay.py $(RUNNERS) tests/scripts/relay-*.txt
 	python3 tests/error-table.py $(RUNNERS)
 	tests/examples.sh
+	$(PYTHON) tests/vectors/check.py
 
 # Processes of four languages, killed at random moments; `kill-long` until the morning.
 kill: test-c test-python test-node

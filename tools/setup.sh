@@ -17,7 +17,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cmake_tools=(cmake==4.4.4 ninja==1.13.2)
-python_tools=(maturin==1.16.0 mypy==2.4.1 pytest==9.2.0 matplotlib==3.11.2)
+python_tools=(maturin==1.16.0 mypy==2.4.1 pytest==9.2.0 blake3==1.0.11 matplotlib==3.11.2)
 minimum_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 minimum_python=3.11 minimum_node=20 minimum_cmake=3.21
 

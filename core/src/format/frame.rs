@@ -12,17 +12,18 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// the largest payload, names, extensions and fixed fields fit well below it.
 pub(crate) const MAX_FRAME_BYTES: usize = (64 << 20) + (1 << 18);
 
+/// Why a frame of a later version is not valid in this one.
+pub(crate) const NEWER: &str = "the frame has fields of a newer format";
+
 const MARKER: u8 = 0xB7;
 /// The fields from here to the payload are under the event hash.
 const HASHED_FROM: usize = 48;
 const HASH_TAG: &[u8; 16] = b"batpak.event.2\0\0";
-const PAYLOAD_HASH_BYTES: usize = 32;
 
 /// Bits of the byte at offset 9, which no hash covers.
 mod state {
     pub(super) const BATCH_CONTINUES: u8 = 0x01;
-    pub(super) const ERASED: u8 = 0x02;
-    pub(super) const KNOWN: u8 = BATCH_CONTINUES | ERASED;
+    pub(super) const KNOWN: u8 = BATCH_CONTINUES;
 }
 
 /// Bits of the byte at offset 99: which optional fields follow, in this order.
@@ -163,7 +164,6 @@ pub(crate) struct Layout {
     scope_bytes: u16,
     extension_bytes: u16,
     present: u8,
-    erased: bool,
 }
 
 impl Layout {
@@ -186,10 +186,8 @@ impl Layout {
         start..start + usize::from(self.extension_bytes)
     }
 
-    /// Empty when the payload was erased.
     pub(crate) fn payload(&self) -> Range<usize> {
-        let start = self.extensions().end;
-        if self.erased { start..start } else { start..self.length as usize }
+        self.extensions().end..self.length as usize
     }
 
     fn optional(&self, bit: u8) -> Option<usize> {
@@ -249,9 +247,8 @@ impl<'a> Frame<'a> {
 
     fn layout_of(bytes: &[u8]) -> Result<Layout, &'static str> {
         if bytes[9] & !state::KNOWN != 0 || bytes[99] & !has::KNOWN != 0 {
-            return Err("the frame has fields of a newer format");
+            return Err(NEWER);
         }
-        let erased = bytes[9] & state::ERASED != 0;
         let layout = Layout {
             length: field!(bytes, 0, u32),
             entity_at: (FIXED_BYTES + optional_bytes(bytes[99])) as u32,
@@ -260,10 +257,8 @@ impl<'a> Frame<'a> {
             scope_bytes: field!(bytes, 94, u16),
             extension_bytes: field!(bytes, 96, u16),
             present: bytes[99],
-            erased,
         };
-        let payload_bytes = if erased { PAYLOAD_HASH_BYTES } else { layout.payload_bytes as usize };
-        if layout.extensions().end + payload_bytes != layout.length as usize {
+        if layout.extensions().end + layout.payload_bytes as usize != layout.length as usize {
             return Err("the lengths in the frame contradict each other");
         }
         Ok(layout)
@@ -279,13 +274,9 @@ impl<'a> Frame<'a> {
 
     /// Recomputes the event hash from everything it covers.
     pub(crate) fn hash_is_right(&self, lineage: Id) -> bool {
-        let payload_at = self.layout.extensions().end;
-        let payload_hash = if self.layout.erased {
-            Hash(array(self.bytes, payload_at))
-        } else {
-            payload_hash(&self.bytes[self.layout.payload()])
-        };
-        let hashed = &self.bytes[HASHED_FROM..payload_at];
+        let payload = self.layout.payload();
+        let payload_hash = payload_hash(&self.bytes[payload.clone()]);
+        let hashed = &self.bytes[HASHED_FROM..payload.start];
         event_hash(lineage, &payload_hash.0, hashed) == self.hash()
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many id entries one probe reads.
-const ID_WINDOW: u64 = 64;
+const ID_WINDOW: u64 = 512;
 /// How many bytes a checksum pass reads at once.
 const CHECK_BYTES: usize = 256 << 10;
 
@@ -174,14 +174,17 @@ impl Sealed {
             let bytes = self.read(section, low * 8, (high - low) as usize * 8)?;
             Ok(bytes.chunks_exact(8).map(|b| (field!(b, 0, u32), field!(b, 4, u32))).collect())
         };
-        // Tags are spread evenly, so the first guess is near; after it, halve.
+        // Tags are spread evenly, so a guess from the nearest known tag is near. Ids that somebody
+        // chose may be spread otherwise: after two guesses, halve.
         let count = self.entry.events;
+        let spread = |tags: i64| (i128::from(tags) * i128::from(count)) >> 32;
         let (mut low, mut high) = (0, count);
-        let mut guess = ((u128::from(tag) * u128::from(count)) >> 32) as u64;
-        guess = guess.saturating_sub(ID_WINDOW / 2);
+        let mut guess = spread(tag.into());
+        let mut guesses = 0;
         let mut window;
         loop {
-            let from = guess.clamp(low, high.saturating_sub(ID_WINDOW).max(low));
+            let from = (guess - i128::from(ID_WINDOW / 2)).max(0) as u64;
+            let from = from.clamp(low, high.saturating_sub(ID_WINDOW).max(low));
             let to = (from + ID_WINDOW).min(high);
             window = entries(from, to)?;
             let begins_below = from == low || window.first().is_some_and(|(t, _)| *t < tag);
@@ -195,7 +198,13 @@ impl Sealed {
             } else {
                 high = from;
             }
-            guess = low + (high - low) / 2;
+            guesses += 1;
+            guess = match window.first() {
+                Some((known, _)) if guesses < 2 => {
+                    i128::from(from) + spread(i64::from(tag) - i64::from(*known))
+                }
+                _ => i128::from(low + (high - low) / 2),
+            };
         }
         let mut found: Vec<u32> =
             window.iter().filter(|(t, _)| *t == tag).map(|(_, index)| *index).collect();

@@ -1,8 +1,9 @@
 //! Where does the valid log end? The rules are in `docs/format.md`, section 6.
 
 use super::{VfsFile, read_full_at};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{self, Frame};
+use crate::ids::Id;
 use std::path::Path;
 
 /// How much is read at once.
@@ -108,14 +109,18 @@ pub(crate) struct End {
     pub(crate) reason: Option<String>,
 }
 
+/// The newest segment of a log.
+#[derive(Clone, Copy)]
+pub(crate) struct Log<'a> {
+    pub(crate) file: &'a dyn VfsFile,
+    pub(crate) path: &'a Path,
+    pub(crate) number: u64,
+    pub(crate) lineage: Id,
+}
+
 /// Looks for the end of the log from `from` on, where the event `sequence` would stand.
-pub(crate) fn find_end(
-    file: &dyn VfsFile,
-    path: &Path,
-    number: u64,
-    from: u64,
-    sequence: u64,
-) -> Result<End> {
+pub(crate) fn find_end(log: &Log<'_>, from: u64, sequence: u64) -> Result<End> {
+    let Log { file, path, number, .. } = *log;
     let length =
         file.size().map_err(|e| Error::io("cannot read the segment's length", path, &e))?;
     if length > MAX_SEGMENT_FILE_BYTES {
@@ -131,6 +136,12 @@ pub(crate) fn find_end(
     let reason = loop {
         let (bytes, continues) = match frames.peek()? {
             None => break None,
+            Some(Err(frame::NEWER)) => {
+                let why = "events were written by a newer version of batpak; upgrade to read them";
+                return Err(Error::new(ErrorKind::Unsupported, why)
+                    .at_path(path)
+                    .at(number, end.offset));
+            }
             Some(Err(why)) => break Some(why),
             Some(Ok(frame)) if frame.sequence() != sequence + end.events + in_batch => {
                 break Some("the next frame is not the next event");
@@ -152,7 +163,7 @@ pub(crate) fn find_end(
         None => None,
     };
     if end.reason.is_some() {
-        let claimed = highest_claim(file, path, number, end.offset, length)?;
+        let claimed = highest_claim(log, &end, sequence + end.events, length)?;
         require_end(&end, claimed, "a later frame", path, number)?;
     }
     Ok(end)
@@ -178,37 +189,52 @@ pub(crate) fn require_end(
     .at(number, end.offset))
 }
 
-/// The highest synced offset that any whole frame from `from` on claims. One linear pass: what
-/// checksums read is bounded by twice the file.
-fn highest_claim(
-    file: &dyn VfsFile,
-    path: &Path,
-    number: u64,
-    from: u64,
-    length: u64,
-) -> Result<u64> {
+/// The highest synced offset that an event behind `end` claims.
+///
+/// A frame whose header is whole is passed over as a whole, for as long as one follows the other:
+/// what stands in a payload is data, also if it looks like frames. Only where a header is damaged
+/// are frames looked for at every multiple of 8. That is one linear pass: what checksums read is
+/// bounded by twice the file.
+fn highest_claim(log: &Log<'_>, end: &End, sequence: u64, length: u64) -> Result<u64> {
+    let Log { file, path, number, lineage } = *log;
     let mut budget = length.saturating_mul(2);
     let mut highest = 0;
-    let mut frames = Frames::new(file, path, number, from, length);
-    while frames.seek_header()? {
-        let at = frames.at;
-        let bytes = match frames.peek()? {
-            Some(Ok(frame)) => {
-                highest = highest.max(frame.synced_to());
-                frame.layout().padded() as u64
+    let mut in_step = true;
+    let mut frames = Frames::new(file, path, number, end.offset, length);
+    loop {
+        if frame::probe(frames.window(frame::HEADER_BYTES)?).is_none() {
+            in_step = false;
+            if !frames.seek_header()? {
+                return Ok(highest);
             }
-            _ => 8,
+        }
+        let at = frames.at;
+        let Some(bytes) = frame::probe(frames.window(frame::HEADER_BYTES)?) else {
+            return Ok(highest);
         };
-        let checked = frame::probe(frames.window(frame::HEADER_BYTES)?).unwrap_or(8) as u64;
-        budget = budget.checked_sub(checked.min(length - at)).ok_or_else(|| {
+        let bytes = bytes as u64;
+        let checked = bytes.min(length - at);
+        budget = budget.checked_sub(checked).ok_or_else(|| {
             Error::corrupt(
                 "what follows the last whole frame looks like frames everywhere, so damage \
                  cannot be told from an unfinished write; open the store for salvage",
             )
             .at_path(path)
-            .at(number, from)
+            .at(number, end.offset)
         })?;
-        frames.at = at + bytes;
+        let whole = match frames.peek()? {
+            Some(Ok(frame)) => {
+                // An event of this log that stands where it was written.
+                if frame.sequence() >= sequence
+                    && frame.synced_to() <= at
+                    && frame.hash_is_right(lineage)
+                {
+                    highest = highest.max(frame.synced_to());
+                }
+                true
+            }
+            _ => false,
+        };
+        frames.at += if whole || in_step { bytes } else { 8 };
     }
-    Ok(highest)
 }

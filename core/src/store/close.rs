@@ -60,8 +60,7 @@ impl Inner {
         let note = {
             let mut live = self.live.write();
             let live = &mut *live;
-            live.unwritten.clear();
-            live.written_end = commit.written_end;
+            live.settle(commit.written_end);
             let Some(tail) = live.tail.as_ref().filter(|tail| tail.events() > 0) else {
                 return Ok(());
             };

@@ -203,7 +203,9 @@ impl Inner {
         if length <= tail.end {
             return Ok(());
         }
-        let end = recovery::find_end(&**file, &path, tail.number, tail.end, tail.next_sequence())?;
+        let (number, lineage) = (tail.number, self.lineage);
+        let log = recovery::Log { file: &**file, path: &path, number, lineage };
+        let end = recovery::find_end(&log, tail.end, tail.next_sequence())?;
         let heads = &mut live.heads;
         tail.extend(&**file, &path, end.offset, |frame| note_head(heads, frame))?;
         live.written_end = tail.end;

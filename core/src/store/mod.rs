@@ -96,6 +96,16 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Everything visible is in the file, up to this offset, and durable.
+    fn settle(&mut self, written_end: u64) {
+        self.unwritten.clear();
+        self.written_end = written_end;
+        self.written_events = self.visible();
+        self.durable_events = self.written_events;
+    }
+}
+
 /// The stream of this frame ends with it.
 fn note_head(heads: &mut Heads, frame: &Frame<'_>) {
     heads.set(frame.entity(), head_of(frame));

@@ -516,7 +516,11 @@ fn load_newest(
         Reader::Beside(head) if head.segment < number => {
             End { offset: tail.end, events: 0, reason: None }
         }
-        _ => recovery::find_end(&*file, &path, number, tail.end, tail.next_sequence())?,
+        _ => {
+            let lineage = manifest.lineage;
+            let log = recovery::Log { file: &*file, path: &path, number, lineage };
+            recovery::find_end(&log, tail.end, tail.next_sequence())?
+        }
     };
     if let Some(closed) = closed {
         recovery::require_end(&end, closed.offset, "the last clean close", &path, number)?;

@@ -44,13 +44,7 @@ impl Inner {
         self.write_buffer(writer, commit, staged)?;
         self.sync_segment(writer, commit)?;
         commit.buffer.clear();
-        {
-            let mut live = self.live.write();
-            live.unwritten.clear();
-            live.written_end = commit.written_end;
-            live.written_events = live.visible();
-            live.durable_events = live.written_events;
-        }
+        self.live.write().settle(commit.written_end);
 
         // 2. The footer, synced.
         let mut manifest = commit.manifest.clone();

@@ -125,8 +125,17 @@ fn a_tail_that_looks_like_frames_everywhere() {
     let checked: Vec<u8> = [&header[0..4], &header[8..10], &header[12..16]].concat();
     let check = crc32fast::hash(&checked) as u16;
     header[10..12].copy_from_slice(&check.to_le_bytes());
-    let mut segment = std::fs::read(path.join("000001.fbat")).unwrap();
-    segment.extend(header.repeat((64 << 20) / header.len()));
-    std::fs::write(path.join("000001.fbat"), segment).unwrap();
+    let whole = std::fs::read(path.join("000001.fbat")).unwrap();
+    let tail = header.repeat((64 << 20) / header.len());
+    let write = |between: &[u8]| {
+        std::fs::write(path.join("000001.fbat"), [&whole, between, &tail].concat()).unwrap();
+    };
+    // Behind something that is no header, each of them has to be looked at.
+    write(&[0xff; 8]);
     assert_eq!(open_kinds(&path), [ErrorKind::Corrupt; 3]);
+    // As the payload of a frame that a kill has cut off, they are data, and cut with it.
+    write(&[]);
+    let store = Store::open(&path, &OpenOptions::default()).unwrap();
+    assert_eq!(store.open_report().cut_bytes, tail.len() as u64);
+    assert_eq!(store.head().unwrap().events, 1);
 }

@@ -379,6 +379,43 @@ fn missing_swapped_duplicated_and_renamed_segments() {
 }
 
 #[test]
+fn an_event_of_a_newer_format() {
+    // A bit that is reserved in the state byte, and one for an optional field.
+    for (at, bit) in [(9, 0x02), (9, 0x80), (99, 0x20)] {
+        let vfs = build(1, false);
+        let mut bytes = vfs.content(&segment(3)).unwrap();
+        let last = frames(&bytes).pop().unwrap();
+        bytes[last.start + at] |= bit;
+        mend_crc(&mut bytes[last]);
+        vfs.set_content(&segment(3), bytes);
+        assert_eq!(judge(&vfs, &[]), Verdict::Refused(ErrorKind::Unsupported));
+    }
+}
+
+/// What a kill leaves of a frame whose payload is itself a segment, frame headers and all.
+#[test]
+fn a_torn_event_that_holds_frames() {
+    let other = build(2, true).content(&segment(1)).unwrap();
+    for pad in 0..8 {
+        let vfs = SimVfs::default();
+        let create = options(1, OpenMode::Create);
+        let store = Store::open_on(Arc::new(vfs.clone()), Path::new("/store"), &create).unwrap();
+        let durable = NewEvent::new("e", "s", EventKind::DATA, b"durable");
+        store.append(&durable, None).unwrap();
+        let payload = [vec![0; pad], other.clone()].concat();
+        let torn = NewEvent::new("e", "s", EventKind::DATA, &payload);
+        store.append(&torn, Some(batpak_core::Durability::Written)).unwrap();
+        let killed = vfs.after_crash(Loss::Process);
+        let mut bytes = killed.content(&segment(1)).unwrap();
+        bytes.truncate(bytes.len() - 8);
+        killed.set_content(&segment(1), bytes);
+        let store = open(&killed).unwrap();
+        assert_eq!(store.head().unwrap().events, 1);
+        assert_eq!(store.open_report().cut_reason, "the frame is cut off");
+    }
+}
+
+#[test]
 fn an_older_manifest_put_back() {
     let vfs = SimVfs::default();
     let create = options(1, OpenMode::Create);
