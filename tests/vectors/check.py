@@ -10,8 +10,7 @@ from its events, and compares.
 
 It needs the package `blake3`. It locks and writes nothing. Damage that nothing can be read behind
 ends the check, other findings are collected. The exit status is 1 if there are any. A note says
-what the format allows and a reader passes over: a lost head, bytes behind the log,
-erased payloads.
+what the format allows and a reader passes over: a lost head, bytes behind the log.
 """
 
 import re
@@ -97,7 +96,7 @@ class Tree:
 # ---- Frames [2.2] and event hashes [2.3]
 
 FRAME = struct.Struct("<IIBBHI32sQ16sqIIHHHHHBB")
-CONTINUES, ERASED = 1, 2
+CONTINUES = 1
 # What events.txt says of an event, in its order. An event has these and a few more.
 FIELDS = ("sequence", "id", "timestamp_us", "wall_us", "clock", "lane", "depth", "kind",
           "payload_version", "flags", "correlation", "causation", "prev_hash", "entity", "scope",
@@ -130,9 +129,8 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
      scope_length, extensions_length, event.flags, optional) = FRAME.unpack_from(frame)
     need(frame_crc == crc32(frame[:4] + frame[8:]), "the CRC is wrong")
     need(not any(frame[length:]), "the padding is not zero")
-    need(state & ~(CONTINUES | ERASED) == 0 and optional < 1 << 5, "an unknown bit is set")
+    need(state & ~CONTINUES == 0 and optional < 1 << 5, "a reserved bit is set")
     event.synced, event.batch_continues = synced * 8, state & CONTINUES
-    event.erased = bool(state & ERASED)
 
     place = FRAME.size
     fields = [(event.timestamp_us,), (0, 0), (bytes(32),), (event.id,), (bytes(16),)]
@@ -148,15 +146,14 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
 
     scope, extensions = place + entity_length, place + entity_length + scope_length
     payload = extensions + extensions_length
-    stored_length = 32 if event.erased else event.payload_length
-    need(payload + stored_length == length, "the lengths do not add up")
+    need(payload + event.payload_length == length, "the lengths do not add up")
     event.entity, event.scope = frame[place:scope], frame[scope:extensions]
     event.extensions, event.payload = frame[extensions:payload], frame[payload:length]
     try:
         event.entity.decode(), event.scope.decode()
     except UnicodeDecodeError:
         need(False, "a name is not UTF-8")
-    payload_hash = event.payload if event.erased else blake3(event.payload).digest()
+    payload_hash = blake3(event.payload).digest()
     hashed = b"batpak.event.2\0\0" + lineage + payload_hash + frame[48:payload]
     event.computed_hash = blake3(hashed).digest()
     return event
@@ -309,24 +306,29 @@ def read_frames(data: bytes, segment: int, first: int, lineage: bytes) -> tuple[
 
 
 def frames_behind(data: bytes, at: int, segment: int, lineage: bytes) -> Iterator[SimpleNamespace]:
-    """Every valid frame from `at` on, also one within another."""
-    budget = 2 * len(data)
-    for at in range(at, len(data), 8):
-        length = int.from_bytes(data[at : at + 4], "little")
-        if header_is_right(data, at) and at + length <= len(data):
-            budget -= length
-            require("end of the log", budget >= 0, "too much that looks like frames behind it")
-            try:
-                yield read_frame(data, at, segment, lineage)
-            except Damage:
-                pass
+    """Every valid frame from `at` on. One within another is data, as long as headers are right."""
+    budget, in_step = 2 * len(data), True
+    while at < len(data):
+        if not header_is_right(data, at):
+            at, in_step = at + 8, False
+            continue
+        length = -(-int.from_bytes(data[at : at + 4], "little") // 8) * 8
+        budget -= min(length, len(data) - at)
+        require("end of the log", budget >= 0, "too much that looks like frames behind it")
+        try:
+            yield read_frame(data, at, segment, lineage)
+            at += length
+        except Damage:
+            at += length if in_step else 8
 
 
 def newest_events(data: bytes, number: int, first: int, lineage: bytes, bound: int) -> list:
     """The events of the newest segment, which is known to be durable up to `bound` at least."""
     events, end, why = read_frames(data, number, first, lineage)
     behind = frames_behind(data, end, number, lineage)
-    bound = max([bound, *(event.synced for event in [*events, *behind])])
+    witnesses = [event for event in behind if event.hash == event.computed_hash
+                 and event.sequence >= first + len(events) and event.synced <= event.offset]
+    bound = max([bound, *(event.synced for event in [*events, *witnesses])])
     while events and events[-1].batch_continues:
         end = events.pop().offset
     require("end of the log", end >= bound, f"{why or 'it ends'}, but it was durable up to {bound}")
@@ -414,8 +416,6 @@ def check_store(directory: Path) -> list:
         if re.fullmatch(r"(\d{6}|[1-9]\d{6,})\.fbat", name):
             frames = frames_behind(read_file(directory / name), 0, int(name[:-5]), manifest.lineage)
             check("directory", int(name[:-5]) > newest and not any(frames), f"{name} is foreign")
-    if erased := sum(event.erased for event in all_events):
-        print(f"note: {erased} payloads were erased; only their hashes are left")
     closed = manifest.closed_segment, manifest.closed_end, manifest.closed_events
     require("manifest", is_place(segments, *closed), "the closed end is not in the log")
     roots = [bytes(32), *(event.root for event in all_events)]
