@@ -5,7 +5,7 @@ use crate::Failure;
 use crate::account::History;
 use crate::inspect::{told, whole};
 use batpak_core::{
-    Durability, Event, EventKind, MAX_SEGMENT_BYTES, NewEvent, OpenMode, OpenOptions, Store,
+    Durability, Event, EventKind, MAX_SEGMENT_BYTES, NewEvent, OpenMode, OpenOptions, Query, Store,
 };
 use batpak_kill::plan::Draws;
 use std::fs::File;
@@ -27,17 +27,27 @@ pub(crate) enum Ending {
     OpenBatch,
     /// A batch whose first frame was not written, but the others were.
     Hole,
+    /// A frame without its last byte, with a payload that looks like later events of this log.
+    FramesInPayload,
 }
 
 impl Ending {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::AsKilled, Self::Garbage, Self::Zeros, Self::HalfFrame, Self::OpenBatch, Self::Hole];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::AsKilled,
+        Self::Garbage,
+        Self::Zeros,
+        Self::HalfFrame,
+        Self::OpenBatch,
+        Self::Hole,
+        Self::FramesInPayload,
+    ];
 }
 
 const HEADER_BYTES: u64 = 192;
 const ZEROS_BYTES: usize = 32 << 20;
 const BATCH: usize = 5;
+const PAYLOAD: [u8; 700] = [b'e'; 700];
 
 /// Makes the end, and opens the store.
 pub(crate) fn check(ending: Ending, path: &Path, history: &History) -> Result<(), Failure> {
@@ -73,7 +83,7 @@ pub(crate) fn check(ending: Ending, path: &Path, history: &History) -> Result<()
             if file_bytes(&segment)? != end {
                 return Err("the end was not cut off".to_owned());
             }
-            append(&store, 1, Durability::Durable)?;
+            append(&store, 1, &PAYLOAD, Durability::Durable)?;
             store.close().map_err(told("closing"))?;
         }
     }
@@ -110,32 +120,48 @@ fn make_tail(
 ) -> Result<Option<Vec<u8>>, Failure> {
     let mut draws = Draws::of([seed, 0, 2]);
     let mut below = |bound: usize| draws.below(bound as u32) as usize;
+    let one = |store: &Store| append(store, 1, &PAYLOAD, Durability::Durable);
+    let batch = |store: &Store| append(store, BATCH, &PAYLOAD, Durability::Durable);
     Ok(Some(match ending {
         Ending::AsKilled => return Ok(None),
         Ending::Garbage => (0..1 + below(1 << 18)).map(|_| below(256) as u8).collect(),
         Ending::Zeros => vec![0; ZEROS_BYTES],
         Ending::HalfFrame => {
-            let (mut bytes, _) = frames(segment, end, 1)?;
+            let (mut bytes, _) = frames(segment, end, one)?;
             bytes.truncate(1 + below(bytes.len() - 1));
             bytes
         }
         Ending::OpenBatch => {
-            let (mut bytes, starts) = frames(segment, end, BATCH)?;
+            let (mut bytes, starts) = frames(segment, end, batch)?;
             let last = starts[BATCH - 1];
             bytes.truncate(last + below(bytes.len() - last));
             bytes
         }
         Ending::Hole => {
-            let (mut bytes, starts) = frames(segment, end, BATCH)?;
+            let (mut bytes, starts) = frames(segment, end, batch)?;
             bytes[..starts[1]].fill(0);
+            bytes
+        }
+        Ending::FramesInPayload => {
+            // The second of them says that the first one is durable. Frames begin at multiples of
+            // 8: one of the eight copies does.
+            let (inner, _) = frames(segment, end, |store| one(store).and_then(|()| one(store)))?;
+            let payload = [&inner[..], b"x"].concat().repeat(8);
+            let outer = |store: &Store| append(store, 1, &payload, Durability::Written);
+            let (mut bytes, _) = frames(segment, end, outer)?;
+            bytes.pop();
             bytes
         }
     }))
 }
 
-/// The frames that an append of so many events would add to the segment, and where in them each
-/// begins: they are taken from a copy of the store, to which they are appended.
-fn frames(segment: &Path, end: u64, count: usize) -> Result<(Vec<u8>, Vec<usize>), Failure> {
+/// The frames that an append would add to the segment, and where in them each begins: they are
+/// taken from a copy of the store, to which they are appended.
+fn frames(
+    segment: &Path,
+    end: u64,
+    append: impl Fn(&Store) -> Result<(), Failure>,
+) -> Result<(Vec<u8>, Vec<usize>), Failure> {
     let (Some(store), Some(name)) = (segment.parent(), segment.file_name()) else {
         return Err("the segment is in no store".to_owned());
     };
@@ -144,12 +170,11 @@ fn frames(segment: &Path, end: u64, count: usize) -> Result<(Vec<u8>, Vec<usize>
     let options = OpenOptions { segment_bytes: MAX_SEGMENT_BYTES, ..OpenOptions::default() };
     let store = Store::open(&copy, &options).map_err(told("opening the copy"))?;
     let first = store.open_report().events;
-    append(&store, count, Durability::Written)?;
-    let mut starts = Vec::new();
-    for sequence in first..first + count as u64 {
-        let event = store.at(sequence).map_err(told("reading the copy"))?;
-        starts.extend(event.map(|event| (event.offset() - end) as usize));
-    }
+    append(&store)?;
+    let appended = store.read(Query::default().from(first));
+    let appended = appended.and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let appended = appended.map_err(told("reading the copy"))?;
+    let starts = appended.iter().map(|event| (event.offset() - end) as usize).collect();
     store.close().map_err(told("closing the copy"))?;
     let mut bytes =
         std::fs::read(copy.join(name)).map_err(|e| format!("cannot read the copy: {e}"))?;
@@ -167,9 +192,13 @@ fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn append(store: &Store, count: usize, durability: Durability) -> Result<(), Failure> {
-    let payload = [b'e'; 700];
-    let event = NewEvent::new("ending", "kill", EventKind::DATA, &payload);
+fn append(
+    store: &Store,
+    count: usize,
+    payload: &[u8],
+    durability: Durability,
+) -> Result<(), Failure> {
+    let event = NewEvent::new("ending", "kill", EventKind::DATA, payload);
     let appended = store.append_batch(&vec![event; count], Some(durability));
     appended.map(drop).map_err(told("appending"))
 }
