@@ -30,8 +30,7 @@ for language in ${LANGUAGES:-rust c python node}; do
         workers+=("c=$target/kill/worker")
         ;;
     python)
-        # From a folder that does not hide the installed package.
-        (cd "$here" && "$python" -c 'import batpak') ||
+        "$python" -c 'import batpak' ||
             { echo "run.sh: the package is not installed in $python: run python/check.sh" >&2; exit 1; }
         workers+=("python=$python,$here/worker.py")
         ;;
