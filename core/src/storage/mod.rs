@@ -2,7 +2,7 @@
 //!
 //! [`Vfs`] is the seam: the store reaches files through it alone. [`real`] is the operating
 //! system; [`sim`] keeps files in memory, forgets what was not synced, and fails on demand.
-//! [`recovery`] answers one question: where does the valid log end?
+//! `recovery` answers one question: where does the valid log end?
 //!
 //! Imports `format` and the vocabulary.
 
