@@ -64,7 +64,7 @@ def main(results: str, output: str, base: str | None = None) -> None:
         if not values or not base_values:
             return "–"
         ratio = median(own / other for own, other in zip(values, base_values))
-        return f"{1 / ratio if measures[measure] in LESS_IS_BETTER else ratio:.2f}"
+        return f"{1 / ratio if measures[measure] in LESS_IS_BETTER else ratio:.2g}"
 
     print(f"{machine()}\n")
     table(

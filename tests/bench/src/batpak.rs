@@ -12,6 +12,13 @@ impl Batpak {
     }
 }
 
+/// The bytes that an event of the benchmark takes in a segment.
+pub fn frame_bytes(path: &Path) -> Result<usize> {
+    let sample = Batpak::open(path)?;
+    crate::workload::begin_streams(&sample)?;
+    Ok(sample.0.at(0)?.map_or(0, |event| event.stored_bytes()))
+}
+
 fn durability(safety: Safety) -> Durability {
     match safety {
         Safety::Buffered => Durability::Buffered,

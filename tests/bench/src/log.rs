@@ -37,6 +37,11 @@ pub type Visit<'a> = dyn FnMut(&[u8; 16], &[u8]) + 'a;
 pub trait Store: Log {
     fn by_sequence(&self, sequence: u64, visit: &mut Visit<'_>) -> Result<()>;
 
+    /// Whether `by_sequence` finds anything.
+    fn has_sequences(&self) -> bool {
+        true
+    }
+
     fn by_id(&self, id: &[u8; 16], visit: &mut Visit<'_>) -> Result<()>;
 
     /// All events, in order.

@@ -1,8 +1,11 @@
-//! Measures batpak beside plain files.
+//! Measures batpak beside plain files and, with the feature `peers`, beside other stores.
 //!
 //!     batpak-bench appends DIR DURABLE WRITTEN BUFFERED BATCHES
 //!     batpak-bench files DIR DURABLE WRITTEN BUFFERED BATCHES
 //!     batpak-bench engine DIR
+//!     batpak-bench peers-appends DIR
+//!     batpak-bench peers-reads DIR
+//!     batpak-bench peers-openings DIR
 //!
 //! The stores are made below DIR; the caller removes it. Every line of output is one measurement:
 //! what was measured, the measure, its unit and the value, with tabs between them. run.sh repeats
@@ -12,6 +15,8 @@ mod batpak;
 mod file;
 mod log;
 mod opening;
+#[cfg(feature = "peers")]
+mod peers;
 mod workload;
 
 use crate::batpak::Batpak;
@@ -40,6 +45,12 @@ fn main() -> Result<()> {
             measure_files(Path::new(directory), &work)
         }
         ["engine", directory] => measure_engine(Path::new(directory)),
+        #[cfg(feature = "peers")]
+        ["peers-appends", directory] => peers::appends(Path::new(directory)),
+        #[cfg(feature = "peers")]
+        ["peers-reads", directory] => peers::reads(Path::new(directory)),
+        #[cfg(feature = "peers")]
+        ["peers-openings", directory] => peers::openings(Path::new(directory)),
         ["fill", subject, directory, events, ending] => opening::fill_here(
             open(subject, Path::new(directory))?,
             events.parse()?,
@@ -57,6 +68,9 @@ fn main() -> Result<()> {
 fn open(subject: &str, directory: &Path) -> Result<Box<dyn Store>> {
     match subject {
         "batpak" => Ok(Box::new(Batpak::open(directory)?)),
+        #[cfg(feature = "peers")]
+        _ => peers::open(subject, directory, Safety::Written),
+        #[cfg(not(feature = "peers"))]
         _ => Err(format!("there is no store called `{subject}`").into()),
     }
 }
@@ -106,11 +120,7 @@ fn measure_appends(
 }
 
 fn measure_files(directory: &Path, work: &Work) -> Result<()> {
-    let sample = Batpak::open(&directory.join("sample"))?;
-    workload::begin_streams(&sample)?;
-    let frame_bytes = sample.0.at(0)?.map_or(0, |event| event.stored_bytes());
-    sample.0.close()?;
-
+    let frame_bytes = batpak::frame_bytes(&directory.join("sample"))?;
     let most = work.written.max(work.buffered).max(work.batches * workload::BATCH);
     let reserved = (most * frame_bytes) as u64 * 11 / 10;
     for (subject, reserved) in [("file", 0), ("file, preallocated", reserved)] {
@@ -129,7 +139,7 @@ fn measure_engine(directory: &Path) -> Result<()> {
         let rate = opening::fill("batpak", &path, events, Ending::Closed)?;
         print("written batches of 1,000, with rotation", "events per second", rate);
         let own = "entity:000".len() + "bench".len() + workload::PAYLOAD.len();
-        let stored = bytes_of(&path)? as f64 / events as f64;
+        let stored = opening::bytes_of(&path)? as f64 / events as f64;
         print("disk beyond payload and names", "bytes per event", stored - own as f64);
         for _ in 0..REPETITIONS {
             let opening = opening::open("batpak", &path, events, Ending::Closed)?;
@@ -160,13 +170,4 @@ fn measure_engine(directory: &Path) -> Result<()> {
         fs::remove_dir_all(&path)?;
     }
     Ok(())
-}
-
-/// The bytes of all files in a directory.
-fn bytes_of(directory: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(directory)? {
-        bytes += entry?.metadata()?.len();
-    }
-    Ok(bytes)
 }

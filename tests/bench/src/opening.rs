@@ -3,6 +3,7 @@
 
 use crate::log::{Result, Safety, Store};
 use crate::workload::{self, BATCH};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -90,7 +91,7 @@ pub fn fill_here(store: Box<dyn Store>, events: usize, ending: Ending) -> Result
     ending.of(store)
 }
 
-/// The process that opens a store.
+/// The process that opens a store, and reads its last event: some do nothing before.
 pub fn open_here(
     open: impl FnOnce() -> Result<Box<dyn Store>>,
     events: usize,
@@ -99,9 +100,11 @@ pub fn open_here(
     let before = resident_mib()?;
     let started = Instant::now();
     let store = open()?;
+    if store.has_sequences() {
+        workload::reading(1, |visit| store.by_sequence(events as u64 - 1, visit))?;
+    }
     let milliseconds = started.elapsed().as_secs_f64() * 1e3;
     println!("{milliseconds} {}", resident_mib()? - before);
-    workload::reading(1, |visit| store.by_sequence(events as u64 - 1, visit))?;
     ending.of(store)
 }
 
@@ -109,4 +112,18 @@ fn resident_mib() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
+
+/// What the files in a directory take from the disk.
+pub fn bytes_of(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() {
+            bytes_of(&entry.path())?
+        } else {
+            entry.metadata()?.blocks() * 512
+        };
+    }
+    Ok(bytes)
 }

@@ -1,0 +1,51 @@
+//! The other stores, each doing the same work in its own way.
+
+mod crate_0x;
+mod fjall;
+mod lmdb;
+mod measure;
+mod record;
+mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+mod sqlite;
+
+use crate::log::{Result, Safety, Store};
+use std::path::Path;
+
+pub use measure::{appends, openings, reads};
+
+/// Everything that is compared, in the order of the tables.
+const STORES: &[&str] = &[
+    "batpak",
+    "batpak 0.10",
+    "SQLite",
+    "LMDB",
+    "redb",
+    "fjall",
+    #[cfg(feature = "rocksdb")]
+    "RocksDB",
+];
+
+/// Other ways to use them, which are never durable.
+const UNSYNCED: &[&str] = &["SQLite, OFF", "LMDB, writemap"];
+
+/// Opens a store for appends of this safety, which some have to know beforehand.
+pub fn open(name: &str, path: &Path, safety: Safety) -> Result<Box<dyn Store>> {
+    Ok(match name {
+        "batpak" => Box::new(crate::batpak::Batpak::open(path)?),
+        "batpak 0.10" => Box::new(crate_0x::Crate0x::open(path)?),
+        "SQLite" if safety == Safety::Durable => Box::new(sqlite::Sqlite::open(path, "FULL")?),
+        "SQLite" => Box::new(sqlite::Sqlite::open(path, "NORMAL")?),
+        "SQLite, OFF" => Box::new(sqlite::Sqlite::open(path, "OFF")?),
+        "LMDB" => Box::new(lmdb::Lmdb::open(path, lmdb::flags(safety))?),
+        "LMDB, writemap" => {
+            Box::new(lmdb::Lmdb::open(path, lmdb::flags(safety) | heed::EnvFlags::WRITE_MAP)?)
+        }
+        "redb" => Box::new(redb::Redb::open(path)?),
+        "fjall" => Box::new(fjall::Fjall::open(path)?),
+        #[cfg(feature = "rocksdb")]
+        "RocksDB" => Box::new(rocksdb::Rocksdb::open(path)?),
+        _ => return Err(format!("there is no store called `{name}`").into()),
+    })
+}
