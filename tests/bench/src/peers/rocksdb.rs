@@ -47,7 +47,7 @@ impl Log for Rocksdb {
         }
         let mut options = WriteOptions::default();
         options.set_sync(safety == Safety::Durable);
-        Ok(self.database.write_opt(&batch, &options)?)
+        Ok(self.database.write_opt(batch, &options)?)
     }
 
     fn flush(&self) -> Result<()> {
