@@ -113,7 +113,8 @@ pub struct Receipt {
 }
 
 /// A stored event. It owns a share of the bytes it shows: it stays valid after the store is
-/// closed, and cloning it copies nothing.
+/// closed, and cloning it copies nothing. Events of a scan share what was read at once: one that
+/// is kept keeps up to 256 KiB; copy what is to be kept for long.
 #[derive(Clone)]
 pub struct Event {
     chunk: Arc<[u8]>,

@@ -26,8 +26,8 @@ pub enum OpenMode {
     Existing = 1,
     /// Create a store for appending; fail if there is one.
     CreateNew = 2,
-    /// Open for reading, beside a live writer or without one. Nothing is written, and no lock is
-    /// taken that a writer could meet.
+    /// Open for reading, beside a live writer or without one. Nothing is written. No lock is taken
+    /// but, for a moment, a shared one on the head, to see whether a writer lives.
     ReadOnly = 3,
     /// Open what can still be read of a damaged store, for reading. The report names every
     /// damage.

@@ -154,7 +154,7 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
     except UnicodeDecodeError:
         need(False, "a name is not UTF-8")
     payload_hash = blake3(event.payload).digest()
-    hashed = b"batpak.event.2\0\0" + lineage + payload_hash + frame[48:payload]
+    hashed = b"batpak.event.2\0" + bytes([event.batch_continues]) + lineage + payload_hash + frame[48:payload]
     event.computed_hash = blake3(hashed).digest()
     return event
 
@@ -193,13 +193,13 @@ def posting_list(indexes: list[int]) -> bytes:
     return entries + blocks
 
 
-def sections_of(events: list, first: int, tree: Tree) -> dict[int, bytes]:
+def sections_of(events: list, first: int, tree: Tree, lineage: bytes) -> dict[int, bytes]:
     """The sections of the footer of a segment of these events, at the end of which is `tree`."""
     streams, scopes, kinds = defaultdict(list), defaultdict(list), defaultdict(list)
     ids = []
     for index, event in enumerate(events):
-        low, high = struct.unpack("<QQ", event.id)
-        ids.append(((low ^ high) * 0x9E3779B97F4A7C15 % (1 << 64) >> 32, index))
+        tag = blake3(lineage + event.id).digest()[:4]
+        ids.append((int.from_bytes(tag, "little"), index))
         streams[event.entity, event.lane].append(index)
         scopes[event.scope].append(index)
         kinds[event.kind].append(index)
@@ -237,8 +237,8 @@ def sections_of(events: list, first: int, tree: Tree) -> dict[int, bytes]:
 
 
 def check_footer(group: str, found: bytes, number: int, first: int, events: list,
-                 tree: Tree) -> None:
-    sections = sections_of(events, first, tree)
+                 tree: Tree, lineage: bytes) -> None:
+    sections = sections_of(events, first, tree, lineage)
     times = [event.timestamp_us for event in events]
     start = struct.pack("<4sIQQQQqq32s32sII", b"SIDX", 2, number, first, len(events),
                         events[-1].end, min(times), max(times), tree.root(), events[-1].hash,
@@ -379,7 +379,8 @@ def check_tail(data: bytes, manifest: Manifest, events: list) -> None:
     tree = Tree()
     for event in events[: first + count]:
         tree.append(event.hash)
-    check_footer("tail.sidx", data, number, first, events[first : first + count], tree)
+    check_footer("tail.sidx", data, number, first, events[first : first + count], tree,
+                 manifest.lineage)
 
 
 def check_store(directory: Path) -> list:
@@ -407,7 +408,8 @@ def check_store(directory: Path) -> list:
             require("frames", not why and (len(data), len(events), end) == (length, count, footer),
                     why or f"segment {number}: not as long as the manifest or the footer says")
             check_events(events, streams, tree)
-            check_footer("footers", data[footer:], number, first, events, tree)
+            check_footer("footers", data[footer:], number, first, events, tree,
+                         manifest.lineage)
         checks["frames"] += len(events)
         segments.append(SimpleNamespace(number=number, first=first, events=events))
         all_events += events

@@ -11,8 +11,8 @@ const END_MAGIC: &[u8; 4] = b"SDX4";
 const VERSION: u32 = 2;
 const FIXED_BYTES: usize = 128;
 const SECTION_BYTES: usize = 24;
-/// More sections than any version will have: a bound for reading.
-const MAX_SECTIONS: usize = 64;
+/// A footer of this version has exactly these.
+const SECTIONS: usize = 10;
 
 /// The sections, by their numbers in the file.
 pub(crate) mod section {
@@ -30,11 +30,12 @@ pub(crate) mod section {
     pub(crate) const ALL: std::ops::RangeInclusive<u32> = OFFSETS..=TREE_PEAKS;
 }
 
-/// Spreads ids evenly over 32 bits, so that a lookup can interpolate.
-pub(crate) fn id_tag(id: Id) -> u32 {
-    let low = field!(id.0, 0, u64);
-    let high = field!(id.0, 8, u64);
-    ((low ^ high).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+/// Spreads ids evenly over 32 bits, whoever chose them, so that a lookup can interpolate.
+pub(crate) fn id_tag(lineage: Id, id: Id) -> u32 {
+    let mut both = [0; 32];
+    both[..16].copy_from_slice(&lineage.0);
+    both[16..].copy_from_slice(&id.0);
+    field!(blake3::hash(&both).as_bytes(), 0, u32)
 }
 
 /// What the footer says before its sections.
@@ -309,14 +310,17 @@ pub(crate) fn decode_trailer(trailer: &[u8]) -> Result<(u64, u32), &'static str>
     if trailer.len() != TRAILER_BYTES || &trailer[28..] != END_MAGIC {
         return Err("the segment does not end with a footer");
     }
-    if field!(trailer, 24, u32) != crc32(&[&trailer[..24]]) {
+    if field!(trailer, 24, u32) != crc32(&[&trailer[..24]]) || field!(trailer, 20, u32) != 0 {
         return Err("the footer's trailer does not match its checksum");
     }
     Ok((field!(trailer, 0, u64), field!(trailer, 16, u32)))
 }
 
 /// How many bytes the beginning of a footer has at the most.
-pub(crate) const MAX_PREFIX_BYTES: usize = FIXED_BYTES + MAX_SECTIONS * SECTION_BYTES;
+pub(crate) const MAX_PREFIX_BYTES: usize = FIXED_BYTES + SECTIONS * SECTION_BYTES;
+
+/// Why a footer of a later version cannot be used by this one.
+pub(crate) const NEWER: &str = "the footer is of a newer format";
 
 impl Footer {
     /// Reads the beginning of a footer of `length` bytes, whose CRC the trailer states.
@@ -325,12 +329,11 @@ impl Footer {
             return Err("the footer does not begin with SIDX");
         }
         if field!(bytes, 4, u32) != VERSION {
-            return Err("the footer is of a newer format");
+            return Err(NEWER);
         }
-        let count = field!(bytes, 120, u32) as usize;
-        let prefix_bytes = FIXED_BYTES + count.min(MAX_SECTIONS + 1) * SECTION_BYTES;
-        if count > MAX_SECTIONS || bytes.len() < prefix_bytes {
-            return Err("the footer has too many sections");
+        let prefix_bytes = FIXED_BYTES + SECTIONS * SECTION_BYTES;
+        if bytes.len() < prefix_bytes {
+            return Err("the footer is cut off");
         }
         if crc != crc32(&[&bytes[..prefix_bytes]]) {
             return Err("the beginning of the footer does not match its checksum");
@@ -357,24 +360,36 @@ impl Footer {
                 .map(read)
                 .collect(),
         };
-        let inside = |s: &Section| {
-            let end = s.offset.checked_add(s.length);
-            s.offset >= prefix_bytes as u64 && end.is_some_and(|end| end <= length)
-        };
-        if !footer.sections.iter().all(inside) {
-            return Err("a section lies outside the footer");
+        if field!(bytes, 120, u64) != SECTIONS as u64 {
+            return Err(NEWER);
         }
-        let has = |id: u32| footer.section(id).is_some();
-        if !section::ALL.into_iter().all(has) {
-            return Err("the footer lacks a section");
+        let summary = &footer.summary;
+        let events = summary.events;
+        if events > u64::from(u32::MAX) || summary.first_sequence >= (1 << 63) - events {
+            return Err("the footer counts more events than there can be");
         }
-        let events = footer.summary.events;
-        let fixed = [(section::OFFSETS, 4), (section::IDS, 8), (section::STREAM_POSTINGS, 4)];
-        let sized = |(id, bytes): (u32, u64)| {
-            footer.section(id).is_some_and(|s| Some(s.length) == events.checked_mul(bytes))
+        // What a section can take at the most, so that nothing is read on a forged length's word.
+        let most = |id: u32| match id {
+            section::OFFSETS | section::STREAM_POSTINGS => events * 4,
+            section::IDS => events * 8,
+            section::KINDS => (KindRecord::HEADER_BYTES + (1 << 16) * KindRecord::BYTES) as u64,
+            section::TREE_NODES => (events / 256 + 1) * 32,
+            section::TREE_PEAKS => 64 * 40,
+            _ => DICTIONARY_HEADER_BYTES as u64 + events * (StreamRecord::BYTES as u64 + 1024),
         };
-        if !fixed.into_iter().all(sized) {
-            return Err("a section does not have one entry per event");
+        let mut offset = padded(prefix_bytes) as u64;
+        for (section, id) in footer.sections.iter().zip(section::ALL) {
+            let one_each = matches!(id, section::OFFSETS | section::IDS | section::STREAM_POSTINGS);
+            if section.id != id || section.offset != offset || section.length > most(id) {
+                return Err("a section of the footer is not where it belongs");
+            }
+            if one_each && section.length != most(id) {
+                return Err("a section does not have one entry per event");
+            }
+            offset += section.length.next_multiple_of(8);
+        }
+        if offset + TRAILER_BYTES as u64 != length {
+            return Err("the sections do not fill the footer");
         }
         Ok(footer)
     }

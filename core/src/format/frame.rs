@@ -18,9 +18,10 @@ pub(crate) const NEWER: &str = "the frame has fields of a newer format";
 const MARKER: u8 = 0xB7;
 /// The fields from here to the payload are under the event hash.
 const HASHED_FROM: usize = 48;
-const HASH_TAG: &[u8; 16] = b"batpak.event.2\0\0";
+/// Followed by the batch bit.
+const HASH_TAG: &[u8; 15] = b"batpak.event.2\0";
 
-/// Bits of the byte at offset 9, which no hash covers.
+/// Bits of the byte at offset 9.
 mod state {
     pub(super) const BATCH_CONTINUES: u8 = 0x01;
     pub(super) const KNOWN: u8 = BATCH_CONTINUES;
@@ -68,9 +69,9 @@ pub(crate) fn payload_hash(payload: &[u8]) -> Hash {
     Hash(*blake3::hash(payload).as_bytes())
 }
 
-fn event_hash(lineage: Id, payload_hash: &[u8], hashed: &[u8]) -> Hash {
+fn event_hash(batch: u8, lineage: Id, payload_hash: &[u8], hashed: &[u8]) -> Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(HASH_TAG).update(&lineage.0).update(payload_hash).update(hashed);
+    hasher.update(HASH_TAG).update(&[batch]).update(&lineage.0).update(payload_hash).update(hashed);
     Hash(*hasher.finalize().as_bytes())
 }
 
@@ -125,7 +126,8 @@ pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Has
     out.extend_from_slice(f.entity.as_bytes());
     out.extend_from_slice(f.scope.as_bytes());
     out.extend_from_slice(f.extensions);
-    let hash = event_hash(lineage, &f.payload_hash.0, &out[start + HASHED_FROM..]);
+    let batch = if f.batch_continues { state::BATCH_CONTINUES } else { 0 };
+    let hash = event_hash(batch, lineage, &f.payload_hash.0, &out[start + HASHED_FROM..]);
     out.extend_from_slice(f.payload);
     let length = out.len() - start;
     out.resize(start + padded(length), 0);
@@ -133,7 +135,7 @@ pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Has
     let frame = &mut out[start..];
     frame[0..4].copy_from_slice(&(length as u32).to_le_bytes());
     frame[8] = MARKER;
-    frame[9] = if f.batch_continues { state::BATCH_CONTINUES } else { 0 };
+    frame[9] = batch;
     frame[12..16].copy_from_slice(&((f.synced_to / 8) as u32).to_le_bytes());
     frame[16..48].copy_from_slice(&hash.0);
     let check = header_check(frame);
@@ -225,6 +227,9 @@ impl<'a> Frame<'a> {
         }
         let layout = Self::layout_of(bytes)?;
         let frame = Self { bytes, layout };
+        if bytes[layout.length as usize..].iter().any(|byte| *byte != 0) {
+            return Err("the padding is not zero");
+        }
         if std::str::from_utf8(&bytes[layout.entity()]).is_err()
             || std::str::from_utf8(&bytes[layout.scope()]).is_err()
         {
@@ -238,6 +243,9 @@ impl<'a> Frame<'a> {
 
     /// A frame that this process has just encoded, without checking it again.
     pub(crate) fn of_own(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        if bytes.len() < FIXED_BYTES {
+            return Err("the frame is cut off");
+        }
         Ok(Self { bytes, layout: Self::layout_of(bytes)? })
     }
 
@@ -277,7 +285,8 @@ impl<'a> Frame<'a> {
         let payload = self.layout.payload();
         let payload_hash = payload_hash(&self.bytes[payload.clone()]);
         let hashed = &self.bytes[HASHED_FROM..payload.start];
-        event_hash(lineage, &payload_hash.0, hashed) == self.hash()
+        let batch = self.bytes[9] & state::BATCH_CONTINUES;
+        event_hash(batch, lineage, &payload_hash.0, hashed) == self.hash()
     }
 
     pub(crate) fn layout(&self) -> Layout {

@@ -45,6 +45,7 @@ impl HeadFile {
         if bytes.len() != HEAD_BYTES
             || bytes[0..8] != MAGIC[..]
             || field!(bytes, 92, u32) != crc32(&[&bytes[..92]])
+            || bytes[72..92].iter().any(|byte| *byte != 0)
         {
             return None;
         }

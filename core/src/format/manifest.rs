@@ -123,7 +123,10 @@ impl Manifest {
         let mut next_sequence = 0u64;
         for (index, entry) in self.segments.iter().enumerate() {
             let last = index + 1 == self.segments.len();
-            if entry.number < next_number || entry.first_sequence != next_sequence {
+            if entry.number < next_number
+                || entry.number >= 1 << 63
+                || entry.first_sequence != next_sequence
+            {
                 return Err(ManifestError::Damaged("its segments do not continue each other"));
             }
             if last != (entry.length == 0) || last != (entry.events == 0) {
@@ -131,8 +134,8 @@ impl Manifest {
             }
             next_number = entry.number + 1;
             next_sequence = match next_sequence.checked_add(entry.events) {
-                Some(sequence) => sequence,
-                None => return Err(ManifestError::Damaged("its sequences overflow")),
+                Some(sequence) if sequence < 1 << 63 => sequence,
+                _ => return Err(ManifestError::Damaged("its sequences overflow")),
             };
         }
         Ok(())

@@ -14,7 +14,7 @@ pub(crate) fn encode(indexes: &[u32], out: &mut Vec<u8>) {
     let deltas_at = out.len();
     for (number, block) in indexes.chunks(BLOCK).enumerate() {
         for pair in block.windows(2) {
-            let mut delta = pair[1] - pair[0];
+            let mut delta = pair[1].wrapping_sub(pair[0]);
             while delta >= 0x80 {
                 out.push(delta as u8 | 0x80);
                 delta >>= 7;

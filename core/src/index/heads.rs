@@ -24,13 +24,16 @@ pub(crate) struct Known {
 /// The ends of all streams: memory grows with the number of streams, not of events.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
+    /// By rising lane.
     entities: HashMap<Arc<str>, Vec<LaneHead>>,
     streams: u64,
 }
 
 impl Heads {
     pub(crate) fn get(&self, entity: &str, lane: u32) -> Option<LaneHead> {
-        self.entities.get(entity)?.iter().find(|head| head.lane == lane).copied()
+        let lanes = self.entities.get(entity)?;
+        let at = lanes.binary_search_by_key(&lane, |head| head.lane).ok()?;
+        Some(lanes[at])
     }
 
     pub(crate) fn set(&mut self, entity: &str, head: LaneHead) {
@@ -38,10 +41,10 @@ impl Heads {
             self.entities.insert(entity.into(), Vec::with_capacity(1));
         }
         let Some(lanes) = self.entities.get_mut(entity) else { return };
-        match lanes.iter_mut().find(|known| known.lane == head.lane) {
-            Some(known) => *known = head,
-            None => {
-                lanes.push(head);
+        match lanes.binary_search_by_key(&head.lane, |known| known.lane) {
+            Ok(at) => lanes[at] = head,
+            Err(at) => {
+                lanes.insert(at, head);
                 self.streams += 1;
             }
         }

@@ -100,10 +100,10 @@ pub(crate) fn clock_window(
     if high < first || low > last {
         return None;
     }
-    if u64::from(last) - u64::from(first) + 1 != u64::from(events) {
+    if u64::from(last) + 1 != u64::from(first) + u64::from(events) {
         return Some(0..events);
     }
-    Some(low.max(first) - first..high.min(last) - first + 1)
+    Some(low.max(first) - first..(high.min(last) - first).saturating_add(1).min(events))
 }
 
 #[cfg(test)]

@@ -3,16 +3,17 @@
 //! checksum is checked when the section is first used.
 
 use super::{between, clock_window, merge};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{
     self, DICTIONARY_HEADER_BYTES, Footer, KindRecord, ScopeRecord, Section, StreamRecord, section,
 };
 use crate::format::segment::{HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
-use crate::format::{crc32, field, manifest, postings};
+use crate::format::{field, manifest, postings};
 use crate::ids::Id;
 use crate::region::{EntityFilter, KindFilter, Region, below};
 use crate::storage::files::{Files, read_exact};
+use crate::storage::recovery::MAX_SEGMENT_FILE_BYTES;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,7 +43,7 @@ impl Sealed {
                 .at(entry.number, offset)
         };
         let file = files.segment(entry.number).map_err(|e| match e.kind() {
-            crate::ErrorKind::NotFound => refuse("the file is missing", 0),
+            ErrorKind::Corrupt => refuse("the file is missing", 0),
             _ => e.at(entry.number, 0),
         })?;
         let length =
@@ -53,12 +54,18 @@ impl Sealed {
                 length,
             ));
         }
+        if length > MAX_SEGMENT_FILE_BYTES {
+            return Err(refuse("it is longer than any can be", 0));
+        }
         if length < (HEADER_BYTES + footer::TRAILER_BYTES) as u64 {
             return Err(refuse("it is too short", 0));
         }
         let header = read_exact(&*file, &path, entry.number, 0, HEADER_BYTES)?;
+        let newer = |why: String| Error::new(ErrorKind::Unsupported, why).at_path(&path);
         let header = Header::decode(&header).map_err(|e| match e {
-            HeaderError::Version(version) => refuse(&format!("it is of version {version}"), 0),
+            HeaderError::Version(version) => {
+                newer(format!("the segment is of FBAT version {version}; upgrade to read it"))
+            }
             HeaderError::Damaged(why) => refuse(why, 0),
         })?;
         let trailer_at = length - footer::TRAILER_BYTES as u64;
@@ -71,8 +78,10 @@ impl Sealed {
             .ok_or_else(|| refuse("the footer is longer than the file", trailer_at))?;
         let prefix_bytes = footer::MAX_PREFIX_BYTES.min(footer_bytes as usize);
         let prefix = read_exact(&*file, &path, entry.number, start, prefix_bytes)?;
-        let footer =
-            Footer::decode(&prefix, footer_bytes, crc).map_err(|why| refuse(why, start))?;
+        let footer = Footer::decode(&prefix, footer_bytes, crc).map_err(|why| match why {
+            footer::NEWER => newer(format!("{why}; upgrade to read it")),
+            _ => refuse(why, start),
+        })?;
         let summary = &footer.summary;
         if (summary.number, summary.first_sequence, summary.events, summary.frames_end)
             != (entry.number, entry.first_sequence, entry.events, start)
@@ -107,7 +116,7 @@ impl Sealed {
     }
 
     fn read(&self, section: Section, offset: u64, bytes: usize) -> Result<Vec<u8>> {
-        if offset + bytes as u64 > section.length {
+        if offset.checked_add(bytes as u64).is_none_or(|end| end > section.length) {
             return Err(self.damaged(section.id, "an entry points outside it"));
         }
         let number = self.entry.number;
@@ -163,13 +172,18 @@ impl Sealed {
         if last {
             bounds.push(self.start);
         }
+        let inside = bounds.first().is_some_and(|first| *first >= HEADER_BYTES as u64)
+            && bounds.last().is_some_and(|last| *last <= self.start);
+        if !inside || !bounds.is_sorted_by(|a, b| a < b) {
+            return Err(self.damaged(section::OFFSETS, "frames do not follow each other"));
+        }
         Ok(bounds)
     }
 
     /// The events that may have this id: those whose id has the same tag.
     pub(crate) fn candidates_for_id(&self, id: Id) -> Result<Vec<u32>> {
         let section = self.section(section::IDS)?;
-        let tag = footer::id_tag(id);
+        let tag = footer::id_tag(self.header.lineage, id);
         let entries = |low: u64, high: u64| -> Result<Vec<(u32, u32)>> {
             let bytes = self.read(section, low * 8, (high - low) as usize * 8)?;
             Ok(bytes.chunks_exact(8).map(|b| (field!(b, 0, u32), field!(b, 4, u32))).collect())
@@ -399,18 +413,16 @@ impl Sealed {
         Ok(Dictionary { sealed: self, section, record_bytes, count, names_at })
     }
 
-    /// The CRC of the whole footer as it is in the file, for comparison with a rebuilt one.
-    pub(crate) fn footer_bytes(&self) -> Result<Vec<u8>> {
-        let number = self.entry.number;
-        let file = self.files.segment(number)?;
-        let bytes = (self.entry.length - self.start) as usize;
-        read_exact(&*file, &self.files.segment_path(number), number, self.start, bytes)
-    }
-
     /// Whether these are the footer's bytes.
     pub(crate) fn footer_is(&self, rebuilt: &[u8]) -> Result<bool> {
-        let stored = self.footer_bytes()?;
-        Ok(crc32(&[&stored]) == crc32(&[rebuilt]) && stored == rebuilt)
+        if self.entry.length - self.start != rebuilt.len() as u64 {
+            return Ok(false);
+        }
+        let number = self.entry.number;
+        let file = self.files.segment(number)?;
+        let path = self.files.segment_path(number);
+        let stored = read_exact(&*file, &path, number, self.start, rebuilt.len())?;
+        Ok(stored == rebuilt)
     }
 }
 

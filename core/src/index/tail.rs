@@ -10,7 +10,7 @@ use crate::format::frame::Frame;
 use crate::format::tree::Tree;
 use crate::format::{field, postings, segment};
 use crate::ids::{Hash, Id};
-use crate::region::{EntityFilter, KindFilter, Region, below};
+use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
 use crate::storage::VfsFile;
 use crate::storage::recovery::Frames;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +30,7 @@ struct Lane {
 /// An event is named by its index in the segment: its sequence minus the first sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Tail {
+    lineage: Id,
     pub(crate) number: u64,
     pub(crate) first_sequence: u64,
     /// Where the last indexed frame ends.
@@ -50,8 +51,15 @@ pub(crate) struct Tail {
 
 impl Tail {
     /// An empty segment; `tree` and `last_hash` are those of the log before it.
-    pub(crate) fn new(number: u64, first_sequence: u64, tree: Tree, last_hash: Hash) -> Self {
+    pub(crate) fn new(
+        lineage: Id,
+        number: u64,
+        first_sequence: u64,
+        tree: Tree,
+        last_hash: Hash,
+    ) -> Self {
         Self {
+            lineage,
             number,
             first_sequence,
             end: segment::HEADER_BYTES as u64,
@@ -82,7 +90,7 @@ impl Tail {
         let index = self.offsets.len() as u32;
         self.offsets.push((self.end / 8) as u32);
         self.end += frame.layout().padded() as u64;
-        self.add_id(footer::id_tag(frame.id()), index);
+        self.add_id(footer::id_tag(self.lineage, frame.id()), index);
 
         let entity = frame.entity();
         if !self.streams.contains_key(entity) {
@@ -164,7 +172,7 @@ impl Tail {
         let start = u64::from(*self.offsets.get(index as usize)?) * 8;
         let end =
             self.offsets.get(index as usize + 1).map_or(self.end, |next| u64::from(*next) * 8);
-        Some((start, end))
+        (start < end).then_some((start, end))
     }
 
     /// Where the frames of these events start and end.
@@ -174,7 +182,7 @@ impl Tail {
 
     /// The events that may have this id: those whose id has the same tag.
     pub(crate) fn candidates_for_id(&self, id: Id) -> Vec<u32> {
-        let tag = footer::id_tag(id);
+        let tag = footer::id_tag(self.lineage, id);
         let first = self.ids.get(&tag).copied();
         let others = self.same_tag.range((tag, 0)..=(tag, u32::MAX)).map(|(_, index)| *index);
         first.into_iter().chain(others).collect()
@@ -182,39 +190,81 @@ impl Tail {
 
     /// The events in `low..high` that may be in the region; `None` means any of them may.
     pub(crate) fn candidates(&self, region: &Region, low: u32, high: u32) -> Option<Vec<u32>> {
-        let cut = |indexes: &Vec<u32>| between(indexes, low, high).to_vec();
+        let lists = self.lists(region)?;
+        Some(merge(lists.iter().map(|list| between(list, low, high).to_vec()).collect()))
+    }
+
+    /// Some of those events, nearest to one end: all of them, or at least one and about as many as
+    /// asked for; and whether it is all of them. Takes little time however many there are.
+    pub(crate) fn nearest_candidates(
+        &self,
+        region: &Region,
+        low: u32,
+        high: u32,
+        about: usize,
+        direction: Direction,
+    ) -> Option<(Vec<u32>, bool)> {
+        const FEW: usize = 4096;
+        let lists = self.lists(region)?;
+        let all: Vec<_> = lists.iter().map(|list| between(list, low, high)).collect();
+        let total: usize = all.iter().map(|list| list.len()).sum();
+        let joined = |low: u32, high: u32| {
+            merge(all.iter().map(|list| between(list, low, high).to_vec()).collect())
+        };
+        // Where events lie evenly, this many places hold twice as many as asked for.
+        let places = u64::from(high.saturating_sub(low));
+        let mut width = (2 * about as u64 * places / total.max(1) as u64).max(64);
+        while total > FEW && width < places {
+            let found = match direction {
+                Direction::Forward => joined(low, low + width as u32),
+                Direction::Backward => joined(high - width as u32, high),
+            };
+            if !found.is_empty() {
+                return Some((found, false));
+            }
+            width *= 4;
+        }
+        Some((joined(low, high), true))
+    }
+
+    /// The shortest lists that together hold every event of the region; `None` when only the
+    /// whole segment does.
+    fn lists<'a>(&'a self, region: &'a Region) -> Option<Vec<&'a [u32]>> {
         if region.entity != EntityFilter::Any {
             let lanes = self.entities_in(region).flat_map(|(_, lanes)| lanes);
             let wanted = |lane: &&Lane| region.lane.is_none_or(|wanted| lane.lane == wanted);
-            let list = |lane: &Lane| {
+            let list = |lane: &'_ Lane| {
                 let clocks = (lane.first_clock, lane.last_clock);
-                let window = clock_window(clocks, lane.indexes.len() as u32, region.clocks)?;
-                let indexes = &lane.indexes[window.start as usize..window.end as usize];
-                Some(between(indexes, low, high).to_vec())
+                clock_window(clocks, lane.indexes.len() as u32, region.clocks)
             };
-            return Some(merge(lanes.filter(wanted).filter_map(list).collect()));
+            return Some(
+                lanes
+                    .filter(wanted)
+                    .filter_map(|lane| {
+                        let window = list(lane)?;
+                        lane.indexes.get(window.start as usize..window.end as usize)
+                    })
+                    .collect(),
+            );
         }
-        let by_kind = match region.kind {
+        let by_kind: Option<Vec<&[u32]>> = match region.kind {
             KindFilter::Any => None,
-            KindFilter::Exact(kind) => Some(self.kinds.range(kind.0..=kind.0)),
+            KindFilter::Exact(kind) => Some(kind.0..=kind.0),
             KindFilter::Category(category) => {
                 let first = u16::from(category) << 12;
-                Some(self.kinds.range(first..=first | 0x0FFF))
+                Some(first..=first | 0x0FFF)
             }
-        };
-        let by_scope = region.scope.as_ref().map(|scope| self.scopes.get(scope.as_str()));
-        let size = |lists: std::collections::btree_map::Range<'_, u16, Vec<u32>>| {
-            lists.map(|(_, indexes)| indexes.len()).sum::<usize>()
-        };
+        }
+        .map(|kinds| self.kinds.range(kinds).map(|(_, list)| &**list).collect());
+        let by_scope: Option<Vec<&[u32]>> = region
+            .scope
+            .as_ref()
+            .map(|scope| self.scopes.get(scope.as_str()).map(|list| &**list).into_iter().collect());
+        let size = |lists: &Vec<&[u32]>| lists.iter().map(|list| list.len()).sum::<usize>();
         match (by_kind, by_scope) {
-            (None, None) => None,
-            (Some(kinds), Some(scope))
-                if scope.map_or(0, |indexes| indexes.len()) > size(kinds.clone()) =>
-            {
-                Some(merge(kinds.map(|(_, indexes)| cut(indexes)).collect()))
-            }
-            (_, Some(scope)) => Some(scope.map(cut).unwrap_or_default()),
-            (Some(kinds), None) => Some(merge(kinds.map(|(_, indexes)| cut(indexes)).collect())),
+            (Some(kinds), Some(scopes)) if size(&kinds) < size(&scopes) => Some(kinds),
+            (kinds, None) => kinds,
+            (_, scopes) => scopes,
         }
     }
 
@@ -279,7 +329,7 @@ impl Tail {
     }
 
     /// The index that this footer was made from. `bytes` is the whole footer.
-    pub(crate) fn from_footer(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn from_footer(lineage: Id, bytes: &[u8]) -> Result<Self> {
         let refuse = |why: &str| Error::corrupt(format!("the index cannot be used: {why}"));
         let trailer = bytes.len().checked_sub(footer::TRAILER_BYTES).map(|at| &bytes[at..]);
         let (length, crc) = footer::decode_trailer(trailer.unwrap_or_default()).map_err(refuse)?;
@@ -299,7 +349,8 @@ impl Tail {
 
         let summary = footer.summary;
         let tree = Tree::decode(part(section::TREE_PEAKS)?).ok_or_else(contradiction)?;
-        let mut tail = Self::new(summary.number, summary.first_sequence, tree, summary.last_hash);
+        let (number, first) = (summary.number, summary.first_sequence);
+        let mut tail = Self::new(lineage, number, first, tree, summary.last_hash);
         tail.end = summary.frames_end;
         tail.lowest_timestamp_us = summary.lowest_timestamp_us;
         tail.highest_timestamp_us = summary.highest_timestamp_us;
@@ -359,10 +410,33 @@ impl Tail {
                 list(kind_postings, record.list_offset, record.events).ok_or_else(contradiction)?;
             tail.kinds.insert(record.kind, indexes);
         }
-        if tail.tree.size() != tail.next_sequence() {
+        if tail.tree.size() != tail.next_sequence() || !tail.is_consistent() {
             return Err(contradiction());
         }
         Ok(tail)
+    }
+
+    /// Whether every event is in every view once, and the frames follow each other.
+    fn is_consistent(&self) -> bool {
+        let count = self.offsets.len() as u32;
+        let rising = |indexes: &[u32]| {
+            indexes.is_sorted_by(|a, b| a < b) && indexes.last().is_none_or(|last| *last < count)
+        };
+        let end = u32::try_from(self.end / 8).unwrap_or(0);
+        let first = segment::HEADER_BYTES as u32 / 8;
+        let lanes = || self.streams.values().flatten();
+        let total = |lists: usize| lists == self.offsets.len();
+        self.offsets.is_sorted_by(|a, b| a < b)
+            && self.offsets.first().is_none_or(|offset| *offset == first)
+            && self.offsets.last().is_none_or(|offset| *offset < end)
+            && total(self.ids.len() + self.same_tag.len())
+            && self.ids.values().all(|index| *index < count)
+            && self.same_tag.iter().all(|(_, index)| *index < count)
+            && lanes().all(|lane| rising(&lane.indexes))
+            && total(lanes().map(|lane| lane.indexes.len()).sum())
+            && self.scopes.values().chain(self.kinds.values()).all(|list| rising(list))
+            && total(self.scopes.values().map(Vec::len).sum())
+            && total(self.kinds.values().map(Vec::len).sum())
     }
 }
 

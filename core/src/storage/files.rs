@@ -44,7 +44,11 @@ impl Files {
             open.push(entry);
             return Ok(file);
         }
-        let file = self.open(&segment::file_name(number), Access::Read)?;
+        let file =
+            self.open(&segment::file_name(number), Access::Read).map_err(|e| match e.kind() {
+                ErrorKind::NotFound => e.into_kind(ErrorKind::Corrupt, "a segment is missing"),
+                _ => e,
+            })?;
         if open.len() >= self.max_open {
             open.remove(0);
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// No segment gets this long; a longer file is not read at all.
-pub(crate) const MAX_SEGMENT_FILE_BYTES: u64 = 6 << 30;
+pub(crate) const MAX_SEGMENT_FILE_BYTES: u64 = 16 << 30;
 
 /// The frames of a segment, one after the other, through a buffer.
 pub(crate) struct Frames<'a> {
@@ -54,6 +54,12 @@ impl<'a> Frames<'a> {
         Ok(&self.buffer[start..end])
     }
 
+    /// If the header of a frame stands at `self.at`: the frame's padded length.
+    pub(crate) fn header_at(&mut self) -> Result<Option<u64>> {
+        let header = self.window(frame::HEADER_BYTES)?;
+        Ok(frame::probe(header).map(|bytes| bytes as u64))
+    }
+
     /// The frame at `self.at`, or why there is none. `None` where the limit or the file ends.
     pub(crate) fn peek(&mut self) -> Result<Option<std::result::Result<Frame<'_>, &'static str>>> {
         let header = self.window(frame::HEADER_BYTES)?;
@@ -70,7 +76,10 @@ impl<'a> Frames<'a> {
             };
             return Ok(Some(Err(why)));
         };
-        Ok(Some(Frame::parse(self.window(bytes)?)))
+        let at = self.at;
+        Ok(Some(Frame::parse(self.window(bytes)?).and_then(|frame| {
+            (frame.synced_to() <= at).then_some(frame).ok_or("the frame claims a sync of itself")
+        })))
     }
 
     /// Goes behind the frame that [`peek`](Self::peek) gave.
@@ -81,12 +90,14 @@ impl<'a> Frames<'a> {
     /// Goes on to the next place, from `self.at` on, where a frame header can be.
     pub(crate) fn seek_header(&mut self) -> Result<bool> {
         loop {
-            let window = self.window(CHUNK_BYTES)?;
-            if window.len() < frame::HEADER_BYTES {
+            // What is in the buffer is looked through before more is read.
+            if self.window(frame::HEADER_BYTES)?.len() < frame::HEADER_BYTES {
                 return Ok(false);
             }
+            let held = (self.base + self.buffer.len() as u64 - self.at) as usize;
+            let window = self.window(held)?;
             let places = (0..=window.len() - frame::HEADER_BYTES).step_by(8);
-            let last = places.clone().last().unwrap_or(0);
+            let last = (window.len() - frame::HEADER_BYTES) / 8 * 8;
             match places.into_iter().find(|at| frame::probe(&window[*at..]).is_some()) {
                 Some(found) => {
                     self.at += found as u64;
@@ -202,17 +213,14 @@ fn highest_claim(log: &Log<'_>, end: &End, sequence: u64, length: u64) -> Result
     let mut in_step = true;
     let mut frames = Frames::new(file, path, number, end.offset, length);
     loop {
-        if frame::probe(frames.window(frame::HEADER_BYTES)?).is_none() {
+        if frames.header_at()?.is_none() {
             in_step = false;
             if !frames.seek_header()? {
                 return Ok(highest);
             }
         }
         let at = frames.at;
-        let Some(bytes) = frame::probe(frames.window(frame::HEADER_BYTES)?) else {
-            return Ok(highest);
-        };
-        let bytes = bytes as u64;
+        let Some(bytes) = frames.header_at()? else { return Ok(highest) };
         let checked = bytes.min(length - at);
         budget = budget.checked_sub(checked).ok_or_else(|| {
             Error::corrupt(
@@ -225,10 +233,7 @@ fn highest_claim(log: &Log<'_>, end: &End, sequence: u64, length: u64) -> Result
         let whole = match frames.peek()? {
             Some(Ok(frame)) => {
                 // An event of this log that stands where it was written.
-                if frame.sequence() >= sequence
-                    && frame.synced_to() <= at
-                    && frame.hash_is_right(lineage)
-                {
+                if frame.sequence() >= sequence && frame.hash_is_right(lineage) {
                     highest = highest.max(frame.synced_to());
                 }
                 true

@@ -167,8 +167,14 @@ impl SimVfs {
     pub fn after_crash(&self, loss: Loss) -> SimVfs {
         let disk = self.0.lock();
         let Loss::Power(seed) = loss else {
-            let files = disk.files.iter().map(|file| settled(file.now.clone())).collect();
-            return Self::with(disk.names.clone(), files);
+            // The system lives on: what was not synced is there, and still not synced.
+            return Self(Arc::new(Mutex::new(Disk {
+                names: disk.names.clone(),
+                synced_names: disk.synced_names.clone(),
+                unsynced_names: disk.unsynced_names.clone(),
+                files: disk.files.clone(),
+                ..Disk::default()
+            })));
         };
         let mut random = Random(seed);
         let mut names = disk.synced_names.clone();
@@ -358,11 +364,19 @@ impl VfsFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut disk = self.vfs.0.lock();
-        disk.whole_change()?;
+        disk.alive()?;
+        let outcome = disk.whole_change();
+        let alive = !disk.crashed;
         let content = &mut disk.files[self.file];
-        content.synced = content.now.clone();
-        content.unsynced.clear();
-        Ok(())
+        if outcome.is_ok() {
+            content.synced = content.now.clone();
+        }
+        if alive {
+            // Also after a failure: the system takes the pages for clean from then on, and a
+            // second sync would not write them.
+            content.unsynced.clear();
+        }
+        outcome
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

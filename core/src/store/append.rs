@@ -31,8 +31,9 @@ impl Inner {
 impl Store {
     /// Appends one event. Without a durability, the one that the store was opened with.
     ///
-    /// An error of kind [`ErrorKind::Indeterminate`] means that reopening decides whether the
-    /// event is in the log; after any other error it is not, and never will be.
+    /// An error of kind [`ErrorKind::Indeterminate`] or [`ErrorKind::Panic`] means that reopening
+    /// decides whether the event is in the log; after any other error it is not, and never will
+    /// be.
     pub fn append(&self, event: &NewEvent<'_>, durability: Option<Durability>) -> Result<Receipt> {
         let mut receipts = self.append_batch(std::slice::from_ref(event), durability)?;
         receipts.pop().ok_or_else(|| Error::new(ErrorKind::Panic, "the append gave no receipt"))

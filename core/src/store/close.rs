@@ -2,7 +2,7 @@
 
 use super::commit::{Commit, Writer};
 use super::{Inner, Store};
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::format::manifest::{self, ClosedEnd};
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,8 @@ impl Store {
     /// Writes and syncs what is buffered, and closes the store; every clone of the handle is
     /// closed with it. Events that were read stay valid. Closing again does nothing.
     ///
-    /// The store is closed even if this fails; the error says what may be missing.
+    /// If buffered events cannot be written, for want of space, say, the store stays open, so that
+    /// closing can be tried again. After any other error it is closed all the same.
     pub fn close(&self) -> Result<()> {
         if std::process::id() != self.0.process {
             return self.0.check_usable();
@@ -26,16 +27,24 @@ impl Store {
 }
 
 impl Inner {
-    fn close(&self) -> Result<()> {
+    pub(super) fn close(&self) -> Result<()> {
         let Some(writer) = &self.writer else {
             self.closed.store(true, Ordering::Release);
             return Ok(());
         };
         let mut commit = writer.commit.lock();
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
         let result = self.settle_and_note(writer, &mut commit);
+        if let Err(error) = &result
+            && writer.check_poison().is_ok()
+            && !commit.buffer.is_empty()
+        {
+            let why = "the store stays open, since buffered events could not be written";
+            return Err(error.clone().into_kind(error.kind(), why));
+        }
+        self.closed.store(true, Ordering::Release);
         // The locks go last: until then no other writer may come.
         commit.file = None;
         for lock in [commit.head.take(), commit.lock.take()].into_iter().flatten() {
@@ -81,16 +90,6 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    /// A store that was not closed is closed quietly. In a forked child nothing is done: the
-    /// files are the parent's.
-    fn drop(&mut self) {
-        if std::process::id() == self.process && !self.closed.load(Ordering::Acquire) {
-            let _ = self.close();
-        }
-    }
-}
-
 /// The thread that writes buffered events when their time is up. No promise but that time limit
 /// rests on it. It starts with the first buffered append and ends with the store.
 pub(super) struct Flusher {
@@ -110,10 +109,14 @@ impl Flusher {
                 if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
                     break;
                 }
-                match store.upgrade() {
-                    // An error stays with the events: the next written or durable append meets it.
-                    Some(store) => drop(store.flush()),
-                    None => break,
+                // Events that could not be written for want of space are tried again.
+                while let Some(store) = store.upgrade()
+                    && store.flush().is_err_and(|e| e.retry() == Retry::Later)
+                {
+                    drop(store);
+                    if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
+                        return;
+                    }
                 }
             }
         };

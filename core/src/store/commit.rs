@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// How much of the buffer's memory is kept for the next group.
+const KEPT_BUFFER_BYTES: usize = 4 << 20;
+
 /// With a seed, the first event is recorded at this time, and each further one a millisecond
 /// after the one before it. Microseconds since 1970.
 pub(super) const SEEDED_EPOCH_US: i64 = 1_700_000_000_000_000;
@@ -125,8 +128,9 @@ impl Inner {
         }
 
         // 2. Make sure there is a segment with room. A failure leaves the log as it was.
-        if requests.iter().any(|request| !request.events.is_empty())
-            && let Err(error) = self.make_room(writer, commit)
+        if !self.has_room()
+            && requests.iter().any(|request| self.adds_events(commit, request))
+            && let Err(error) = self.rotate(writer, commit)
         {
             return fail(&error);
         }
@@ -163,11 +167,25 @@ impl Inner {
         if must_write {
             self.publish_head(commit);
             commit.buffer.clear();
+            commit.buffer.shrink_to(KEPT_BUFFER_BYTES);
         } else if !commit.buffer.is_empty() {
             self.flush_soon(writer);
         }
         self.wake_waiters();
         Outcome { results }
+    }
+
+    /// Whether the request will add events, as far as the log knows: not if they are there already.
+    fn adds_events(&self, commit: &Commit, request: &Request) -> bool {
+        let nothing_staged = Staging {
+            start: commit.buffer.len(),
+            first_sequence: 0,
+            frames: Vec::new(),
+            heads: HashMap::new(),
+            keys: HashMap::new(),
+        };
+        !request.events.is_empty()
+            && !matches!(self.known_already(commit, &nothing_staged, &request.events), Ok(Some(_)))
     }
 
     /// Stages one request, or nothing of it.
@@ -383,8 +401,10 @@ impl Inner {
         let path = self.files.segment_path(number);
         let error =
             Error::io("cannot write the events", &path, &failure).at(number, commit.written_end);
+        // Synced, or a power cut could bring back what is refused here.
         let restored = file
             .set_len(commit.written_end)
+            .and_then(|()| file.sync())
             .and_then(|()| file.size())
             .is_ok_and(|length| length == commit.written_end);
         if restored {
@@ -439,6 +459,7 @@ impl Inner {
         }
         if written {
             live.unwritten.clear();
+            live.unwritten.shrink_to(KEPT_BUFFER_BYTES);
             live.written_end = commit.written_end;
             live.written_events = live.visible();
             if commit.durable_end == commit.written_end {
@@ -452,7 +473,7 @@ impl Inner {
     /// Overwrites the head file. It is advice, so a failure changes nothing.
     pub(super) fn publish_head(&self, commit: &mut Commit) {
         let Some(file) = &commit.head else { return };
-        commit.head_writes += 1;
+        commit.head_writes = commit.head_writes.wrapping_add(1);
         let head = {
             let live = self.live.read();
             HeadFile {

@@ -6,11 +6,12 @@
 
 use super::open::{self, Reader};
 use super::{Inner, OpenReport, Store, note_head};
-use crate::error::{ErrorKind, Result};
-use crate::format::head::{self, HeadFile};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::Frame;
+use crate::format::head;
 use crate::format::manifest::Manifest;
 use crate::options::OpenOptions;
-use crate::storage::files::Files;
+use crate::storage::files::{Files, read_exact};
 use crate::storage::{Access, recovery};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -68,15 +69,20 @@ fn consistently<T>(
             open::refuse_other_stores(files, &open::list(files)?)?;
             return Err(open::no_store(files));
         };
-        let error = match read(&manifest, reader) {
-            Ok(read) => return Ok((manifest, read)),
-            Err(error) => error,
-        };
+        let result = read(&manifest, reader);
         tries += 1;
-        let unchanged =
-            open::read_manifest(files)?.as_ref() == Some(&manifest) && reader_of(files)? == reader;
-        if unchanged || tries == TRIES {
-            return Err(error);
+        let now = reader_of(files)?;
+        match result {
+            // A writer that has come meanwhile may have been half-way through a write.
+            Ok(_) if reader == Reader::Alone && now != Reader::Alone && tries < TRIES => {}
+            Ok(read) => return Ok((manifest, read)),
+            Err(error) => {
+                let unchanged =
+                    open::read_manifest(files)?.as_ref() == Some(&manifest) && now == reader;
+                if unchanged || tries == TRIES {
+                    return Err(error);
+                }
+            }
         }
     }
 }
@@ -87,7 +93,8 @@ fn reader_of(files: &Files) -> Result<Reader> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Reader::Alone),
         Err(error) => return Err(error),
     };
-    if !file.is_locked().unwrap_or(false) {
+    let path = files.path(head::FILE_NAME);
+    if !file.is_locked().map_err(|e| Error::io("cannot look at the head's lock", &path, &e))? {
         return Ok(Reader::Alone);
     }
     // Without a head that can be read nothing is known to be visible behind the last close.
@@ -106,8 +113,9 @@ impl Store {
         Ok(self.0.live.read().visible())
     }
 
-    /// Waits until at least `events` events are visible, or the time is up, or the store is
-    /// closed; gives how many are visible. A read-only store looks every few milliseconds.
+    /// Waits until at least `events` events are visible or the time is up; gives how many are
+    /// visible. A read-only store looks every few milliseconds. When the store is closed
+    /// meanwhile: an error of kind `Closed`.
     pub fn wait(&self, events: u64, timeout: Duration) -> Result<u64> {
         let deadline = Instant::now().checked_add(timeout);
         let remaining = || match deadline {
@@ -150,66 +158,99 @@ impl Inner {
     fn catch_up(&self) -> Result<()> {
         if let Reader::Beside(head) = reader_of(&self.files)?
             && head.store == self.store
-            && self.extend_to(&head)?
+            && head.segment == self.newest_number()
         {
-            return Ok(());
+            return self.extend(head.visible_offset, Some(head.durable_events));
         }
         let known = self.live.read().parts.clone();
         let (_, found) = consistently(&self.files, |manifest, reader| {
+            if (manifest.store, manifest.lineage) != (self.store, self.lineage) {
+                let why = "the directory holds another store now; open it again";
+                return Err(Error::corrupt(why).at_path(&self.files.dir));
+            }
             let newest = manifest.segments.last().map_or(0, |entry| entry.number);
-            let same = self.newest_number() == newest && newest != 0;
             match reader {
-                Reader::Alone if same => self.extend_alone().map(|()| None),
-                _ => open::load(&self.files, manifest, &known, reader).map(Some),
+                Reader::Alone if self.newest_number() == newest && newest != 0 => {
+                    self.end_alone().map(Ok)
+                }
+                _ => open::load(&self.files, manifest, &known, reader).map(Err),
             }
         })?;
-        if let Some(found) = found {
-            let fresh = found.into_live();
-            let mut live = self.live.write();
-            // What was shown stays shown, even if a writer was killed before it was durable.
-            if fresh.visible() >= live.visible() {
-                *live = fresh;
+        match found {
+            Ok(end) => self.extend(end, None),
+            Err(found) => {
+                let fresh = found.into_live();
+                let mut live = self.live.write();
+                // What was shown stays shown, even if a writer was killed before it was durable.
+                if fresh.visible() >= live.visible() {
+                    *live = fresh;
+                }
+                Ok(())
             }
         }
+    }
+
+    /// Takes in the newest segment up to an offset at which a batch ends. The frames are read and
+    /// checked first, so that all of them are shown or none.
+    fn extend(&self, to: u64, durable_events: Option<u64>) -> Result<()> {
+        let (number, from, sequence, file) = {
+            let live = self.live.read();
+            let (Some(tail), Some(file)) = (&live.tail, &live.tail_file) else { return Ok(()) };
+            (tail.number, tail.end, tail.next_sequence(), file.clone())
+        };
+        let mut bytes = Vec::new();
+        if to > from {
+            let path = self.files.segment_path(number);
+            bytes = read_exact(&*file, &path, number, from, (to - from) as usize)?;
+            check_frames(&bytes, sequence)
+                .map_err(|why| Error::corrupt(why).at_path(&path).at(number, from))?;
+        }
+        let mut live = self.live.write();
+        let live = &mut *live;
+        let Some(tail) = live.tail.as_mut().filter(|tail| tail.end == from) else { return Ok(()) };
+        let mut at = 0;
+        while let Ok(frame) = Frame::of_own(bytes.get(at..).unwrap_or_default()) {
+            tail.push(&frame);
+            note_head(&mut live.heads, &frame);
+            at += frame.layout().padded();
+        }
+        live.written_end = tail.end;
+        live.written_events = tail.next_sequence();
+        if let Some(durable) = durable_events {
+            live.durable_events = durable.min(live.written_events).max(live.durable_events);
+        }
         Ok(())
     }
 
-    /// Takes in the newest segment up to where the head says, if it is still the same segment.
-    fn extend_to(&self, head: &HeadFile) -> Result<bool> {
-        let mut live = self.live.write();
-        let live = &mut *live;
-        let (Some(tail), Some(file)) = (&mut live.tail, &live.tail_file) else { return Ok(false) };
-        if tail.number != head.segment || head.visible_offset < tail.end {
-            return Ok(tail.number == head.segment);
+    /// Where recovery would end the newest segment.
+    fn end_alone(&self) -> Result<u64> {
+        let (number, from, sequence, file) = {
+            let live = self.live.read();
+            let (Some(tail), Some(file)) = (&live.tail, &live.tail_file) else { return Ok(0) };
+            (tail.number, tail.end, tail.next_sequence(), file.clone())
+        };
+        let path = self.files.segment_path(number);
+        let length =
+            file.size().map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
+        if length <= from {
+            return Ok(from);
         }
-        let path = self.files.segment_path(tail.number);
-        let heads = &mut live.heads;
-        tail.extend(&**file, &path, head.visible_offset, |frame| note_head(heads, frame))?;
-        live.written_end = tail.end;
-        live.written_events = tail.next_sequence();
-        live.durable_events = head.durable_events.min(live.written_events);
-        Ok(true)
+        let log = recovery::Log { file: &*file, path: &path, number, lineage: self.lineage };
+        Ok(recovery::find_end(&log, from, sequence)?.offset)
     }
+}
 
-    /// Takes in the newest segment up to where recovery would end it.
-    fn extend_alone(&self) -> Result<()> {
-        let mut live = self.live.write();
-        let live = &mut *live;
-        let (Some(tail), Some(file)) = (&mut live.tail, &live.tail_file) else { return Ok(()) };
-        let path = self.files.segment_path(tail.number);
-        let length = file
-            .size()
-            .map_err(|e| crate::Error::io("cannot read the segment's length", &path, &e))?;
-        if length <= tail.end {
-            return Ok(());
+/// Whether these are whole frames of consecutive events, from this one on.
+fn check_frames(bytes: &[u8], first: u64) -> std::result::Result<(), &'static str> {
+    let mut at = 0;
+    let mut sequence = first;
+    while at < bytes.len() {
+        let frame = Frame::parse(&bytes[at..])?;
+        if frame.sequence() != sequence {
+            return Err("the next frame is not the next event");
         }
-        let (number, lineage) = (tail.number, self.lineage);
-        let log = recovery::Log { file: &**file, path: &path, number, lineage };
-        let end = recovery::find_end(&log, tail.end, tail.next_sequence())?;
-        let heads = &mut live.heads;
-        tail.extend(&**file, &path, end.offset, |frame| note_head(heads, frame))?;
-        live.written_end = tail.end;
-        live.written_events = tail.next_sequence();
-        Ok(())
+        at += frame.layout().padded();
+        sequence += 1;
     }
+    Ok(())
 }

@@ -35,7 +35,7 @@ use crate::storage::files::Files;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use ancestors::{Ancestry, Boundary, Link};
 pub use open::OpenReport;
@@ -47,10 +47,11 @@ pub use verify::{Finding, FindingKind, VerifyReport};
 ///
 /// Every method may be called from any thread at any time. After [`close`](Store::close) every
 /// method but `close` gives [`ErrorKind::Closed`]; in a forked child, [`ErrorKind::Forked`].
-#[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 pub(crate) struct Inner {
+    /// How many `Store`s there are, scans included; the last one closes.
+    handles: AtomicUsize,
     files: Arc<Files>,
     options: OpenOptions,
     report: OpenReport,
@@ -63,7 +64,7 @@ pub(crate) struct Inner {
     /// Signalled when events have become visible.
     grown: (Mutex<()>, Condvar),
     /// How many threads wait for `grown`; none need not be woken.
-    waiting: std::sync::atomic::AtomicUsize,
+    waiting: AtomicUsize,
     writer: Option<commit::Writer>,
     follower: Option<follow::Follower>,
 }
@@ -94,9 +95,17 @@ impl Live {
             (None, None) => 0,
         }
     }
-}
 
-impl Live {
+    /// The bytes of those of these rising spans that are not in the file yet, from the first of
+    /// them to the end of the last, and where they stand.
+    fn in_memory(&self, spans: &[(u64, u64)]) -> Option<(u64, Arc<[u8]>)> {
+        let start = spans.iter().map(|(start, _)| *start).find(|s| *s >= self.written_end)?;
+        let (_, end) = spans.last()?;
+        let from = (start - self.written_end) as usize;
+        let to = end.saturating_sub(self.written_end) as usize;
+        Some((start, self.unwritten.get(from..to).unwrap_or_default().into()))
+    }
+
     /// Everything visible is in the file, up to this offset, and durable.
     fn settle(&mut self, written_end: u64) {
         self.unwritten.clear();
@@ -158,6 +167,25 @@ impl Store {
     /// What opening found and did.
     pub fn open_report(&self) -> &OpenReport {
         &self.0.report
+    }
+}
+
+impl Clone for Store {
+    fn clone(&self) -> Self {
+        self.0.handles.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Store {
+    /// A store that was not closed is closed quietly with its last handle. In a forked child
+    /// nothing is done: the files are the parent's.
+    fn drop(&mut self) {
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
+            && std::process::id() == self.0.process
+        {
+            let _ = self.0.close();
+        }
     }
 }
 

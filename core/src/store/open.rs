@@ -8,7 +8,7 @@ use crate::format::head::{self, HeadFile};
 use crate::format::manifest::{self, Entry, Manifest, ManifestError};
 use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
-use crate::ids::{Hash, IdSource};
+use crate::ids::{Hash, Id, IdSource};
 use crate::index::Part;
 use crate::index::heads::{Heads, LaneHead};
 use crate::index::sealed::Sealed;
@@ -17,7 +17,7 @@ use crate::options::{OpenMode, OpenOptions};
 use crate::storage::files::{Files, read_exact};
 use crate::storage::real::{RealVfs, default_open_files};
 use crate::storage::recovery::{self, End};
-use crate::storage::{Access, Vfs, VfsFile};
+use crate::storage::{Access, Vfs, VfsFile, read_full_at, write_all_at};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
@@ -113,6 +113,7 @@ impl Inner {
             store: manifest.store,
             lineage: manifest.lineage,
             process: std::process::id(),
+            handles: 1.into(),
             closed: false.into(),
             live: RwLock::new(live),
             grown: (Mutex::new(()), Condvar::new()),
@@ -184,11 +185,16 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         report.removed.push(name);
     }
 
-    // 6. What the file holds may have been written without a sync by a killed process. A sync now
-    // makes true what later frames say of it.
-    if let Some(file) = &found.tail_file {
-        let number = found.tail.as_ref().map_or(0, |tail| tail.number);
-        file.sync().map_err(|e| Error::io("cannot sync the segment", &path(number), &e))?;
+    // 6. What was found may never have been synced: the names by a process that was killed between
+    // a rename and its sync, the events by one that wrote them, or whose sync failed. After
+    // a failed sync the system may take its copy for clean, so the bytes are written once more. Only
+    // then is it true what later frames say of them.
+    let failed = |e: &std::io::Error| Error::io("cannot sync the directory", &files.dir, e);
+    files.vfs.sync_dir(&files.dir).map_err(|e| failed(&e))?;
+    if let (Some(file), Some(tail)) = (&found.tail_file, &found.tail) {
+        write_again(&**file, found.confirmed, tail.end)
+            .and_then(|()| file.sync())
+            .map_err(|e| Error::io("cannot sync the segment", &path(tail.number), &e))?;
     }
     report.events = found.events;
     report.segments = manifest.segments.len() as u64;
@@ -196,16 +202,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
 
     // 7. The head: locked, which tells readers that a writer lives.
     let head = files.open(head::FILE_NAME, Access::Keep)?;
-    for _ in 0..100 {
-        let taken = head
-            .try_lock()
-            .map_err(|e| Error::io("cannot lock the head", &files.path(head::FILE_NAME), &e))?;
-        if taken {
-            break;
-        }
-        // A reader is looking right now whether a writer lives.
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    lock_head(&files, &*head)?;
 
     let written_end = found.tail.as_ref().map_or(0, |tail| tail.end);
     let mut commit = Commit {
@@ -223,6 +220,36 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     let inner = Inner::new(files, options, &manifest, live, report);
     inner.publish_head(&mut commit);
     Ok((inner, commit))
+}
+
+/// Takes the lock on the head. A reader holds it for a moment when it looks whether a writer lives.
+fn lock_head(files: &Files, head: &dyn VfsFile) -> Result<()> {
+    let path = files.path(head::FILE_NAME);
+    for _ in 0..1000 {
+        let taken = head.try_lock().map_err(|e| Error::io("cannot lock the head", &path, &e))?;
+        if taken {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let why = "another process holds the lock on the head, which only readers take, and briefly";
+    Err(Error::new(ErrorKind::Locked, why).at_path(&path))
+}
+
+/// Writes what a file holds between two offsets over itself.
+fn write_again(file: &dyn VfsFile, from: u64, to: u64) -> std::io::Result<()> {
+    let mut buffer = vec![0; (1 << 20).min(to.saturating_sub(from)) as usize];
+    let mut at = from;
+    while at < to {
+        let bytes = buffer.len().min((to - at) as usize);
+        let read = read_full_at(file, &mut buffer[..bytes], at)?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        write_all_at(file, &buffer[..read], at)?;
+        at += read as u64;
+    }
+    Ok(())
 }
 
 pub(super) fn list(files: &Files) -> Result<Vec<(String, bool)>> {
@@ -261,7 +288,7 @@ pub(super) fn refuse_other_stores(files: &Files, names: &[(String, bool)]) -> Re
     let path = files.path(name);
     let file = files.open(name, Access::Read)?;
     let mut bytes = vec![0; HEADER_BYTES];
-    let read = crate::storage::read_full_at(&*file, &mut bytes, 0)
+    let read = read_full_at(&*file, &mut bytes, 0)
         .map_err(|e| Error::io("cannot read the segment", &path, &e))?;
     bytes.truncate(read);
     Err(match Header::decode(&bytes) {
@@ -295,9 +322,15 @@ fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Ma
         segments: Vec::new(),
     };
     files.replace(manifest::FILE_NAME, &manifest.encode())?;
-    // The directory's own name must survive too.
-    if let Some(parent) = files.dir.parent() {
-        let _ = files.vfs.sync_dir(parent);
+    // The directory's own name must survive too, and those above it, which may be new. A parent that
+    // may not be read was not made here; further up, some file systems refuse to sync.
+    for (distance, parent) in files.dir.ancestors().skip(1).enumerate() {
+        match files.vfs.sync_dir(parent) {
+            Err(e) if distance == 0 && e.kind() != std::io::ErrorKind::PermissionDenied => {
+                return Err(Error::io("cannot sync the directory", parent, &e));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(manifest)
 }
@@ -332,12 +365,19 @@ pub(super) fn sort_files(
                 }
                 leftovers.push(name.clone());
             }
-            _ if *is_file && name.ends_with(".tmp") => leftovers.push(name.clone()),
+            _ if *is_file && is_own_temporary(name) => leftovers.push(name.clone()),
             _ if own.contains(&name.as_str()) => {}
             _ => report.ignored.push(name.clone()),
         }
     }
     Ok(leftovers)
+}
+
+/// Whether it is the name under which a file of the store is written before it gets its own.
+fn is_own_temporary(name: &str) -> bool {
+    name.strip_suffix(".tmp").is_some_and(|name| {
+        name == manifest::FILE_NAME || name == TAIL_INDEX || segment::number_of(name).is_some()
+    })
 }
 
 /// What the directory holds.
@@ -354,6 +394,10 @@ pub(super) struct Found {
     /// The log ends where the last clean close left it.
     pub(super) clean: bool,
     pub(super) head_writes: u64,
+    /// Up to where the newest segment is known to have been synced.
+    pub(super) confirmed: u64,
+    /// How many events are known to be durable.
+    pub(super) durable_events: u64,
 }
 
 impl Found {
@@ -366,7 +410,7 @@ impl Found {
             unwritten: Vec::new(),
             heads: self.heads,
             written_events: self.events,
-            durable_events: self.events,
+            durable_events: self.durable_events,
         }
     }
 }
@@ -400,8 +444,16 @@ pub(super) fn load(
         events: 0,
         clean: true,
         head_writes: 0,
+        confirmed: HEADER_BYTES as u64,
+        durable_events: 0,
     };
-    let head = read_head(files)?.filter(|head| head.store == manifest.store);
+    // A reader beside a writer goes by one head from start to end: a newer one may be ahead of
+    // what was read by the older.
+    let head = match reader {
+        Reader::Beside(head) => Some(head),
+        Reader::Writer | Reader::Alone => read_head(files)?,
+    };
+    let head = head.filter(|head| head.store == manifest.store);
     found.head_writes = head.map_or(0, |head| head.writes);
     let Some((newest, sealed)) = manifest.segments.split_last() else {
         return Ok(found);
@@ -492,10 +544,10 @@ fn load_newest(
 
     // Start at the closed end if the index of that moment is at hand, else at the first frame.
     let closed = manifest.closed.filter(|closed| closed.segment == number);
-    let mut tail = Tail::new(number, entry.first_sequence, tree, last_hash);
+    let mut tail = Tail::new(manifest.lineage, number, entry.first_sequence, tree, last_hash);
     if let Some(closed) = closed
         && closed.offset <= found.length
-        && let Some(index) = tail_index(files, found.length)?
+        && let Some(index) = tail_index(files, manifest.lineage, found.length)?
         && (index.number, index.end, index.next_sequence(), index.tree.root())
             == (number, closed.offset, closed.events, closed.root)
     {
@@ -563,8 +615,28 @@ fn load_newest(
             HEADER_BYTES as u64,
         ));
     }
+    let own_head = head.filter(|head| head.segment == number);
+    found.confirmed =
+        [closed.map(|closed| closed.offset), own_head.map(|head| head.durable_offset)]
+            .into_iter()
+            .flatten()
+            .fold(HEADER_BYTES as u64, u64::max)
+            .min(tail.end);
     found.clean = closed.is_some_and(|closed| closed.offset == tail.end);
     found.events = tail.next_sequence();
+    found.durable_events = match reader {
+        // Everything is synced before a writer goes on.
+        Reader::Writer => found.events,
+        Reader::Alone | Reader::Beside(_) => [
+            Some(entry.first_sequence),
+            closed.map(|c| c.events),
+            own_head.map(|h| h.durable_events),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(0, u64::max)
+        .min(found.events),
+    };
     found.tail = Some(tail);
     found.tail_file = Some(file);
     found.end = Some(end);
@@ -583,10 +655,10 @@ fn open_newest(files: &Files, number: u64, access: Access) -> Result<Arc<dyn Vfs
 
 /// The index of the last clean close; `None` if it cannot be used, since it can be rebuilt. It is
 /// smaller than the segment that it is about.
-fn tail_index(files: &Files, segment_bytes: u64) -> Result<Option<Tail>> {
+fn tail_index(files: &Files, lineage: Id, segment_bytes: u64) -> Result<Option<Tail>> {
     match files.read_small(TAIL_INDEX, segment_bytes.saturating_add(4096).min(MAX_TAIL_INDEX_BYTES))
     {
-        Ok(Some(bytes)) => Ok(Tail::from_footer(&bytes).ok()),
+        Ok(Some(bytes)) => Ok(Tail::from_footer(lineage, &bytes).ok()),
         Ok(None) => Ok(None),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
         Err(error) => Err(error),

@@ -4,13 +4,14 @@
 //! frames (neighbours with one read), checks each frame's checksum, and filters what the index
 //! could not. The live lock is held for looking at the index only, never for reading a file.
 
-use super::{Inner, Store};
+use super::{Inner, Live, Store};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::format::frame::Frame;
+use crate::format::frame::{Frame, MAX_FRAME_BYTES};
 use crate::ids::Id;
 use crate::index::Part;
-use crate::region::{Direction, Query, Region};
+use crate::index::tail::Tail;
+use crate::region::{Direction, Query};
 use crate::storage::{VfsFile, read_full_at};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,43 +49,29 @@ impl Inner {
     pub(super) fn find(&self, id: Id) -> Result<Option<Event>> {
         let (parts, in_tail) = {
             let live = self.live.read();
-            let in_tail = live.tail.as_ref().map(|tail| {
-                let first = tail.first_sequence;
-                (tail.number, first, tail.candidates_for_id(id))
-            });
+            let in_tail =
+                live.tail.as_ref().map(|tail| (tail.first_sequence, tail.candidates_for_id(id)));
             (live.parts.clone(), in_tail)
         };
-        if let Some((number, first, indexes)) = in_tail
-            && !indexes.is_empty()
-        {
-            // Between two looks the newest segment may have been sealed.
-            let source = self.source_of(number).unwrap_or(Source::Tail);
-            let found = self.fetch(&source, first, &indexes, usize::MAX)?;
-            if let Some(event) = found.into_iter().find(|event| event.id() == id) {
-                return Ok(Some(event));
+        // Ids with the same tag are few, but one at a time costs no more when the first is right.
+        if let Some((first, indexes)) = in_tail {
+            for index in indexes {
+                let found = self.fetch(&Source::Tail, first, &[index], usize::MAX)?;
+                if let Some(event) = found.into_iter().find(|event| event.id() == id) {
+                    return Ok(Some(event));
+                }
             }
         }
         for part in parts.iter().rev() {
-            let indexes = part.candidates_for_id(id)?;
-            if indexes.is_empty() {
-                continue;
-            }
-            let source = Source::Part(part.clone());
-            let found = self.fetch(&source, part.first_sequence(), &indexes, usize::MAX)?;
-            if let Some(event) = found.into_iter().find(|event| event.id() == id) {
-                return Ok(Some(event));
+            for index in part.candidates_for_id(id)? {
+                let source = Source::Part(part.clone());
+                let found = self.fetch(&source, part.first_sequence(), &[index], usize::MAX)?;
+                if let Some(event) = found.into_iter().find(|event| event.id() == id) {
+                    return Ok(Some(event));
+                }
             }
         }
         Ok(None)
-    }
-
-    fn source_of(&self, number: u64) -> Option<Source> {
-        let live = self.live.read();
-        if live.tail.as_ref().is_some_and(|tail| tail.number == number) {
-            return Some(Source::Tail);
-        }
-        let part = live.parts.iter().rev().find(|part| part.number() == number)?;
-        Some(Source::Part(part.clone()))
     }
 
     /// The segment that holds this sequence, its first sequence and the sequence behind it.
@@ -121,19 +108,63 @@ impl Inner {
         }
     }
 
+    /// Looks at the newest segment, if it still is the one that begins with this sequence;
+    /// otherwise it was sealed since it was located, and is found among the others.
+    fn in_tail_or_part<T>(
+        &self,
+        first_sequence: u64,
+        in_tail: impl FnOnce(&Live, &Tail) -> T,
+        in_part: impl FnOnce(Arc<Part>) -> Result<T>,
+    ) -> Result<T> {
+        let live = self.live.read();
+        if let Some(tail) = live.tail.as_ref().filter(|t| t.first_sequence == first_sequence) {
+            return Ok(in_tail(&live, tail));
+        }
+        let part = live.parts.iter().rev().find(|p| p.first_sequence() == first_sequence).cloned();
+        drop(live);
+        in_part(part.ok_or_else(|| Error::corrupt("a segment is gone while it is read"))?)
+    }
+
+    /// The events in `low..high` that may be in the query's region, or some of them, nearest to
+    /// where the query reads; and whether it is all of them. `None` means any of them may.
     fn candidates(
         &self,
         source: &Source,
-        region: &Region,
-        low: u32,
-        high: u32,
-    ) -> Result<Option<Vec<u32>>> {
+        first_sequence: u64,
+        query: &Query,
+        (low, high): (u32, u32),
+        about: usize,
+    ) -> Result<(Option<Vec<u32>>, bool)> {
+        let all = |part: &Part| Ok((part.candidates(&query.region, low, high)?, true));
         match source {
-            Source::Part(part) => part.candidates(region, low, high),
-            Source::Tail => {
-                let live = self.live.read();
-                Ok(live.tail.as_ref().and_then(|tail| tail.candidates(region, low, high)))
-            }
+            Source::Part(part) => all(part),
+            Source::Tail => self.in_tail_or_part(
+                first_sequence,
+                |_, tail| {
+                    let (region, direction) = (&query.region, query.direction);
+                    match tail.nearest_candidates(region, low, high, about, direction) {
+                        Some((found, complete)) => (Some(found), complete),
+                        None => (None, true),
+                    }
+                },
+                |part| all(&part),
+            ),
+        }
+    }
+
+    fn spans(
+        &self,
+        source: &Source,
+        first_sequence: u64,
+        indexes: &[u32],
+    ) -> Result<Vec<(u64, u64)>> {
+        match source {
+            Source::Part(part) => part.spans(indexes),
+            Source::Tail => self.in_tail_or_part(
+                first_sequence,
+                |_, tail| tail.spans(indexes),
+                |part| part.spans(indexes),
+            ),
         }
     }
 
@@ -158,31 +189,30 @@ impl Inner {
                 limit_bytes(&mut spans, max_bytes);
             }
             Source::Tail => {
-                let live = self.live.read();
-                let (Some(tail), Some(tail_file)) = (&live.tail, &live.tail_file) else {
-                    return Err(Error::corrupt("the newest segment is gone"));
+                let found = self.in_tail_or_part(
+                    first_sequence,
+                    |live, tail| {
+                        let mut spans = tail.spans(indexes);
+                        limit_bytes(&mut spans, max_bytes);
+                        let memory = live.in_memory(&spans);
+                        Ok((tail.number, spans, live.tail_file.clone(), memory))
+                    },
+                    |part| Ok(Err(part)),
+                )?;
+                let (tail_number, tail_spans, tail_file, memory) = match found {
+                    Ok(found) => found,
+                    Err(part) => {
+                        let source = Source::Part(part);
+                        return self.fetch(&source, first_sequence, indexes, max_bytes);
+                    }
                 };
-                if tail.first_sequence != first_sequence {
-                    // It was sealed since; what was asked for is found there.
-                    drop(live);
-                    return match self.locate(first_sequence) {
-                        Some((source @ Source::Part(_), first, _)) => {
-                            self.fetch(&source, first, indexes, max_bytes)
-                        }
-                        _ => Err(Error::corrupt("a segment is gone while it is read")),
-                    };
-                }
-                number = tail.number;
-                spans = tail.spans(indexes);
-                limit_bytes(&mut spans, max_bytes);
-                file = tail_file.clone();
-                let start = spans.iter().map(|(start, _)| *start).find(|s| *s >= live.written_end);
-                if let (Some(start), Some((_, end))) = (start, spans.last()) {
-                    let from = (start - live.written_end) as usize;
-                    let to = (end - live.written_end) as usize;
-                    in_memory = Some((start, live.unwritten[from..to].into()));
-                }
+                let gone = || Error::corrupt("the newest segment is gone");
+                (number, spans, in_memory) = (tail_number, tail_spans, memory);
+                file = tail_file.ok_or_else(gone)?;
             }
+        }
+        if spans.len() > indexes.len() {
+            return Err(Error::corrupt("the index names more frames than events"));
         }
 
         let memory_from = in_memory.as_ref().map_or(u64::MAX, |(start, _)| *start);
@@ -193,8 +223,8 @@ impl Inner {
             let run_start = spans[at].0;
             let mut to = at + 1;
             while to < on_disk
-                && spans[to].1 - run_start <= RUN_BYTES
-                && spans[to].0 - spans[to - 1].1 <= GAP_BYTES
+                && spans[to].1.saturating_sub(run_start) <= RUN_BYTES
+                && spans[to].0.saturating_sub(spans[to - 1].1) <= GAP_BYTES
             {
                 to += 1;
             }
@@ -222,7 +252,8 @@ impl Inner {
         end: u64,
     ) -> Result<Arc<[u8]>> {
         let path = || self.files.segment_path(number);
-        let Some(bytes) = end.checked_sub(start).filter(|bytes| *bytes < 1 << 32) else {
+        let most = (RUN_BYTES as usize).max(MAX_FRAME_BYTES.next_multiple_of(8)) as u64;
+        let Some(bytes) = end.checked_sub(start).filter(|bytes| *bytes <= most) else {
             let why = "the index names a frame of impossible size";
             return Err(Error::corrupt(why).at_path(&path()).at(number, start));
         };
@@ -245,8 +276,8 @@ impl Inner {
         number: u64,
         sequence: u64,
     ) -> Result<Event> {
-        let start = (offset - chunk_at) as usize;
-        let frame = Frame::parse(&chunk[start..]).and_then(|frame| {
+        let start = offset.saturating_sub(chunk_at) as usize;
+        let frame = Frame::parse(chunk.get(start..).unwrap_or_default()).and_then(|frame| {
             (frame.sequence() == sequence).then_some(frame).ok_or("another event stands there")
         });
         match frame {
@@ -262,7 +293,7 @@ impl Inner {
 fn limit_bytes(spans: &mut Vec<(u64, u64)>, max_bytes: usize) {
     let mut bytes = 0u64;
     let fits = spans.iter().take_while(|(start, end)| {
-        bytes += end - start;
+        bytes += end.saturating_sub(*start);
         bytes <= max_bytes as u64
     });
     let count = fits.count().max(1);
@@ -272,15 +303,17 @@ fn limit_bytes(spans: &mut Vec<(u64, u64)>, max_bytes: usize) {
 /// A query being read. It sees what was visible when it began, holds no lock between two pages,
 /// and is an iterator over events.
 pub struct Scan {
-    inner: Arc<Inner>,
+    /// Keeps the store open.
+    store: Store,
     query: Query,
     /// The next sequence to look at; `None` at the end.
     next: Option<u64>,
     /// The number of events that were visible at the start.
     end: u64,
     left: u64,
-    /// The candidates of the segment being read: its first sequence, and what the index gave.
-    candidates: Option<(u64, Option<Vec<u32>>)>,
+    /// The candidates of the segment being read: its first sequence, what the index gave, and
+    /// whether that was all.
+    candidates: Option<(u64, Option<Vec<u32>>, bool)>,
     buffer: VecDeque<Event>,
     page: usize,
 }
@@ -310,7 +343,7 @@ impl Store {
             }
         };
         Ok(Scan {
-            inner: self.0.clone(),
+            store: self.clone(),
             left: query.limit.unwrap_or(u64::MAX),
             query,
             next,
@@ -326,15 +359,15 @@ impl Scan {
     /// The next events: at most `max_events`, and about `max_bytes` of frames, but at least one
     /// event if any is left. Empty at the end.
     pub fn next_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
-        self.inner.check_usable()?;
+        self.store.0.check_usable()?;
         let mut page = Vec::new();
         let mut bytes = 0;
         while page.len() < max_events && (page.is_empty() || bytes < max_bytes) && self.left > 0 {
             let Some(next) = self.next else { break };
             let forward = self.query.direction == Direction::Forward;
-            let Some((source, first, behind)) = self.inner.locate(next) else {
-                self.next = self
-                    .inner
+            let inner = self.store.0.clone();
+            let Some((source, first, behind)) = inner.locate(next) else {
+                self.next = inner
                     .skip_gap(next, self.query.direction)
                     .filter(|found| *found != next && *found < self.end);
                 continue;
@@ -355,9 +388,9 @@ impl Scan {
             let mut events = if batch.is_empty() {
                 Vec::new()
             } else if forward {
-                self.inner.fetch(&source, first, &batch, budget)?
+                inner.fetch(&source, first, &batch, budget)?
             } else {
-                self.inner.fetch_last(&source, first, &batch, budget)?
+                inner.fetch_last(&source, first, &batch, budget)?
             };
             let cut_short = events.len() < batch.len();
             let last_seen = if forward { events.last() } else { events.first() };
@@ -399,11 +432,19 @@ impl Scan {
         room: usize,
     ) -> Result<(Vec<u32>, bool)> {
         let forward = self.query.direction == Direction::Forward;
-        if self.candidates.as_ref().is_none_or(|(of, _)| *of != first) {
-            let found = self.inner.candidates(source, &self.query.region, low, high)?;
-            self.candidates = Some((first, found));
+        let used_up = match &self.candidates {
+            Some((of, Some(indexes), complete)) => {
+                *of != first || !complete && crate::index::between(indexes, low, high).is_empty()
+            }
+            Some((of, None, _)) => *of != first,
+            None => true,
+        };
+        if used_up {
+            let (found, complete) =
+                self.store.0.candidates(source, first, &self.query, (low, high), room)?;
+            self.candidates = Some((first, found, complete));
         }
-        let Some((_, found)) = &self.candidates else { return Ok((Vec::new(), true)) };
+        let Some((_, found, complete)) = &self.candidates else { return Ok((Vec::new(), true)) };
         Ok(match found {
             None if forward => {
                 let to = low.saturating_add(room as u32).min(high);
@@ -417,7 +458,7 @@ impl Scan {
                 let left = crate::index::between(indexes, low, high);
                 let take = room.min(left.len());
                 let batch = if forward { &left[..take] } else { &left[left.len() - take..] };
-                (batch.to_vec(), take == left.len())
+                (batch.to_vec(), take == left.len() && *complete)
             }
         })
     }
@@ -433,16 +474,10 @@ impl Inner {
         indexes: &[u32],
         max_bytes: usize,
     ) -> Result<Vec<Event>> {
-        let spans = match source {
-            Source::Part(part) => part.spans(indexes)?,
-            Source::Tail => {
-                let live = self.live.read();
-                live.tail.as_ref().map(|tail| tail.spans(indexes)).unwrap_or_default()
-            }
-        };
+        let spans = self.spans(source, first_sequence, indexes)?;
         let mut bytes = 0u64;
         let fits = spans.iter().rev().take_while(|(start, end)| {
-            bytes += end - start;
+            bytes += end.saturating_sub(*start);
             bytes <= max_bytes as u64
         });
         let count = fits.count().max(1).min(indexes.len());

@@ -18,18 +18,19 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Inner {
-    /// Starts a segment if there is none, or if the newest one has reached its size.
-    pub(super) fn make_room(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
-        let sealed = match self.live.read().tail.as_ref() {
-            None => None,
-            Some(tail) if tail.end < self.options.segment_bytes || tail.events() == 0 => {
-                return Ok(());
-            }
-            Some(tail) => Some(tail.number),
-        };
+    /// Whether there is a segment that has not reached its size.
+    pub(super) fn has_room(&self) -> bool {
+        let live = self.live.read();
+        let fits = |tail: &Tail| tail.end < self.options.segment_bytes || tail.events() == 0;
+        live.tail.as_ref().is_some_and(fits)
+    }
+
+    /// Seals the newest segment, if there is one, and starts its successor.
+    pub(super) fn rotate(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
+        let sealed = self.live.read().tail.as_ref().map(|tail| tail.number);
         // A full disk leaves the old segment in place, and the next append tries again. After
         // any other failure it is not known what the next one would meet.
-        self.rotate(writer, commit, sealed).map_err(|error| match error.kind() {
+        self.seal_and_start(writer, commit, sealed).map_err(|error| match error.kind() {
             ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Indeterminate => error,
             kind => {
                 writer.poison(error.clone());
@@ -38,7 +39,12 @@ impl Inner {
         })
     }
 
-    fn rotate(&self, writer: &Writer, commit: &mut Commit, sealed: Option<u64>) -> Result<()> {
+    fn seal_and_start(
+        &self,
+        writer: &Writer,
+        commit: &mut Commit,
+        sealed: Option<u64>,
+    ) -> Result<()> {
         // 1. Everything visible is in the file and durable.
         let staged = commit.buffer.len();
         self.write_buffer(writer, commit, staged)?;
@@ -100,7 +106,7 @@ impl Inner {
         let path = self.files.segment_path(number);
         if let Err(failure) = write_all_at(&**file, &footer, end) {
             let error = Error::io("cannot write the footer", &path, &failure).at(number, end);
-            if file.set_len(end).is_err() {
+            if file.set_len(end).and_then(|()| file.sync()).is_err() {
                 writer.poison(error.clone());
             }
             return Err(error);
@@ -128,7 +134,7 @@ impl Inner {
         let name = segment::file_name(number);
         self.files.replace(&name, &header.encode())?;
         let file = self.files.open(&name, Access::Write)?;
-        Ok((Tail::new(number, first_sequence, tree, last_hash), file))
+        Ok((Tail::new(self.lineage, number, first_sequence, tree, last_hash), file))
     }
 
     fn now_ns(&self) -> i64 {

@@ -68,8 +68,10 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
             Err(error) => report.damage.push(error.to_string()),
         }
     }
-    pieces.sort_by_key(|piece| (piece.first_sequence, piece.number));
-    let (parts, heads) = join(&files, pieces, &mut report.damage)?;
+    // Of two that begin alike, the longer one first.
+    pieces.sort_by_key(|piece| (piece.first_sequence, u64::MAX - piece.events(), piece.number));
+    let lineage = manifest.as_ref().map(|manifest| manifest.lineage).unwrap_or_default();
+    let (parts, heads) = join(&files, lineage, pieces, &mut report.damage)?;
     let manifest = manifest.unwrap_or(Manifest {
         store: Id::NONE,
         lineage: Id::NONE,
@@ -126,20 +128,31 @@ fn read_segment(
     }
 
     let to = footer_start(&*file, length).unwrap_or(length);
+    let lineage = manifest.as_ref().map(|manifest| manifest.lineage);
     let mut pieces: Vec<Tail> = Vec::new();
+    let mut budget = length.saturating_mul(2);
+    let mut in_step = true;
     let mut frames = Frames::new(&*file, path, number, HEADER_BYTES as u64, to);
     let mut lost_from = None;
-    loop {
+    while frames.at < to {
         let at = frames.at;
-        let bytes = match frames.peek()? {
+        let header = frames.header_at()?;
+        let whole = match frames.peek()? {
             None => break,
-            Some(Ok(frame)) => {
+            // Where something was lost, a payload may be taken for frames. An event of this log
+            // has the right hash; without a lineage nothing can be told apart.
+            Some(Ok(frame)) if lineage.is_none_or(|lineage| frame.hash_is_right(lineage)) => {
                 let follows = pieces.last().is_some_and(|piece| {
                     piece.end == at && piece.next_sequence() == frame.sequence()
                 });
                 if !follows {
-                    let mut piece =
-                        Tail::new(number, frame.sequence(), Tree::default(), Hash::ZERO);
+                    let mut piece = Tail::new(
+                        lineage.unwrap_or_default(),
+                        number,
+                        frame.sequence(),
+                        Tree::default(),
+                        Hash::ZERO,
+                    );
                     piece.end = at;
                     pieces.push(piece);
                 }
@@ -149,16 +162,29 @@ fn read_segment(
                 if let Some(from) = lost_from.take() {
                     damage.push(lost(number, from, at));
                 }
-                frame.layout().padded()
+                true
             }
-            Some(Err(_)) => {
+            Some(_) => {
                 lost_from.get_or_insert(at);
-                8
+                false
             }
         };
-        frames.advance(bytes);
-        if bytes == 8 && !frames.seek_header()? {
-            break;
+        budget = match budget.checked_sub(header.unwrap_or(8).min(length - at)) {
+            Some(budget) => budget,
+            None => {
+                damage.push(format!("segment {number}: given up at offset {at}"));
+                break;
+            }
+        };
+        match header {
+            Some(bytes) if whole || in_step => frames.at += bytes,
+            _ => {
+                in_step = false;
+                frames.at += 8;
+                if !frames.seek_header()? {
+                    break;
+                }
+            }
         }
     }
     if let Some(from) = lost_from {
@@ -183,6 +209,7 @@ fn footer_start(file: &dyn VfsFile, length: u64) -> Option<u64> {
 /// Puts the pieces in order; names what is missing or there twice.
 fn join(
     files: &Files,
+    lineage: Id,
     pieces: Vec<Tail>,
     damage: &mut Vec<String>,
 ) -> Result<(Vec<Arc<Part>>, Heads)> {
@@ -203,9 +230,17 @@ fn join(
         // Index again, now that the tree before the piece is known.
         let path = files.segment_path(number);
         let file = files.segment(number)?;
-        let mut whole = Tail::new(number, first, before.0, before.1);
+        let mut whole = Tail::new(lineage, number, first, before.0, before.1);
         whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
-        whole.extend(&*file, &path, piece.end, |frame| note_head(&mut heads, frame))?;
+        let mut open_batch = false;
+        whole.extend(&*file, &path, piece.end, |frame| {
+            open_batch = frame.batch_continues();
+            note_head(&mut heads, frame);
+        })?;
+        if open_batch {
+            let last = whole.next_sequence() - 1;
+            damage.push(format!("the batch that event {last} belongs to is not whole"));
+        }
         next = whole.next_sequence();
         before = (whole.tree.clone(), whole.last_hash);
         parts.push(Arc::new(Part::Indexed(whole)));

@@ -2,7 +2,7 @@
 
 use super::open::{check_header, read_manifest};
 use super::{Inner, Store};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::Frame;
 use crate::format::manifest::{Entry, Manifest};
 use crate::format::segment::{HEADER_BYTES, Header};
@@ -93,10 +93,13 @@ struct Extent {
     first_sequence: u64,
     from: u64,
     to: u64,
-    file: Arc<dyn VfsFile>,
+    /// The newest segment's; the others are opened when their turn comes.
+    file: Option<Arc<dyn VfsFile>>,
     part: Option<Arc<Part>>,
     /// The root after it, where something recorded it.
     root: Option<Hash>,
+    /// What the index in memory says, as a footer, where there is one.
+    index: Option<Vec<u8>>,
 }
 
 /// What has been checked so far.
@@ -166,9 +169,10 @@ impl Inner {
                     first_sequence: tail.first_sequence,
                     from: HEADER_BYTES as u64,
                     to: live.written_end,
-                    file,
+                    file: Some(file),
                     part: None,
                     root: whole.then(|| tail.tree.root()),
+                    index: (whole && tail.events() > 0).then(|| tail.footer()),
                 }
             });
             (live.parts.clone(), tail)
@@ -189,9 +193,10 @@ impl Inner {
                 first_sequence: part.first_sequence(),
                 from,
                 to,
-                file: self.files.segment(part.number())?,
+                file: None,
                 part: Some(part.clone()),
                 root,
+                index: None,
             });
         }
         extents.extend(tail);
@@ -207,21 +212,34 @@ impl Audit<'_> {
     fn check(&mut self, extent: &Extent) -> Result<()> {
         let number = extent.number;
         let path = self.inner.files.segment_path(number);
+        let file = match &extent.file {
+            Some(file) => file.clone(),
+            None => match self.inner.files.segment(number) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.find(FindingKind::Segment, number, 0, error.message());
+                    self.whole = false;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
+        };
         if extent.from == HEADER_BYTES as u64 {
-            self.check_header(extent)?;
+            self.check_header(extent, &*file)?;
         }
         if extent.first_sequence != self.tree.size() {
             self.whole = false;
         }
 
-        let mut rebuilt =
-            Tail::new(number, extent.first_sequence, self.tree.clone(), self.last_hash);
+        let (lineage, first) = (self.inner.lineage, extent.first_sequence);
+        let mut rebuilt = Tail::new(lineage, number, first, self.tree.clone(), self.last_hash);
         rebuilt.end = extent.from;
         let mut readable = true;
-        let mut next = extent.first_sequence;
-        let mut frames = Frames::new(&*extent.file, &path, number, extent.from, extent.to);
+        let mut next = first;
+        let mut frames = Frames::new(&*file, &path, number, extent.from, extent.to);
         while frames.at < extent.to {
             let at = frames.at;
+            let header = frames.header_at()?;
             match frames.peek()? {
                 None => {
                     let why = "the segment is shorter than its log";
@@ -232,8 +250,9 @@ impl Audit<'_> {
                 Some(Err(why)) => {
                     self.find(FindingKind::Frame, number, at, why);
                     readable = false;
-                    frames.advance(8);
-                    if !frames.seek_header()? {
+                    // The header tells where the next one is; without it, look for one.
+                    frames.advance(header.unwrap_or(8) as usize);
+                    if header.is_none() && !frames.seek_header()? {
                         break;
                     }
                 }
@@ -255,7 +274,7 @@ impl Audit<'_> {
 
         if readable {
             self.tree = rebuilt.tree.clone();
-            self.check_closed_end(&rebuilt, extent)?;
+            self.check_closed_end(&rebuilt, extent, &*file)?;
             if let Some(root) = extent.root
                 && self.whole
                 && root != self.tree.root()
@@ -263,34 +282,43 @@ impl Audit<'_> {
                 let why = "the tree over the events up to here has another root than recorded";
                 self.find(FindingKind::Root, number, extent.to, why);
             }
+            if extent.index.as_ref().is_some_and(|index| *index != rebuilt.footer()) {
+                let why = "the index of the newest segment is not the one that the frames make";
+                self.find(FindingKind::Footer, number, extent.to, why);
+            }
         } else {
             self.whole = false;
         }
         if let Some(part) = &extent.part
             && let Part::Sealed(sealed) = &**part
         {
-            let same = !readable || sealed.footer_is(&rebuilt.footer())?;
-            if !same {
+            if readable && !sealed.footer_is(&rebuilt.footer())? {
                 let why = "the footer is not the one that the frames make";
                 self.find(FindingKind::Footer, number, extent.to, why);
             }
             if !readable {
                 // Go on from what the footer says, so that later damage is still told apart.
-                self.tree = sealed.tree()?;
+                match sealed.tree() {
+                    Ok(tree) => self.tree = tree,
+                    Err(error) => {
+                        self.find(FindingKind::Footer, number, extent.to, error.message());
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    fn check_header(&mut self, extent: &Extent) -> Result<()> {
+    fn check_header(&mut self, extent: &Extent, file: &dyn VfsFile) -> Result<()> {
         let path = self.inner.files.segment_path(extent.number);
-        let bytes = read_exact(&*extent.file, &path, extent.number, 0, HEADER_BYTES)?;
-        let header = match Header::decode(&bytes) {
-            Ok(header) => header,
-            Err(_) => {
-                self.find(FindingKind::Segment, extent.number, 0, "the header is damaged");
-                return Ok(());
-            }
+        let header = match read_exact(file, &path, extent.number, 0, HEADER_BYTES) {
+            Ok(bytes) => Header::decode(&bytes).ok(),
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            Err(error) => return Err(error),
+        };
+        let Some(header) = header else {
+            self.find(FindingKind::Segment, extent.number, 0, "the header is damaged");
+            return Ok(());
         };
         let listed = self.manifest.as_ref().and_then(|manifest| {
             let entry = manifest.segments.iter().find(|entry| entry.number == extent.number)?;
@@ -334,25 +362,30 @@ impl Audit<'_> {
     }
 
     /// The root that was noted at the last clean close, if that was in this segment.
-    fn check_closed_end(&mut self, rebuilt: &Tail, extent: &Extent) -> Result<()> {
+    fn check_closed_end(
+        &mut self,
+        rebuilt: &Tail,
+        extent: &Extent,
+        file: &dyn VfsFile,
+    ) -> Result<()> {
         let closed = self.manifest.as_ref().and_then(|manifest| manifest.closed);
         let Some(closed) = closed.filter(|closed| closed.segment == extent.number && self.whole)
         else {
             return Ok(());
         };
-        let at_close = if closed.offset == rebuilt.end {
+        let at_close = if closed.events > rebuilt.next_sequence() {
+            // A writer has closed the store since this reader looked at it.
+            return Ok(());
+        } else if closed.offset == rebuilt.end {
             Some((rebuilt.next_sequence(), rebuilt.tree.root()))
-        } else if closed.offset < rebuilt.end {
+        } else {
             // The log has grown since: take the tree as it was then.
             let path = self.inner.files.segment_path(extent.number);
+            let (lineage, number) = (self.inner.lineage, extent.number);
             let before = self.tree_before(extent)?;
-            let mut then = Tail::new(extent.number, extent.first_sequence, before, Hash::ZERO);
-            match then.extend(&*extent.file, &path, closed.offset, |_| {}) {
-                Ok(()) => Some((then.next_sequence(), then.tree.root())),
-                Err(_) => None,
-            }
-        } else {
-            None
+            let mut then = Tail::new(lineage, number, extent.first_sequence, before, Hash::ZERO);
+            let extended = then.extend(file, &path, closed.offset.min(rebuilt.end), |_| {});
+            extended.is_ok().then(|| (then.next_sequence(), then.tree.root()))
         };
         if at_close != Some((closed.events, closed.root)) {
             let why = "the events up to the last clean close are not those that were closed";

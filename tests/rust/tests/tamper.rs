@@ -248,7 +248,7 @@ fn a_replaced_payload_with_every_later_hash_mended() {
     vfs.set_content(&segment(3), bytes);
     assert_eq!(
         judge(&vfs.after_crash(Loss::Process), &original),
-        Verdict::Found(vec![FindingKind::Root, FindingKind::Root])
+        Verdict::Found(vec![FindingKind::Root, FindingKind::Root, FindingKind::Footer])
     );
     vfs.set_content(&PathBuf::from("/store/tail.sidx"), Vec::new());
     assert_eq!(judge(&vfs, &original), Verdict::Refused(ErrorKind::Corrupt));
