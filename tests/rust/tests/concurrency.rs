@@ -239,3 +239,84 @@ fn closing_ends_waiting() {
         });
     }
 }
+
+/// Queries, also those that are held up between two pages, see every event of their entity while
+/// segments are sealed under them.
+#[test]
+fn queries_during_rotation_miss_nothing() {
+    let scratch = Scratch::new().unwrap();
+    let options = OpenOptions { segment_bytes: 4096, ..OpenOptions::default() };
+    let store = Store::open(scratch.join("store"), &options).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..6000u32 {
+                let entity = if number % 3 == 0 { "wanted" } else { "other" };
+                let payload = number.to_le_bytes();
+                let event = NewEvent::new(entity, "s", EventKind::DATA, &payload);
+                store.append(&event, Some(Durability::Written)).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            for query in [
+                Query::new(Region::entity("wanted")),
+                Query::new(Region::entity("wanted")).backward(),
+            ] {
+                let visible = store.head().unwrap().events;
+                let mut scan = store.read(query).unwrap();
+                let mut found = Vec::new();
+                loop {
+                    let page = scan.next_page(7, 1 << 20).unwrap();
+                    if page.is_empty() {
+                        break;
+                    }
+                    found.extend(page.iter().map(|event| event.sequence()));
+                }
+                found.sort_unstable();
+                assert!(found.len() as u64 >= visible.div_ceil(3));
+                assert!(found.iter().enumerate().all(|(at, sequence)| *sequence == at as u64 * 3));
+            }
+        }
+    });
+}
+
+/// Read-only handles open, refresh and verify beside a writer that does not pause.
+#[test]
+fn readers_open_beside_a_busy_writer() {
+    let scratch = Scratch::new().unwrap();
+    let options = OpenOptions { segment_bytes: 16 << 10, ..OpenOptions::default() };
+    let store = Store::open(scratch.join("store"), &options).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..4000u32 {
+                let payload = number.to_le_bytes();
+                let event = NewEvent::new("e", "s", EventKind::DATA, &payload);
+                store.append(&event, Some(Durability::Written)).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            let read_only = OpenOptions::mode(OpenMode::ReadOnly);
+            let reader = Store::open(store.path(), &read_only).unwrap();
+            let before = reader.head().unwrap().events;
+            assert!(reader.refresh().unwrap() >= before);
+            assert_eq!(reader.verify().unwrap().findings, []);
+        }
+    });
+}
+
+/// A store that is dropped can be opened again at once, whatever its flusher is doing.
+#[test]
+fn dropping_gives_the_lock_back_at_once() {
+    let scratch = Scratch::new().unwrap();
+    let options = OpenOptions { buffer_ms: 0, ..OpenOptions::default() };
+    for _ in 0..200 {
+        let store = Store::open(scratch.join("store"), &options).unwrap();
+        let event = NewEvent::new("e", "s", EventKind::DATA, b"");
+        store.append(&event, Some(Durability::Buffered)).unwrap();
+    }
+    let store = Store::open(scratch.join("store"), &options).unwrap();
+    assert_eq!(store.head().unwrap().events, 200);
+}

@@ -246,6 +246,15 @@ fn fail_everywhere(fault: Fault) {
         }
         drop(store);
         let unharmed = vfs.changes() < point;
+        for loss in [Loss::Process, Loss::Power(point), Loss::Power(!point)] {
+            // What was refused does not come back, whatever a crash brings back.
+            let store = open(&vfs.after_crash(loss)).unwrap();
+            let refused = matches!(&result, Err(e) if e.kind() == ErrorKind::DiskFull);
+            if result.is_ok() || refused {
+                assert!(store.head().unwrap().events <= known.hashes.len() as u64, "{context}");
+            }
+            check(&store, &mut known.clone(), loss, &context);
+        }
         let vfs = vfs.after_crash(Loss::Process);
         check(&open(&vfs).unwrap(), &mut known, Loss::Process, &context);
         if unharmed {

@@ -378,6 +378,59 @@ fn missing_swapped_duplicated_and_renamed_segments() {
     }
 }
 
+/// Bytes of a frame that the event hash does not cover are checked by other means.
+#[test]
+fn bytes_outside_the_event_hash() {
+    for number in [1, 3] {
+        // The batch bit, set and with the checksums mended.
+        forge(number, |segment| {
+            let range = frames(segment)[4].clone();
+            segment[range.start + 9] ^= 1;
+            mend_crc(&mut segment[range]);
+        });
+        // A sync that nobody can have confirmed when the frame was written.
+        forge(number, |segment| {
+            let range = frames(segment)[4].clone();
+            segment[range.start + 14] = 1;
+            mend_crc(&mut segment[range]);
+        });
+        // The padding.
+        forge(number, |segment| {
+            let padded = |range: &Range<usize>| u32_at(segment, range.start) % 8 != 0;
+            let range = frames(segment).into_iter().find(padded).unwrap();
+            segment[range.end - 1] = 1;
+            mend_crc(&mut segment[range]);
+        });
+    }
+}
+
+/// A salvage does not take what stands in a payload for an event.
+#[test]
+fn a_salvage_is_not_deceived_by_payloads() {
+    let other = build(2, true).content(&segment(1)).unwrap();
+    let forged = other[frames(&other)[0].clone()].to_vec();
+    for pad in 0..8 {
+        let vfs = SimVfs::default();
+        let create = options(1, OpenMode::Create);
+        let store = Store::open_on(Arc::new(vfs.clone()), Path::new("/store"), &create).unwrap();
+        let payload = [vec![0; pad], forged.repeat(3)].concat();
+        store.append(&NewEvent::new("e", "s", EventKind::DATA, &payload), None).unwrap();
+        store.append(&NewEvent::new("e", "s", EventKind::DATA, b"after"), None).unwrap();
+        let damaged = vfs.after_crash(Loss::Process);
+        for at in [0, 8, 60] {
+            let mut bytes = vfs.content(&segment(1)).unwrap();
+            bytes[HEADER + at] ^= 1;
+            damaged.set_content(&segment(1), bytes);
+            let salvage = options(1, OpenMode::Salvage);
+            let store =
+                Store::open_on(Arc::new(damaged.clone()), Path::new("/store"), &salvage).unwrap();
+            let read = content(&store).unwrap();
+            assert_eq!(read.len(), 1, "pad {pad}, damage at {at}");
+            assert_eq!((read[0].0, &*read[0].2), (1, b"after".as_slice()));
+        }
+    }
+}
+
 #[test]
 fn an_event_of_a_newer_format() {
     // A bit that is reserved in the state byte, and one for an optional field.
