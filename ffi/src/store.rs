@@ -456,7 +456,8 @@ pub unsafe extern "C" fn batpak_store_open(
 }
 
 /// Writes and syncs what is buffered, and closes. Whatever is returned, the handle is gone
-/// afterwards. Calls that run on other threads end with their result or with BATPAK_CLOSED; views
+/// afterwards, and buffered events that could not be written with it: where that matters, call
+/// batpak_store_sync first, which can be tried again. Calls that run on other threads end with their result or with BATPAK_CLOSED; views
 /// stay valid; scans of the store answer BATPAK_CLOSED and still have to be closed.
 ///
 /// store: may be null, which does nothing.
