@@ -396,7 +396,7 @@ fn bytes_outside_the_event_hash() {
         });
         // The padding.
         forge(number, |segment| {
-            let padded = |range: &Range<usize>| u32_at(segment, range.start) % 8 != 0;
+            let padded = |range: &Range<usize>| !u32_at(segment, range.start).is_multiple_of(8);
             let range = frames(segment).into_iter().find(padded).unwrap();
             segment[range.end - 1] = 1;
             mend_crc(&mut segment[range]);
