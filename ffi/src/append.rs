@@ -357,13 +357,15 @@ pub unsafe extern "C" fn batpak_store_append(
 
 /// Appends all events if every gate permits every one of them. The gates are asked in their order,
 /// on the calling thread, before this call returns, and are not kept. They may call functions that
-/// read the same store.
+/// read the same store. Gates are not asked about events that are all there already, by their ids:
+/// repeating an append adds nothing.
 ///
 /// gates: gate_count gates. mode: a batpak_gate_mode. record_denial: 1 to record a refusal in the
 /// log, otherwise 0. The rest as for batpak_store_append.
 ///
 /// Errors: BATPAK_DENIED when a gate refused, with its name, code and message in the error's
-/// message; BATPAK_CALLBACK when a gate returned something that is no verdict; otherwise as for batpak_store_append. Threads: any, also at once.
+/// message; BATPAK_CALLBACK when a gate returned something that is no verdict; otherwise as for
+/// batpak_store_append. Threads: any, also at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_append_gated(
     store: *const batpak_store,

@@ -74,6 +74,17 @@ function refused(event, { outcomes, defect }) {
   return new BatpakError('DENIED', message, { outcomes })
 }
 
+/** Two functions that say in the error whether the refusal was recorded: it was, it could not be. */
+function noteRecord(error) {
+  const note = (record) => {
+    error.message = `${record}: ${error.message}`
+  }
+  return [
+    ([receipt]) => note(`recorded as event ${receipt.sequence}`),
+    (failure) => note(`the refusal could not be recorded (${failure.message})`),
+  ]
+}
+
 const VERDICTS = ['permit', 'deny', 'skipped']
 const OUTCOME_FIELDS = new Set(['gate', 'verdict', 'code', 'message'])
 
@@ -91,4 +102,4 @@ function outcomeList(outcomes) {
   })
 }
 
-module.exports = { gateSet, evaluate, refused, outcomeList }
+module.exports = { gateSet, evaluate, refused, noteRecord, outcomeList }

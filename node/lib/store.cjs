@@ -65,15 +65,30 @@ class Store {
   }
 
   async appendBatch(events, options) {
-    const { batch, denial, error } = this.#askGates(events, options)
-    if (denial) await this.#append('recordDenial', denial)
+    const request = this.#request(events, options)
+    const known = []
+    for (const id of request.ids) known.push(await this.get(id))
+    const { batch, denial, error } = this.#askGates(request, known)
+    if (denial) {
+      const recorded = this.#append('recordDenial', denial)
+      await recorded.then(...gates.noteRecord(error))
+    }
     if (error) throw error
     return this.#append('append', batch)
   }
 
   appendBatchSync(events, options) {
-    const { batch, denial, error } = this.#askGates(events, options)
-    if (denial) this.#appendSync('recordDenial', denial)
+    const request = this.#request(events, options)
+    const known = request.ids.map((id) => this.getSync(id))
+    const { batch, denial, error } = this.#askGates(request, known)
+    if (denial) {
+      const [recorded, failed] = gates.noteRecord(error)
+      try {
+        recorded(this.#appendSync('recordDenial', denial))
+      } catch (failure) {
+        failed(failure)
+      }
+    }
     if (error) throw error
     return this.#appendSync('append', batch)
   }
@@ -99,16 +114,29 @@ class Store {
   }
 
   /**
-   * The events as a batch for the native half; or, if gates refused one of them, the error, with
-   * the denial to record if that is asked for.
+   * What an append was given, checked and copied. `ids` are those to look up before gates are
+   * asked: of all events, if every one has an id.
    */
-  #askGates(events, options) {
+  #request(events, options) {
     const given = check.fields('options', options, APPEND_FIELDS)
     const durability = args.durability(given.durability)
     const set = gates.gateSet(given)
     const checked = check.list('events', events).map(newEvent)
+    const batch = [writeEvents(checked), durability]
+    const all = checked.every((event) => event.id !== undefined)
+    const ids = set.gates.length > 0 && all ? checked.map((event) => event.id) : []
+    return { set, checked, batch, durability, ids }
+  }
+
+  /**
+   * The events as a batch for the native half; or, if gates refused one of them, the error, with
+   * the denial to record if that is asked for. Events that are all there already add nothing, so
+   * their gates are not asked.
+   */
+  #askGates({ set, checked, batch, durability, ids }, known) {
     // A store that takes no events says so before its gates are asked.
     if (set.gates.length > 0) now(this.#native, 'append', writeEvents([]))
+    if (ids.length > 0 && known.every((event) => event !== undefined)) return { batch }
     for (const event of checked) {
       const refusal = gates.evaluate(set, Object.freeze(event))
       if (refusal === undefined) continue
@@ -116,7 +144,7 @@ class Store {
       const error = gates.refused(event, refusal)
       return set.recordDenial ? { error, denial } : { error }
     }
-    return { batch: [writeEvents(checked), durability] }
+    return { batch }
   }
 
   async get(id) {

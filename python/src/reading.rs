@@ -206,10 +206,7 @@ impl FollowIterator {
         timeout: Option<Duration>,
     ) -> PyResult<Self> {
         let handle = &store.get().handle;
-        let end = match start {
-            Some(start) => start,
-            None => call(py, || handle.frontier())?.visible,
-        };
+        let end = start.unwrap_or(0);
         // A wrong region is refused here, not at the first event.
         call(py, || handle.read(Query { limit: Some(0), ..Query::new(region.clone()) }))?;
         let following = Following { region, end, reading: Reading::new(None) };

@@ -257,7 +257,7 @@ impl Store {
         EventIterator::new(py, slf.unbind(), query)
     }
 
-    /// The events that match everything given, from `start` on (without it, from now on), and then
+    /// The events that match everything given, from `start` on (without it, from the log's start), and then
     /// those still to come: the iterator waits for them. With a `timeout` it ends when no event
     /// came for so many seconds.
     #[pyo3(signature = (

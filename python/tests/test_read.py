@@ -199,8 +199,9 @@ def test_following_gives_old_and_new_events(filled: Store) -> None:
     assert [event.sequence for event in events] == []
 
 
-def test_following_begins_now_unless_told(filled: Store) -> None:
-    events = filled.follow(timeout=0)
+def test_following_begins_with_the_log_unless_told(filled: Store) -> None:
+    assert [event.sequence for event in filled.follow(timeout=0)] == list(range(30))
+    events = filled.follow(start=30, timeout=0)
     ahead = filled.follow(start=31, timeout=0)
     assert next(events, None) is None
     filled.append_batch(NewEvent("new", "s", b"", kind=0x1000) for _ in range(2))

@@ -23,6 +23,17 @@ impl Inner {
         self.submit(self.writer()?, request).map(|_| ())
     }
 
+    /// Whether every one of the events has an id that is in the log.
+    fn are_known(&self, events: &[NewEvent<'_>]) -> Result<bool> {
+        for event in events {
+            match event.id {
+                Some(id) if self.find(id)?.is_some() => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
     pub(super) fn flush(&self) -> Result<()> {
         self.settle(Durability::Written)
     }
@@ -59,9 +70,12 @@ impl Store {
         self.0.submit(writer, request)
     }
 
-    /// Appends all events if every gate permits each of them. Otherwise the error is of kind
+    /// Appends all events if every gate permits each of them. If one refuses, the error is of kind
     /// [`ErrorKind::Denied`], nothing is appended, and, if the gates say so, the first refusal is
     /// recorded as an event of kind [`DENIAL`](crate::EventKind::DENIAL).
+    ///
+    /// Gates are not asked about events that are there already, by their ids: repeating an append
+    /// adds nothing.
     pub fn append_gated(
         &self,
         events: &[NewEvent<'_>],
@@ -69,17 +83,21 @@ impl Store {
         durability: Option<Durability>,
     ) -> Result<Vec<Receipt>> {
         self.0.writer()?;
+        if self.0.are_known(events)? {
+            // A repeat adds nothing, so there is nothing to refuse.
+            return self.append_batch(events, durability);
+        }
         for event in events {
             let Some(outcomes) = gates.evaluate(event) else { continue };
-            let mut error = super::denial::denied(event, &outcomes);
-            if gates.record_denial {
-                let receipt = self.record_denial(event, &outcomes, durability)?;
-                error = error.into_kind(
-                    ErrorKind::Denied,
-                    &format!("recorded as event {}", receipt.sequence),
-                );
+            let error = super::denial::denied(event, &outcomes);
+            if !gates.record_denial {
+                return Err(error);
             }
-            return Err(error);
+            let record = match self.record_denial(event, &outcomes, durability) {
+                Ok(receipt) => format!("recorded as event {}", receipt.sequence),
+                Err(failure) => format!("the refusal could not be recorded ({failure})"),
+            };
+            return Err(error.into_kind(ErrorKind::Denied, &record));
         }
         self.append_batch(events, durability)
     }

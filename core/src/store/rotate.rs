@@ -28,10 +28,12 @@ impl Inner {
     /// Seals the newest segment, if there is one, and starts its successor.
     pub(super) fn rotate(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
         let sealed = self.live.read().tail.as_ref().map(|tail| tail.number);
-        // A full disk leaves the old segment in place, and the next append tries again. After
+        // A full disk, or a want of descriptors, leaves the old segment in place, and the next
+        // append tries again. After
         // any other failure it is not known what the next one would meet.
         self.seal_and_start(writer, commit, sealed).map_err(|error| match error.kind() {
             ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Indeterminate => error,
+            _ if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.os_code()) => error,
             kind => {
                 writer.poison(error.clone());
                 error.into_kind(kind, "nothing was appended, since no new segment could be started")
@@ -67,17 +69,16 @@ impl Inner {
         let number = sealed.unwrap_or(0) + 1;
         let (tail, file) = self.start_segment(number, first_sequence)?;
 
-        // 4. The manifest names both.
+        // 4. The manifest names both. Nothing can fail behind it.
+        let part = match manifest.segments.last() {
+            None => None,
+            Some(entry) => Some(Arc::new(Part::Sealed(Sealed::open(&self.files, *entry)?))),
+        };
         manifest.segments.push(Entry { number, first_sequence, events: 0, length: 0 });
         self.files.replace(manifest::FILE_NAME, &manifest.encode())?;
-        let entry = manifest.segments.len().checked_sub(2).map(|at| manifest.segments[at]);
         commit.manifest = manifest;
 
         // 5. Readers find the old segment through its footer from now on.
-        let part = match entry {
-            None => None,
-            Some(entry) => Some(Arc::new(Part::Sealed(Sealed::open(&self.files, entry)?))),
-        };
         let mut live = self.live.write();
         if let Some(part) = part {
             let mut parts = Vec::clone(&live.parts);

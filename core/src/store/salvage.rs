@@ -4,7 +4,7 @@
 //! carry their own sequence. What could not be read is named in the report; nothing is changed.
 
 use super::close::TAIL_INDEX;
-use super::open::{list, read_manifest};
+use super::open::{list, read_head, read_manifest};
 use super::{Inner, Live, OpenReport, note_head};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer;
@@ -84,6 +84,13 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
+    let closed = manifest.closed.map_or(0, |closed| closed.events);
+    // The head is advice; one that cannot be read says nothing.
+    let head = read_head(&files).ok().flatten().filter(|head| head.store == manifest.store);
+    let durable = closed.max(head.map_or(0, |head| head.durable_events));
+    if visible < durable {
+        report.damage.push(format!("the events {visible} to {} are missing", durable - 1));
+    }
     report.clean =
         report.damage.is_empty() && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };

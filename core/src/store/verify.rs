@@ -1,6 +1,6 @@
 //! Verifying: every byte, hash, link, place, footer and root, recomputed from the frames.
 
-use super::open::{check_header, read_manifest};
+use super::open::{check_header, read_head, read_manifest};
 use super::{Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::Frame;
@@ -10,6 +10,7 @@ use crate::format::tree::Tree;
 use crate::ids::Hash;
 use crate::index::Part;
 use crate::index::tail::Tail;
+use crate::options::OpenMode;
 use crate::storage::VfsFile;
 use crate::storage::files::read_exact;
 use crate::storage::recovery::Frames;
@@ -91,6 +92,8 @@ impl VerifyReport {
 struct Extent {
     number: u64,
     first_sequence: u64,
+    /// Behind the last event, as the index has it.
+    end_sequence: u64,
     from: u64,
     to: u64,
     /// The newest segment's; the others are opened when their turn comes.
@@ -108,6 +111,8 @@ struct Audit<'a> {
     manifest: Option<Manifest>,
     findings: Vec<Finding>,
     events: u64,
+    /// The sequence that the next extent begins with, if nothing is missing.
+    next: u64,
     tree: Tree,
     last_hash: Hash,
     /// Every event so far was read, so the tree is the log's.
@@ -135,6 +140,7 @@ impl Store {
             manifest: None,
             findings: Vec::new(),
             events: 0,
+            next: 0,
             tree: Tree::default(),
             last_hash: Hash::ZERO,
             whole: true,
@@ -142,11 +148,15 @@ impl Store {
         };
         match read_manifest(&self.0.files) {
             Ok(manifest) => audit.manifest = manifest,
-            Err(error) => audit.find(FindingKind::Segment, 0, 0, error.message()),
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                audit.find(FindingKind::Segment, 0, 0, error.message());
+            }
+            Err(error) => return Err(error),
         }
         for extent in &extents {
             audit.check(extent)?;
         }
+        audit.check_end()?;
         Ok(VerifyReport {
             events: audit.events,
             segments: extents.len() as u64,
@@ -167,6 +177,7 @@ impl Inner {
                 Extent {
                     number: tail.number,
                     first_sequence: tail.first_sequence,
+                    end_sequence: tail.next_sequence(),
                     from: HEADER_BYTES as u64,
                     to: live.written_end,
                     file: Some(file),
@@ -191,6 +202,7 @@ impl Inner {
             extents.push(Extent {
                 number: part.number(),
                 first_sequence: part.first_sequence(),
+                end_sequence: part.end_sequence(),
                 from,
                 to,
                 file: None,
@@ -209,8 +221,31 @@ impl Audit<'_> {
         self.findings.push(Finding { kind, segment, offset, message: message.to_owned() });
     }
 
+    /// Events between `self.next` and `until` were not there to be checked.
+    fn find_missing(&mut self, segment: u64, offset: u64, until: u64) {
+        if self.next < until {
+            let why = format!("the events {} to {} are missing", self.next, until - 1);
+            self.find(FindingKind::Sequence, segment, offset, &why);
+        }
+    }
+
+    /// A salvaged store may have lost its end, which opening would have refused otherwise.
+    fn check_end(&mut self) -> Result<()> {
+        if self.inner.options.mode != OpenMode::Salvage {
+            return Ok(());
+        }
+        let head = read_head(&self.inner.files).ok().flatten();
+        let head = head.filter(|head| head.store == self.inner.store);
+        let closed = self.manifest.as_ref().and_then(|manifest| manifest.closed);
+        let durable = head.map_or(0, |head| head.durable_events);
+        self.find_missing(0, 0, durable.max(closed.map_or(0, |closed| closed.events)));
+        Ok(())
+    }
+
     fn check(&mut self, extent: &Extent) -> Result<()> {
         let number = extent.number;
+        self.find_missing(number, extent.from, extent.first_sequence);
+        self.next = extent.end_sequence;
         let path = self.inner.files.segment_path(number);
         let file = match &extent.file {
             Some(file) => file.clone(),
