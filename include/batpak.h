@@ -1703,6 +1703,20 @@ batpak_status batpak_store_head(const struct batpak_store *store,
                                 struct batpak_error *error);
 
 /**
+ * The end of the log as it was when it had so many events: to be compared with a head that was
+ * noted down then.
+ *
+ * events: how many; more than there are is BATPAK_INVALID_ARGUMENT.
+ *
+ * Errors: as for batpak_store_head. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_head_at(const struct batpak_store *store,
+                                   uint64_t events,
+                                   struct batpak_head *head,
+                                   struct batpak_error *error);
+
+/**
  * The end of a stream: one lane of an entity.
  *
  * entity: whose. lane: which; 0 is the trunk. head: gets the end of the stream, and is left alone

@@ -1228,6 +1228,14 @@ class store {
     return {found.events, hash(found.last_hash), hash(found.root)};
   }
 
+  /// The end of the log as it was when it had so many events: to be compared with a head that was
+  /// noted down then.
+  batpak::head head_at(std::uint64_t events) const {
+    batpak_head found;
+    call(batpak_store_head_at, events, &found);
+    return {found.events, hash(found.last_hash), hash(found.root)};
+  }
+
   /// How far events have come.
   batpak::frontier frontier() const {
     batpak_frontier found = BATPAK_FRONTIER_INIT;

@@ -137,6 +137,7 @@ mod tests {
                 batpak_store_refresh(null(), null_mut(), e),
                 batpak_store_wait(null(), 0, 0, null_mut(), e),
                 batpak_store_head(null(), null_mut(), e),
+                batpak_store_head_at(null(), 0, null_mut(), e),
                 batpak_store_stream_head(null(), text, 6, 0, null_mut(), null_mut(), e),
                 batpak_store_frontier(null(), null_mut(), e),
                 batpak_store_stats(null(), null_mut(), e),
@@ -165,7 +166,7 @@ mod tests {
                 batpak_extension_next(null(), 0, null_mut(), null_mut(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 28]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 29]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

@@ -65,9 +65,9 @@ pub use store::{
     batpak_debug_live_handles, batpak_durability, batpak_frontier, batpak_head, batpak_open_mode,
     batpak_open_report, batpak_options, batpak_report_list, batpak_stats, batpak_store,
     batpak_store_close, batpak_store_flush, batpak_store_frontier, batpak_store_head,
-    batpak_store_open, batpak_store_path, batpak_store_refresh, batpak_store_report,
-    batpak_store_report_text, batpak_store_stats, batpak_store_stream_head, batpak_store_sync,
-    batpak_store_wait, batpak_stream_head,
+    batpak_store_head_at, batpak_store_open, batpak_store_path, batpak_store_refresh,
+    batpak_store_report, batpak_store_report_text, batpak_store_stats, batpak_store_stream_head,
+    batpak_store_sync, batpak_store_wait, batpak_stream_head,
 };
 pub use verify::{
     BATPAK_FINDING_MESSAGE_BYTES, batpak_finding, batpak_finding_kind, batpak_finding_name,

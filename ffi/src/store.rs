@@ -8,7 +8,7 @@ use crate::handle::{self, Handled};
 use crate::id::{batpak_hash, batpak_id};
 use crate::status::{batpak_error, batpak_status};
 use batpak_core::{
-    Durability, Error, ErrorKind, Frontier, OpenMode, OpenOptions, OpenReport, Result, Stats,
+    Durability, Error, ErrorKind, Frontier, Head, OpenMode, OpenOptions, OpenReport, Result, Stats,
     Store, StreamHead,
 };
 use std::ffi::c_char;
@@ -260,6 +260,16 @@ pub struct batpak_stream_head {
     pub reserved: u32,
     /// The hash of its last event.
     pub hash: batpak_hash,
+}
+
+impl batpak_head {
+    fn of(head: Head) -> Self {
+        Self {
+            events: head.events,
+            last_hash: batpak_hash::of(head.last_hash),
+            root: batpak_hash::of(head.root),
+        }
+    }
 }
 
 impl batpak_stream_head {
@@ -638,12 +648,30 @@ pub unsafe extern "C" fn batpak_store_head(
         // SAFETY: the pointers are as the rules at the top of the header say.
         let output = unsafe { Output::new("head", head) }?;
         on_store(store, |store| {
-            let head = store.head()?;
-            output.set(batpak_head {
-                events: head.events,
-                last_hash: batpak_hash::of(head.last_hash),
-                root: batpak_hash::of(head.root),
-            });
+            output.set(batpak_head::of(store.head()?));
+            Ok(())
+        })
+    })
+}
+
+/// The end of the log as it was when it had so many events: to be compared with a head that was
+/// noted down then.
+///
+/// events: how many; more than there are is BATPAK_INVALID_ARGUMENT.
+///
+/// Errors: as for batpak_store_head. Threads: any, also at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn batpak_store_head_at(
+    store: *const batpak_store,
+    events: u64,
+    head: *mut batpak_head,
+    error: *mut batpak_error,
+) -> batpak_status {
+    guard(error, || {
+        // SAFETY: the pointers are as the rules at the top of the header say.
+        let output = unsafe { Output::new("head", head) }?;
+        on_store(store, |store| {
+            output.set(batpak_head::of(store.head_at(events)?));
             Ok(())
         })
     })

@@ -384,6 +384,9 @@ export class Store implements Disposable, AsyncDisposable {
   ancestorsSync(id: IdLike, options?: AncestorOptions): Ancestry
   head(): Promise<Head>
   headSync(): Head
+  /** The end of the log as it was when it had so many events, to compare with one noted down. */
+  headAt(events: bigint | number): Promise<Head>
+  headAtSync(events: bigint | number): Head
   streamHead(entity: string, lane?: number): Promise<StreamHead | undefined>
   streamHeadSync(entity: string, lane?: number): StreamHead | undefined
   frontier(): Promise<Frontier>

@@ -246,6 +246,14 @@ class Store {
     return now(this.#native, 'head')
   }
 
+  async headAt(events) {
+    return later(this.#native, 'headAt', check.u64('events', events))
+  }
+
+  headAtSync(events) {
+    return now(this.#native, 'headAt', check.u64('events', events))
+  }
+
   async streamHead(entity, lane = 0) {
     return later(this.#native, 'streamHead', ...stream(entity, lane))
   }

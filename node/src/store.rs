@@ -137,6 +137,18 @@ impl NativeStore {
         job::start(env, background, move || store.head())
     }
 
+    /// The end of the log as it was when it had so many events.
+    #[napi(catch_unwind)]
+    pub fn head_at<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        events: BigInt,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.head_at(u64_of(&events)?))
+    }
+
     /// The end of a stream, if it has events.
     #[napi(catch_unwind)]
     pub fn stream_head<'env>(

@@ -257,7 +257,9 @@ class Machine {
     },
 
     head: async (command) => {
-      const { events, lastHash, root } = await this.#call(command, 'head')
+      const at = command.option('at')
+      const head = at === undefined ? ['head'] : ['headAt', BigInt(at)]
+      const { events, lastHash, root } = await this.#call(command, ...head)
       return `events=${events} last=${lastHash} root=${root}`
     },
 

@@ -302,6 +302,16 @@ impl Store {
         values::head(py, &call(py, || self.handle.head())?)
     }
 
+    /// The end of the log as it was when it had so many events: to be compared with a head that
+    /// was noted down then.
+    fn head_at<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::integer)] events: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        values::head(py, &call(py, || self.handle.head_at(events))?)
+    }
+
     /// The end of a stream, or `None` if it has no event.
     #[pyo3(signature = (entity, lane=0))]
     fn stream_head<'py>(

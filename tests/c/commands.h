@@ -401,7 +401,10 @@ static batpak_status show_state(const char *verb, const struct command *command,
     size_t count;
     uint64_t visible;
     if (strcmp(verb, "head") == 0) {
-        if ((status = batpak_store_head(store, &head, NULL)) != BATPAK_OK) return status;
+        const char *at = option(command, "at");
+        status = at ? batpak_store_head_at(store, number_of(at), &head, NULL)
+                    : batpak_store_head(store, &head, NULL);
+        if (status != BATPAK_OK) return status;
         emit("events=%" PRIu64 " last=", head.events), emit_hex(head.last_hash.bytes, 32);
         emit(" root="), emit_hex(head.root.bytes, 32), emit("\n");
     } else if (strcmp(verb, "stream") == 0) {

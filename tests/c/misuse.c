@@ -93,6 +93,7 @@ static void expect_bad_handle(void *handle) {
         batpak_store_refresh(store, &visible, &error),
         batpak_store_wait(store, 1, 0, &visible, &error),
         batpak_store_head(store, &head, &error),
+        batpak_store_head_at(store, 0, &head, &error),
         batpak_store_stream_head(store, "a", 1, 0, &stream, &count, &error),
         batpak_store_frontier(store, &frontier, &error),
         batpak_store_stats(store, &stats, &error),
@@ -237,6 +238,7 @@ static void outputs(void) {
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, &view, &events, NULL, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_get(store, NULL, &view, &events, &count, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_head(store, NULL, &error));
+    EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_head_at(store, 0, NULL, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_stats(store, NULL, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_path(store, NULL, 0, NULL, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_path(store, NULL, 1, &count, &error));

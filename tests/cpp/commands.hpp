@@ -245,7 +245,8 @@ class machine {
     if (name == "page") return page(store, w);
     if (name == "ancestors") return ancestors(store, w);
     if (name == "head") {
-      const batpak::head h = store.head();
+      const auto at = w.option("at");
+      const batpak::head h = at ? store.head_at(number<std::uint64_t>(*at)) : store.head();
       return {join("events=", h.events, " last=", h.last_hash.hex(), " root=", h.root.hex())};
     }
     if (name == "stream") {

@@ -1,8 +1,11 @@
 //! Where the log, its streams and its guarantees stand.
 
-use super::Store;
+use super::{Inner, Store};
 use crate::error::{Error, Result};
+use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
+use crate::index::Part;
+use crate::region::Query;
 
 /// The end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,20 +72,45 @@ impl Store {
         }
         match live.parts.last().map(|part| &**part) {
             None => {
-                let root = crate::format::tree::Tree::default().root();
+                let root = Tree::default().root();
                 Ok(Head { events: 0, last_hash: Hash::ZERO, root })
             }
-            Some(crate::index::Part::Indexed(tail)) => Ok(Head {
+            Some(Part::Indexed(tail)) => Ok(Head {
                 events: tail.next_sequence(),
                 last_hash: tail.last_hash,
                 root: tail.tree.root(),
             }),
-            Some(crate::index::Part::Sealed(sealed)) => Ok(Head {
+            Some(Part::Sealed(sealed)) => Ok(Head {
                 events: sealed.end_sequence(),
                 last_hash: sealed.footer.summary.last_hash,
                 root: sealed.footer.summary.root,
             }),
         }
+    }
+
+    /// The end of the log as it was when it had so many events: to be compared with a head that was
+    /// noted down then. Reads the hashes of at most one segment.
+    pub fn head_at(&self, events: u64) -> Result<Head> {
+        let now = self.head()?;
+        if events > now.events {
+            return Err(Error::invalid(format!(
+                "the log has {} events; it has never had {events}",
+                now.events
+            )));
+        }
+        let Some(last) = events.checked_sub(1) else {
+            return Ok(Head { events, last_hash: Hash::ZERO, root: Tree::default().root() });
+        };
+        let (first, mut tree) = self.0.tree_before(last)?;
+        let mut last_hash = Hash::ZERO;
+        for event in self.read(Query::default().from(first).limit(events - first))? {
+            last_hash = event?.hash();
+            tree.push(&last_hash);
+        }
+        if tree.size() != events {
+            return Err(Error::corrupt(format!("events before {events} are missing")));
+        }
+        Ok(Head { events, last_hash, root: tree.root() })
     }
 
     /// The end of the stream that is this lane of this entity; `None` when it has no event.
@@ -117,8 +145,8 @@ impl Store {
             .parts
             .iter()
             .map(|part| match &**part {
-                crate::index::Part::Sealed(sealed) => sealed.entry.length,
-                crate::index::Part::Indexed(tail) => tail.end,
+                Part::Sealed(sealed) => sealed.entry.length,
+                Part::Indexed(tail) => tail.end,
             })
             .sum();
         Ok(Stats {
@@ -130,6 +158,27 @@ impl Store {
             store_id: self.0.store,
             lineage_id: self.0.lineage,
         })
+    }
+}
+
+impl Inner {
+    /// The first sequence of the segment that holds this one, and the tree over all before it.
+    fn tree_before(&self, sequence: u64) -> Result<(u64, Tree)> {
+        let live = self.live.read();
+        let parts = live.parts.clone();
+        let tail = live.tail.as_ref().map(|tail| tail.first_sequence);
+        drop(live);
+        let firsts = parts.iter().map(|part| part.first_sequence()).chain(tail);
+        let first = firsts.filter(|first| *first <= sequence).max().unwrap_or(0);
+        if first == 0 {
+            return Ok((0, Tree::default()));
+        }
+        let before = parts.iter().find(|part| part.end_sequence() == first);
+        match before.map(|part| &**part) {
+            Some(Part::Sealed(sealed)) => Ok((first, sealed.tree()?)),
+            Some(Part::Indexed(tail)) => Ok((first, tail.tree.clone())),
+            None => Err(Error::corrupt(format!("the events before {first} are missing"))),
+        }
     }
 }
 

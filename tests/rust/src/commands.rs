@@ -176,7 +176,10 @@ fn use_store(store: &Store, words: &Words) -> Lines {
         "page" => page(store, words),
         "ancestors" => ancestors(store, words),
         "head" => {
-            let h = store.head()?;
+            let h = match words.number_option("at")? {
+                Some(events) => store.head_at(events)?,
+                None => store.head()?,
+            };
             line(format!("events={} last={} root={}", h.events, h.last_hash, h.root))
         }
         "stream" => line(match store.stream_head(&words.name(1)?, words.number(2)?)? {
