@@ -162,7 +162,8 @@ def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
         case "ancestors":
             yield from ancestors(store, words)
         case "head":
-            head = store.head_at(int(at)) if (at := words.get("at")) else store.head()
+            at = words.get("at", "")
+            head = store.head_at(int(at)) if at else store.head()
             yield f"events={head.events} last={head.last_hash.hex()} root={head.root.hex()}"
         case "stream":
             end = store.stream_head(text(words[1]), int(words[2]))
