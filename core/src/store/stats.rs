@@ -163,7 +163,7 @@ impl Store {
 
 impl Inner {
     /// The first sequence of the segment that holds this one, and the tree over all before it.
-    fn tree_before(&self, sequence: u64) -> Result<(u64, Tree)> {
+    pub(super) fn tree_before(&self, sequence: u64) -> Result<(u64, Tree)> {
         let live = self.live.read();
         let parts = live.parts.clone();
         let tail = live.tail.as_ref().map(|tail| tail.first_sequence);

@@ -2,7 +2,7 @@
 
 use super::open::{check_header, read_head, read_manifest};
 use super::{Inner, Store};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::format::frame::Frame;
 use crate::format::manifest::{Entry, Manifest};
 use crate::format::segment::{HEADER_BYTES, Header};
@@ -417,7 +417,7 @@ impl Audit<'_> {
             // The log has grown since: take the tree as it was then.
             let path = self.inner.files.segment_path(extent.number);
             let (lineage, number) = (self.inner.lineage, extent.number);
-            let before = self.tree_before(extent)?;
+            let (_, before) = self.inner.tree_before(extent.first_sequence)?;
             let mut then = Tail::new(lineage, number, extent.first_sequence, before, Hash::ZERO);
             let extended = then.extend(file, &path, closed.offset.min(rebuilt.end), |_| {});
             extended.is_ok().then(|| (then.next_sequence(), then.tree.root()))
@@ -427,19 +427,5 @@ impl Audit<'_> {
             self.find(FindingKind::Root, extent.number, closed.offset, why);
         }
         Ok(())
-    }
-
-    /// The tree over the events before a segment, by its recorded peaks.
-    fn tree_before(&self, extent: &Extent) -> Result<Tree> {
-        let live = self.inner.live.read();
-        let parts = live.parts.clone();
-        drop(live);
-        let before = parts.iter().rev().find(|part| part.end_sequence() == extent.first_sequence);
-        match before.map(|part| &**part) {
-            Some(Part::Sealed(sealed)) => sealed.tree(),
-            Some(Part::Indexed(tail)) => Ok(tail.tree.clone()),
-            None if extent.first_sequence == 0 => Ok(Tree::default()),
-            None => Err(Error::corrupt("the segment before is gone")),
-        }
     }
 }
