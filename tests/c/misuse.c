@@ -748,6 +748,12 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
     return 0;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#define FORK_DURING_APPENDS 0
+#else
+#define FORK_DURING_APPENDS 1
+#endif
+
 static void forks(void) {
     batpak_store *store = open_at("fork", BATPAK_OPEN_CREATE);
     batpak_scan *scan;
@@ -759,8 +765,9 @@ static void forks(void) {
     EQUAL(BATPAK_OK, append_to(store, event()));
     EQUAL(BATPAK_OK, batpak_scan_open(store, NULL, &scan, &error));
     EQUAL(BATPAK_OK, batpak_store_at(store, 0, &view, &events, &count, &error));
-    /* Forks meet a thread at any place in an append. */
-    if (pthread_create(&thread, NULL, append_on, &task) != 0) abort();
+    /* Forks meet a thread at any place in an append. Not with AddressSanitizer: a child cannot
+       allocate when another thread was in the sanitizer's allocator. */
+    if (FORK_DURING_APPENDS && pthread_create(&thread, NULL, append_on, &task) != 0) abort();
     for (int at = 0; at < 20; at++) {
         int report[2], status;
         char result = 99;
@@ -786,7 +793,7 @@ static void forks(void) {
     EQUAL(BATPAK_OK, batpak_view_release(view, &error));
     EQUAL(BATPAK_OK, batpak_scan_close(scan, &error));
     close_store(store);
-    pthread_join(thread, NULL);
+    if (FORK_DURING_APPENDS) pthread_join(thread, NULL);
     store = open_at("fork", BATPAK_OPEN_EXISTING);
     EQUAL(task.done + 2, visible_events(store));
     close_store(store);

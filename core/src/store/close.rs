@@ -93,11 +93,27 @@ impl Inner {
 /// The thread that writes buffered events when their time is up. No promise but that time limit
 /// rests on it. It starts with the first buffered append and ends with the store.
 pub(super) struct Flusher {
+    process: u32,
+    /// `None` once it was told to stop.
+    handles: Option<Handles>,
+}
+
+struct Handles {
     /// Says that something was buffered.
     buffered: flume::Sender<()>,
     /// Dropped to end a pause.
     _stop: flume::Sender<()>,
     thread: JoinHandle<()>,
+}
+
+impl Drop for Flusher {
+    /// In a forked child the thread does not exist, and may have left a lock of its channels behind
+    /// locked: they are not touched.
+    fn drop(&mut self) {
+        if std::process::id() != self.process {
+            std::mem::forget(self.handles.take());
+        }
+    }
 }
 
 impl Flusher {
@@ -122,12 +138,13 @@ impl Flusher {
         };
         // Without a thread buffered events wait for the next write, flush or close.
         let thread = std::thread::Builder::new().name("batpak-flush".into()).spawn(flusher).ok()?;
-        Some(Self { buffered, _stop: stop, thread })
+        let handles = Some(Handles { buffered, _stop: stop, thread });
+        Some(Self { process: std::process::id(), handles })
     }
 
     /// Ends the thread and waits for it, so that none of the library's code runs after a close.
-    fn stop(self) {
-        let Self { buffered, _stop, thread } = self;
+    fn stop(mut self) {
+        let Some(Handles { buffered, _stop, thread }) = self.handles.take() else { return };
         drop((buffered, _stop));
         // The flusher itself may hold the last handle.
         if thread.thread().id() != std::thread::current().id() {
@@ -144,8 +161,8 @@ impl Inner {
             let pause = Duration::from_millis(u64::from(self.options.buffer_ms));
             *flusher = Flusher::start(writer.store.clone(), pause);
         }
-        if let Some(flusher) = &*flusher {
-            let _ = flusher.buffered.try_send(());
+        if let Some(handles) = flusher.as_ref().and_then(|flusher| flusher.handles.as_ref()) {
+            let _ = handles.buffered.try_send(());
         }
     }
 }
