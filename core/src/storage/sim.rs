@@ -368,13 +368,13 @@ impl VfsFile for SimFile {
         let outcome = disk.whole_change();
         let alive = !disk.crashed;
         let content = &mut disk.files[self.file];
-        if outcome.is_ok() {
-            content.synced = content.now.clone();
-        }
         if alive {
-            // Also after a failure: the system takes the pages for clean from then on, and a
-            // second sync would not write them.
-            content.unsynced.clear();
+            // Also after a failure the system takes the pages for clean: they are not written, and
+            // a second sync would not write them either.
+            let changes = std::mem::take(&mut content.unsynced);
+            if outcome.is_ok() {
+                changes.iter().for_each(|change| change.apply(&mut content.synced));
+            }
         }
         outcome
     }
