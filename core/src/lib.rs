@@ -60,6 +60,6 @@ pub use options::{
 };
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
-    Ancestry, Boundary, Finding, FindingKind, Frontier, Head, Link, OpenReport, Scan, Stats, Store,
-    StreamHead, VerifyReport,
+    Ancestry, Boundary, Finding, FindingKind, Follow, Frontier, Head, Link, OpenReport, Scan,
+    Stats, Store, StreamHead, Then, Ticket, VerifyReport,
 };

@@ -5,12 +5,15 @@
 //! may be half-written; if none does, it ends where recovery would end it.
 
 use super::open::{self, Reader};
+use super::read::Scan;
 use super::{Inner, OpenReport, Store, note_head};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
 use crate::format::frame::Frame;
 use crate::format::head;
 use crate::format::manifest::Manifest;
 use crate::options::OpenOptions;
+use crate::region::{Direction, Query};
 use crate::storage::files::{Files, read_exact};
 use crate::storage::{Access, recovery};
 use parking_lot::Mutex;
@@ -253,4 +256,73 @@ fn check_frames(bytes: &[u8], first: u64) -> std::result::Result<(), &'static st
         sequence += 1;
     }
     Ok(())
+}
+
+/// A query that goes on: what is there first, then what is appended, as it becomes visible, in
+/// order and without loss. In a read-only store it follows a writer in another process.
+pub struct Follow {
+    store: Store,
+    query: Query,
+    /// The next sequence to look at.
+    next: u64,
+    scan: Option<Scan>,
+}
+
+impl Store {
+    /// Starts to follow a query. Its direction is forward and it has no limit.
+    pub fn follow(&self, query: Query) -> Result<Follow> {
+        self.0.check_usable()?;
+        query.region.check()?;
+        if query.direction != Direction::Forward || query.limit.is_some() {
+            return Err(Error::invalid("what is followed goes forward, without a limit"));
+        }
+        let next = query.from.unwrap_or(0);
+        Ok(Follow { store: self.clone(), query, next, scan: None })
+    }
+}
+
+impl Follow {
+    /// The next events, as [`Scan::next_page`] gives them. If there are none yet, waits until there
+    /// are or the time is up; then the page is empty. When the store is closed meanwhile: an error
+    /// of kind `Closed`.
+    pub fn next_page(
+        &mut self,
+        max_events: usize,
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Event>> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            if self.scan.is_none() {
+                let left = deadline.map_or(Duration::MAX, |deadline| {
+                    deadline.saturating_duration_since(Instant::now())
+                });
+                let visible = self.store.wait(self.next.saturating_add(1), left)?;
+                if visible <= self.next {
+                    return Ok(Vec::new());
+                }
+                self.scan = Some(self.store.read(self.query.clone().from(self.next))?);
+            }
+            let Some(scan) = &mut self.scan else { continue };
+            let page = scan.next_page(max_events, max_bytes)?;
+            if let Some(last) = page.last() {
+                self.next = last.sequence() + 1;
+                return Ok(page);
+            }
+            // Events of other regions are not looked at again.
+            self.next = self.next.max(scan.end());
+            self.scan = None;
+        }
+    }
+
+    /// The next sequence to be looked at: where to follow from after a restart.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+}
+
+impl std::fmt::Debug for Follow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follow").field("query", &self.query).field("next", &self.next).finish()
+    }
 }

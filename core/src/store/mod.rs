@@ -21,6 +21,7 @@ mod read;
 mod rotate;
 mod salvage;
 mod stats;
+mod ticket;
 mod verify;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -38,9 +39,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use ancestors::{Ancestry, Boundary, Link};
+pub use follow::Follow;
 pub use open::OpenReport;
+pub use queue::Then;
 pub use read::Scan;
 pub use stats::{Frontier, Head, Stats, StreamHead};
+pub use ticket::Ticket;
 pub use verify::{Finding, FindingKind, VerifyReport};
 
 /// An open store: clone it to share it between threads; all clones are one handle.

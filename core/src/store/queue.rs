@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// A group takes no further requests once its frames may take so many bytes.
 const GROUP_BYTES: usize = 64 << 20;
 
+/// What is called with the result of an append that nobody waits for.
+pub type Then = Box<dyn FnOnce(Result<Vec<Receipt>>) + Send>;
+
 #[derive(Default)]
 pub(super) struct Queue(Mutex<Line>);
 

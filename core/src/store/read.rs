@@ -356,6 +356,11 @@ impl Store {
 }
 
 impl Scan {
+    /// The number of events that were visible when it began.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The next events: at most `max_events`, and about `max_bytes` of frames, but at least one
     /// event if any is left. Empty at the end.
     pub fn next_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
