@@ -10,14 +10,16 @@
  * nothing to free. Outputs are written only on BATPAK_OK. "Nothing there" is no error: a count of
  * 0 says so.
  *
- * Handles. batpak_store, batpak_scan and batpak_view are numbers in the shape of pointers; they
- * point nowhere. Each use is checked: a handle that is null, was closed, is of another type or was
- * never given out gives BATPAK_BAD_HANDLE and does nothing else. Closing and releasing take null
- * for nothing to do. A handle is closed once, whatever the status of closing it.
+ * Handles. batpak_store, batpak_ticket, batpak_scan, batpak_follow and batpak_view are numbers in
+ * the shape of pointers; they point nowhere. Each use is checked: a handle that is null, was
+ * closed, is of another type or was never given out gives BATPAK_BAD_HANDLE and does nothing else.
+ * Closing and releasing take null for nothing to do. A handle is closed once, whatever the status
+ * of closing it. There are at most 262,144 at a time.
  *
  * Threads. A parameter that is a const handle can be used by any number of threads at once; one
- * that is not const takes one thread at a time, and closing is allowed while other calls run. The
- * library starts no thread in which a function of the caller's runs.
+ * that is not const takes one thread at a time, and closing is allowed while other calls run. A
+ * function of the caller's runs on the thread of the call that it is handed to, before that
+ * returns; only the one of batpak_store_append_then runs later and on other threads.
  *
  * Structs. A struct that begins with struct_size may get fields at its end in later versions:
  * initialise it with its _INIT macro. A smaller struct_size is an older caller: the missing fields
@@ -34,7 +36,7 @@
  *
  * Views. Functions that read hand out an array of batpak_event that points into the library's
  * memory, without a copy, and a view that keeps this memory: nothing of it may be written, and
- * all of it is gone with batpak_view_release. A view outlives its scan and its store.
+ * all of it is gone with batpak_view_release. A view outlives its scan, its follow and its store.
  *
  * Forks. In a child process every inherited store gives BATPAK_FORKED, and closing it there does
  * not touch the parent's. Open the store again in the child.
@@ -699,6 +701,11 @@ typedef int32_t batpak_finding_kind;
 #endif // __cplusplus
 
 /**
+ * A query that goes on. Opened by batpak_store_follow, closed by batpak_follow_close.
+ */
+typedef struct batpak_follow batpak_follow;
+
+/**
  * A query being read. Opened by batpak_scan_open, closed by batpak_scan_close.
  */
 typedef struct batpak_scan batpak_scan;
@@ -707,6 +714,11 @@ typedef struct batpak_scan batpak_scan;
  * A store. Opened by batpak_store_open, closed by batpak_store_close.
  */
 typedef struct batpak_store batpak_store;
+
+/**
+ * An append under way. Started by batpak_store_append_ticket, closed by batpak_ticket_close.
+ */
+typedef struct batpak_ticket batpak_ticket;
 
 /**
  * A view: keeps the events of one call in place. Released by batpak_view_release.
@@ -1270,6 +1282,26 @@ typedef struct batpak_gate_outcome {
 } batpak_gate_outcome;
 
 /**
+ * What batpak_store_append_then calls when its append has ended. status: that of the append.
+ * receipts: count receipts in the order of the events; null when the append failed. error: null
+ * when it succeeded. Both are valid until it returns. It runs on a thread of the library or on one
+ * that is in a call of this store; later appends wait for it, so it should be short. It may start
+ * appends and read, but not wait: not for an append or a ticket, not for batpak_store_flush,
+ * batpak_store_sync or batpak_store_close. It must return: it may neither jump out (longjmp) nor
+ * let a C++ exception through.
+ */
+typedef void (*batpak_append_callback)(void *user_data,
+                                       batpak_status status,
+                                       const struct batpak_receipt *receipts,
+                                       size_t count,
+                                       const struct batpak_error *error);
+
+/**
+ * What ends the life of user data.
+ */
+typedef void (*batpak_destructor)(void *user_data);
+
+/**
  * A stored event. The texts and bytes belong to the view, or to the caller's buffer, that the
  * event came with.
  */
@@ -1586,8 +1618,9 @@ batpak_status batpak_store_open(const char *path,
 /**
  * Writes and syncs what is buffered, and closes. Whatever is returned, the handle is gone
  * afterwards, and buffered events that could not be written with it: where that matters, call
- * batpak_store_sync first, which can be tried again. Calls that run on other threads end with their result or with BATPAK_CLOSED; views
- * stay valid; scans of the store answer BATPAK_CLOSED and still have to be closed.
+ * batpak_store_sync first, which can be tried again. Calls that run on other threads end with
+ * their result or with BATPAK_CLOSED, and so do appends that were started; views and tickets stay
+ * valid; scans and follows of the store answer BATPAK_CLOSED and still have to be closed.
  *
  * store: may be null, which does nothing.
  *
@@ -1754,8 +1787,8 @@ batpak_status batpak_store_stats(const struct batpak_store *store,
                                  struct batpak_error *error);
 
 /**
- * How many handles of this process are open: stores, scans and views. For tests that look for
- * leaks.
+ * How many handles of this process are open: stores, tickets, scans, follows and views. For tests
+ * that look for leaks.
  *
  * Threads: any, also at once.
  */
@@ -1824,6 +1857,97 @@ batpak_status batpak_store_record_denial(const struct batpak_store *store,
                                          int32_t durability,
                                          struct batpak_receipt *receipt,
                                          struct batpak_error *error);
+
+/**
+ * Starts to append all events or none, as batpak_store_append does, and returns at once. Appends
+ * are committed in the order in which a thread starts them, also before later ones that wait;
+ * thousands under way share writes and syncs. What is under way takes memory and handles: wait
+ * for the oldest before starting ever more.
+ *
+ * events: count events, which are copied. durability: a batpak_durability. ticket: gets the
+ * handle, which the caller closes with batpak_ticket_close.
+ *
+ * Errors: as for batpak_store_append, as far as they are seen at once: then nothing was started.
+ * Those that come later are reported by batpak_ticket_wait. BATPAK_TOO_LARGE also when there are
+ * too many handles. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_append_ticket(const struct batpak_store *store,
+                                         const struct batpak_new_event *events,
+                                         size_t count,
+                                         int32_t durability,
+                                         struct batpak_ticket **ticket,
+                                         struct batpak_error *error);
+
+/**
+ * Waits until an append has ended or the time is up. It may be called any number of times, also
+ * after the append ended, and after the store was closed, which ends every append under way.
+ *
+ * timeout_ms: the longest wait, in milliseconds. done: gets 1 when the append has succeeded, or 0
+ * when the time was up. receipts: gets the first capacity receipts in the order of the events;
+ * may be null when capacity is 0. count: gets how many receipts there are, which is the number of
+ * events; 0 when the time was up.
+ *
+ * Errors: those of batpak_store_append when the append has failed; BATPAK_BAD_HANDLE,
+ * BATPAK_INVALID_ARGUMENT; in a forked child BATPAK_FORKED, unless the append had ended before.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_ticket_wait(const struct batpak_ticket *ticket,
+                                 uint64_t timeout_ms,
+                                 int32_t *done,
+                                 struct batpak_receipt *receipts,
+                                 size_t capacity,
+                                 size_t *count,
+                                 struct batpak_error *error);
+
+/**
+ * Whether an append has ended, well or not.
+ *
+ * done: gets 1 when it has, otherwise 0.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_ticket_is_done(const struct batpak_ticket *ticket,
+                                    int32_t *done,
+                                    struct batpak_error *error);
+
+/**
+ * Gives up a ticket. It changes nothing about the append, which goes on if it has not ended.
+ *
+ * ticket: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any, also while other calls run on the ticket, which go on
+ * to their end.
+ */
+BATPAK_API
+batpak_status batpak_ticket_close(struct batpak_ticket *ticket,
+                                  struct batpak_error *error);
+
+/**
+ * Starts to append all events or none, as batpak_store_append_ticket does, and calls a function
+ * of the caller's when the append has ended: exactly once when this returns BATPAK_OK, and
+ * otherwise never. The functions of one store's appends are called in the order in which the
+ * appends were started; the first may be called before this returns.
+ *
+ * events: count events, which are copied. durability: a batpak_durability. callback: the function.
+ * user_data: handed to it. destructor: called exactly once with user_data, whatever this returns:
+ * after the callback on its thread, or before this returns an error; may be null. In a forked
+ * child neither is called for an append that the parent started.
+ *
+ * Errors: as for batpak_store_append, as far as they are seen at once: then nothing was started.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_append_then(const struct batpak_store *store,
+                                       const struct batpak_new_event *events,
+                                       size_t count,
+                                       int32_t durability,
+                                       batpak_append_callback callback,
+                                       void *user_data,
+                                       batpak_destructor destructor,
+                                       struct batpak_error *error);
 
 /**
  * Ends a view: its events, and all that they point to, are gone. Views need no store: they stay
@@ -1972,6 +2096,73 @@ batpak_status batpak_scan_read_into(struct batpak_scan *scan,
 BATPAK_API
 batpak_status batpak_scan_close(struct batpak_scan *scan,
                                 struct batpak_error *error);
+
+/**
+ * Starts to follow a query: it gives what is there, then what is appended, as it becomes visible,
+ * in order and without loss. In a store opened for reading it follows a writer in another process.
+ *
+ * query: may be null for everything; its direction is forward, and it has no limit. follow: gets
+ * the handle, which the caller closes with batpak_follow_close.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND,
+ * BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_FORKED, BATPAK_TOO_LARGE when there are too many
+ * handles. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_follow(const struct batpak_store *store,
+                                  const struct batpak_query *query,
+                                  struct batpak_follow **follow,
+                                  struct batpak_error *error);
+
+/**
+ * The next events, without copying them. When there are none yet, waits until there are.
+ *
+ * max_events: at most so many, from 1. max_bytes: no more events once their payloads have so many
+ * bytes; one event is given in any case. timeout_ms: the longest wait, in milliseconds. view: gets
+ * a view, which the caller releases, or null when the time was up. events: gets the events, valid
+ * until the view is released. count: gets how many; 0 when the time was up.
+ *
+ * Errors: BATPAK_CLOSED when the store was closed, or another thread closed the follow during the
+ * wait; BATPAK_BAD_HANDLE, BATPAK_CORRUPT, BATPAK_IO, BATPAK_FORKED, BATPAK_TOO_LARGE when there
+ * are too many handles, BATPAK_INVALID_ARGUMENT also when another thread is in a call on this
+ * follow. Threads: any, one at a time. Closing the store ends a wait at once, closing the follow
+ * within a tenth of a second.
+ */
+BATPAK_API
+batpak_status batpak_follow_next(struct batpak_follow *follow,
+                                 size_t max_events,
+                                 size_t max_bytes,
+                                 uint64_t timeout_ms,
+                                 struct batpak_view **view,
+                                 const struct batpak_event **events,
+                                 size_t *count,
+                                 struct batpak_error *error);
+
+/**
+ * The next sequence to be looked at: what to put into from of a query that goes on after a
+ * restart.
+ *
+ * position: gets the sequence. Every event that matched before it was given.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once, and while
+ * another waits in batpak_follow_next.
+ */
+BATPAK_API
+batpak_status batpak_follow_position(const struct batpak_follow *follow,
+                                     uint64_t *position,
+                                     struct batpak_error *error);
+
+/**
+ * Ends a follow. Views that it gave stay valid.
+ *
+ * follow: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any, also while a call runs on the follow, which ends with
+ * BATPAK_CLOSED if it waits.
+ */
+BATPAK_API
+batpak_status batpak_follow_close(struct batpak_follow *follow,
+                                  struct batpak_error *error);
 
 /**
  * Checks every byte, hash and link of a store. Damage is not an error of this call: it is in the

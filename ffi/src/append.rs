@@ -231,7 +231,7 @@ fn within<T: TryFrom<u32>>(at: usize, field: &str, value: u32) -> Result<T> {
 /// Runs `body` with the events of an array.
 ///
 /// SAFETY: the array and all it points to are as the rules at the top of the header say.
-unsafe fn with_events(
+pub(crate) unsafe fn with_events(
     events: *const batpak_new_event,
     count: usize,
     body: impl FnOnce(&[NewEvent<'_>]) -> Result<()>,
@@ -289,7 +289,7 @@ pub struct batpak_receipt {
 }
 
 impl batpak_receipt {
-    fn of(receipt: &Receipt) -> Self {
+    pub(crate) fn of(receipt: &Receipt) -> Self {
         Self {
             id: batpak_id::of(receipt.id),
             sequence: receipt.sequence,

@@ -143,6 +143,11 @@ mod tests {
                 batpak_store_stats(null(), null_mut(), e),
                 batpak_store_verify(null(), null_mut(), null_mut(), 0, e),
                 batpak_store_append(null(), null(), 0, 0, null_mut(), e),
+                batpak_store_append_ticket(null(), null(), 0, 0, null_mut(), e),
+                batpak_store_append_then(null(), null(), 0, 0, None, null_mut(), None, e),
+                batpak_ticket_wait(null(), 0, null_mut(), null_mut(), 0, null_mut(), e),
+                batpak_ticket_is_done(null(), null_mut(), e),
+                batpak_ticket_close(null_mut(), e),
                 batpak_store_append_gated(null(), null(), 0, null(), 0, 0, 0, 0, null_mut(), e),
                 batpak_store_record_denial(null(), null(), null(), 0, 0, null_mut(), e),
                 batpak_store_get(null(), null(), null_mut(), null_mut(), null_mut(), e),
@@ -162,11 +167,15 @@ mod tests {
                 batpak_scan_next(null_mut(), 0, 0, null_mut(), null_mut(), null_mut(), e),
                 batpak_scan_read_into(null_mut(), 0, null_mut(), 0, null_mut(), null_mut(), e),
                 batpak_scan_close(null_mut(), e),
+                batpak_store_follow(null(), null(), null_mut(), e),
+                batpak_follow_next(null_mut(), 0, 0, 0, null_mut(), null_mut(), null_mut(), e),
+                batpak_follow_position(null(), null_mut(), e),
+                batpak_follow_close(null_mut(), e),
                 batpak_view_release(null_mut(), e),
                 batpak_extension_next(null(), 0, null_mut(), null_mut(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 29]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 38]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

@@ -5,6 +5,7 @@
 //!
 //! - `guard` catches every panic before it reaches the caller;
 //! - `handle` gives out numbers instead of addresses and checks each one that comes back;
+//! - `exclusive` keeps threads apart without waiting;
 //! - `argument` turns pointers into checked values, once, at the start of a call;
 //! - the other modules hold one part of the interface each: its types, then its functions.
 
@@ -30,11 +31,15 @@ mod store;
 
 mod append;
 
+mod ticket;
+
 mod gate;
 
 mod view;
 
 mod read;
+
+mod follow;
 
 mod verify;
 
@@ -42,11 +47,17 @@ mod guard;
 
 mod handle;
 
+mod exclusive;
+
 pub use append::{
     batpak_causation, batpak_expected, batpak_extension, batpak_new_event, batpak_receipt,
     batpak_store_append, batpak_store_append_gated, batpak_store_record_denial,
 };
 pub use argument::{batpak_bytes, batpak_text};
+pub use follow::{
+    batpak_follow, batpak_follow_close, batpak_follow_next, batpak_follow_position,
+    batpak_store_follow,
+};
 pub use gate::{
     BATPAK_REFUSAL_CODE_BYTES, BATPAK_REFUSAL_MESSAGE_BYTES, batpak_gate, batpak_gate_check,
     batpak_gate_mode, batpak_gate_outcome, batpak_refusal, batpak_verdict,
@@ -68,6 +79,11 @@ pub use store::{
     batpak_store_head_at, batpak_store_open, batpak_store_path, batpak_store_refresh,
     batpak_store_report, batpak_store_report_text, batpak_store_stats, batpak_store_stream_head,
     batpak_store_sync, batpak_store_wait, batpak_stream_head,
+};
+pub use ticket::{
+    batpak_append_callback, batpak_destructor, batpak_store_append_then,
+    batpak_store_append_ticket, batpak_ticket, batpak_ticket_close, batpak_ticket_is_done,
+    batpak_ticket_wait,
 };
 pub use verify::{
     BATPAK_FINDING_MESSAGE_BYTES, batpak_finding, batpak_finding_kind, batpak_finding_name,

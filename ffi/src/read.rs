@@ -4,6 +4,7 @@ use crate::argument::{
     self, Growing, Output, batpak_bytes, batpak_text, check_reserved, growing, invalid, no_such,
     required, text_of,
 };
+use crate::exclusive::Exclusive;
 use crate::guard::guard;
 use crate::handle::{self, Handled};
 use crate::id::batpak_id;
@@ -15,7 +16,6 @@ use batpak_core::{
     Result, Scan,
 };
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// A query being read. Opened by batpak_scan_open, closed by batpak_scan_close.
 pub struct batpak_scan;
@@ -108,6 +108,18 @@ unsafe impl Growing for batpak_query {
 }
 
 impl batpak_query {
+    /// The query that `query` points to; null is everything, forwards.
+    ///
+    /// SAFETY: a `query` that is not null points to a struct of the size that it says, with texts
+    /// as the rules at the top of the header say.
+    pub(crate) unsafe fn of(query: *const Self) -> Result<Query> {
+        if query.is_null() {
+            return Ok(Query::default());
+        }
+        // SAFETY: the caller's promise.
+        unsafe { growing("query", query)?.get() }
+    }
+
     /// SAFETY: the texts that count are as the rules at the top of the header say.
     unsafe fn get(&self) -> Result<Query> {
         use batpak_query_part::{
@@ -276,9 +288,8 @@ pub unsafe extern "C" fn batpak_store_ancestors(
     })
 }
 
-/// What a scan handle stands for. A lock that is held is reported, not waited for: the holder may
-/// be a thread that a fork left behind.
-struct OpenScan(Mutex<Pages>);
+/// What a scan handle stands for.
+struct OpenScan(Exclusive<Pages>);
 
 impl Handled for OpenScan {
     type Pointee = batpak_scan;
@@ -288,21 +299,6 @@ impl Handled for OpenScan {
 struct Pages {
     scan: Scan,
     pending: VecDeque<Event>,
-}
-
-impl OpenScan {
-    fn lock(&self) -> Result<MutexGuard<'_, Pages>> {
-        match self.0.try_lock() {
-            Ok(pages) => Ok(pages),
-            Err(TryLockError::WouldBlock) => {
-                Err(invalid("another thread is in a call on this scan; use one scan per thread"))
-            }
-            Err(TryLockError::Poisoned(_)) => Err(Error::new(
-                ErrorKind::Panic,
-                "an earlier call on this scan ended in a defect of the library; open another",
-            )),
-        }
-    }
 }
 
 impl Pages {
@@ -343,17 +339,11 @@ pub unsafe extern "C" fn batpak_scan_open(
 ) -> batpak_status {
     guard(error, || {
         // SAFETY: the pointers are as the rules at the top of the header say.
-        let (output, query) = unsafe {
-            let output = Output::new("scan", scan)?;
-            match query.is_null() {
-                true => (output, Query::default()),
-                false => (output, growing("query", query)?.get()?),
-            }
-        };
+        let (output, query) = unsafe { (Output::new("scan", scan)?, batpak_query::of(query)?) };
         let reservation = handle::reserve()?;
         on_store(store, |store| {
             let pages = Pages { scan: store.read(query)?, pending: VecDeque::new() };
-            output.set(reservation.fill(OpenScan(Mutex::new(pages))));
+            output.set(reservation.fill(OpenScan(Exclusive::new(pages))));
             Ok(())
         })
     })
@@ -384,7 +374,7 @@ pub unsafe extern "C" fn batpak_scan_next(
         let output = unsafe { ViewOutput::new(view, events, count) }?;
         check_max_events(max_events)?;
         handle::with::<OpenScan>(scan, |scan| {
-            let mut pages = scan.lock()?;
+            let mut pages = scan.0.lock()?;
             pages.fill(max_events, max_bytes)?;
             let count = pages.within(max_events, max_bytes);
             output.set(pages.pending.drain(..count).collect());
@@ -393,7 +383,7 @@ pub unsafe extern "C" fn batpak_scan_next(
     })
 }
 
-fn check_max_events(max_events: usize) -> Result<()> {
+pub(crate) fn check_max_events(max_events: usize) -> Result<()> {
     if max_events == 0 { Err(invalid("max_events is 0; it must be at least 1")) } else { Ok(()) }
 }
 
@@ -483,7 +473,7 @@ pub unsafe extern "C" fn batpak_scan_read_into(
         };
         check_max_events(max_events)?;
         handle::with::<OpenScan>(scan, |scan| {
-            let mut pages = scan.lock()?;
+            let mut pages = scan.0.lock()?;
             pages.fill(max_events, capacity)?;
             let fitting = output.fitting(pages.pending.iter().take(max_events));
             needed.set(match (fitting, pages.pending.front()) {

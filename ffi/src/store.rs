@@ -467,8 +467,9 @@ pub unsafe extern "C" fn batpak_store_open(
 
 /// Writes and syncs what is buffered, and closes. Whatever is returned, the handle is gone
 /// afterwards, and buffered events that could not be written with it: where that matters, call
-/// batpak_store_sync first, which can be tried again. Calls that run on other threads end with their result or with BATPAK_CLOSED; views
-/// stay valid; scans of the store answer BATPAK_CLOSED and still have to be closed.
+/// batpak_store_sync first, which can be tried again. Calls that run on other threads end with
+/// their result or with BATPAK_CLOSED, and so do appends that were started; views and tickets stay
+/// valid; scans and follows of the store answer BATPAK_CLOSED and still have to be closed.
 ///
 /// store: may be null, which does nothing.
 ///
@@ -748,8 +749,8 @@ pub unsafe extern "C" fn batpak_store_stats(
     })
 }
 
-/// How many handles of this process are open: stores, scans and views. For tests that look for
-/// leaks.
+/// How many handles of this process are open: stores, tickets, scans, follows and views. For tests
+/// that look for leaks.
 ///
 /// Threads: any, also at once.
 #[unsafe(no_mangle)]
