@@ -2,7 +2,7 @@
 # Node and a C compiler: what else is missing, tools/setup.sh installs into .build.
 
 .PHONY: demo test test-rust test-c test-cpp test-consumer test-python test-node test-together \
-	kill kill-long crash-long bench fmt lint docs header clean
+	kill kill-long follow follow-short crash-long bench fmt lint docs header clean
 
 PYTHON = .build/venv/bin/python
 SCRIPTS = $(wildcard tests/scripts/*.txt)
@@ -12,7 +12,7 @@ demo:
 	tests/demo/run.sh
 
 # Every test of every language.
-test: test-rust test-c test-cpp test-consumer test-python test-node test-together kill
+test: test-rust test-c test-cpp test-consumer test-python test-node test-together kill follow-short
 
 test-rust:
 	tools/setup.sh base
@@ -57,6 +57,13 @@ kill: test-c test-python test-node
 
 kill-long:
 	tests/kill/run.sh 20000
+
+# Processes of four languages follow a store whose writer is killed, through a million events.
+follow: test-python test-node
+	tests/follow/run.sh 1000000
+
+follow-short: test-python test-node
+	tests/follow/run.sh 100000
 
 # More seeds for the simulated crashes.
 crash-long:
