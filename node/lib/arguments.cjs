@@ -4,6 +4,9 @@
 const { fileURLToPath } = require('node:url')
 const check = require('./check.cjs')
 
+/** The number that stands for the durability of the store. */
+const DURABILITY_OF_STORE = 3
+
 const MODES = ['create', 'existing', 'createNew', 'readOnly', 'salvage']
 const DURABILITIES = ['durable', 'written', 'buffered']
 const DIRECTIONS = ['forward', 'backward']
@@ -42,6 +45,10 @@ function openArguments(options) {
 
 function durability(word) {
   return check.optional(check.oneOf, 'durability', word, DURABILITIES)
+}
+
+function appendDurability(word) {
+  return durability(word) ?? DURABILITY_OF_STORE
 }
 
 const REGION_FIELDS = ['entity', 'prefix', 'scope', 'kind', 'category', 'lane', 'clocks']
@@ -130,7 +137,8 @@ function abortSignal(name, value) {
 module.exports = {
   directory,
   openArguments,
-  durability,
+  DURABILITY_OF_STORE,
+  appendDurability,
   queryArguments,
   followArguments,
   pageArguments,

@@ -61,4 +61,4 @@ async function later(target, method, ...values) {
   }
 }
 
-module.exports = { BatpakError, errorKinds, callNow, now, later }
+module.exports = { BatpakError, errorKinds, fromNative, callNow, now, later }

@@ -3,121 +3,124 @@
 'use strict'
 
 const { inspect } = require('node:util')
-const msgpack = require('./msgpack.cjs')
+const { Block } = require('./block.cjs')
 const { refuse } = require('./check.cjs')
+const msgpack = require('./msgpack.cjs')
 
 const HEADER_BYTES = 8
 const FIXED_BYTES = 184
 const NO_ID = '0'.repeat(32)
 
 /** Proves to the constructor that it is called from this file. */
-const HERE = Symbol('events.cjs')
+const HERE = Symbol('event.cjs')
 
 class Event {
-  #bytes
+  #block
   #at
 
-  constructor(key, bytes, at) {
+  constructor(key, block, at) {
     if (key !== HERE) refuse('an Event is made by reading; append an object with its fields')
-    this.#bytes = bytes
+    this.#block = block
     this.#at = at
   }
 
   get sequence() {
-    return this.#bytes.readBigUInt64LE(this.#at)
+    return this.#block.u64(this.#at)
   }
 
   get id() {
-    return this.#hex(40, 16)
+    return this.#block.hex(this.#at + 40, 16)
   }
 
   get correlation() {
-    return this.#hex(56, 16)
+    return this.#block.hex(this.#at + 56, 16)
   }
 
   get causation() {
-    const id = this.#hex(72, 16)
+    const id = this.#block.hex(this.#at + 72, 16)
     return id === NO_ID ? undefined : id
   }
 
   get timestampUs() {
-    return this.#bytes.readBigInt64LE(this.#at + 8)
+    return this.#block.i64(this.#at + 8)
   }
 
   get wallUs() {
-    return this.#bytes.readBigInt64LE(this.#at + 16)
+    return this.#block.i64(this.#at + 16)
   }
 
   get clock() {
-    return this.#bytes.readUInt32LE(this.#at + 152)
+    return this.#block.u32(this.#at + 152)
   }
 
   get lane() {
-    return this.#bytes.readUInt32LE(this.#at + 156)
+    return this.#block.u32(this.#at + 156)
   }
 
   get depth() {
-    return this.#bytes.readUInt32LE(this.#at + 160)
+    return this.#block.u32(this.#at + 160)
   }
 
   get kind() {
-    return this.#bytes.readUInt16LE(this.#at + 178)
+    return this.#block.u16(this.#at + 178)
   }
 
   get payloadVersion() {
-    return this.#bytes.readUInt16LE(this.#at + 180)
+    return this.#block.u16(this.#at + 180)
   }
 
   get flags() {
-    return this.#bytes[this.#at + 182]
+    return this.#block.bytes[this.#at + 182]
   }
 
   get entity() {
-    const [start, end] = this.#places()
-    return this.#bytes.toString('utf8', start, end)
+    const start = this.#block.u32(this.#at + 168)
+    return this.#block.text(start, start + this.#block.u16(this.#at + 172))
   }
 
   get scope() {
-    const [, start, end] = this.#places()
-    return this.#bytes.toString('utf8', start, end)
+    const start = this.#block.u32(this.#at + 168) + this.#block.u16(this.#at + 172)
+    return this.#block.text(start, start + this.#block.u16(this.#at + 174))
   }
 
   /** The bytes, where they lie in the block: the Buffer keeps the block alive. */
   get payload() {
-    const [, , , start, end] = this.#places()
-    return this.#bytes.subarray(start, end)
+    const start = this.#extensionsStart() + this.#block.u16(this.#at + 176)
+    return this.#block.bytes.subarray(start, start + this.#block.u32(this.#at + 164))
   }
 
   get extensions() {
-    const [, , start, end] = this.#places()
+    const block = this.#block
+    const start = this.#extensionsStart()
+    const end = start + block.u16(this.#at + 176)
     const extensions = {}
     for (let at = start; at < end; ) {
       const key = at + 4
-      const value = key + this.#bytes.readUInt16LE(at)
-      at = value + this.#bytes.readUInt16LE(key - 2)
-      extensions[this.#bytes.toString('utf8', key, value)] = this.#bytes.subarray(value, at)
+      const value = key + block.u16(at)
+      at = value + block.u16(key - 2)
+      extensions[block.text(key, value)] = block.bytes.subarray(value, at)
     }
     return extensions
   }
 
   get hash() {
-    return this.#hex(88, 32)
+    return this.#block.hex(this.#at + 88, 32)
   }
 
   get prevHash() {
-    return this.#hex(120, 32)
+    return this.#block.hex(this.#at + 120, 32)
   }
 
   get segment() {
-    return this.#bytes.readBigUInt64LE(this.#at + 24)
+    return this.#block.u64(this.#at + 24)
   }
 
   get offset() {
-    return this.#bytes.readBigUInt64LE(this.#at + 32)
+    return this.#block.u64(this.#at + 32)
   }
 
   get batchContinues() {
-    return this.#bytes[this.#at + 183] !== 0
+    return this.#block.bytes[this.#at + 183] !== 0
   }
 
   /** The payload decoded from MessagePack. */
@@ -150,19 +153,10 @@ class Event {
     return `Event ${inspect(this.toObject(), options)}`
   }
 
-  #hex(offset, length) {
-    const start = this.#at + offset
-    return this.#bytes.toString('hex', start, start + length)
-  }
-
-  /** Where entity, scope, extensions and payload begin, one after the other, and where they end. */
-  #places() {
-    const [bytes, at] = [this.#bytes, this.#at]
-    const entity = bytes.readUInt32LE(at + 168)
-    const scope = entity + bytes.readUInt16LE(at + 172)
-    const extensions = scope + bytes.readUInt16LE(at + 174)
-    const payload = extensions + bytes.readUInt16LE(at + 176)
-    return [entity, scope, extensions, payload, payload + bytes.readUInt32LE(at + 164)]
+  /** Behind the entity and the scope. */
+  #extensionsStart() {
+    const names = this.#block.u16(this.#at + 172) + this.#block.u16(this.#at + 174)
+    return this.#block.u32(this.#at + 168) + names
   }
 }
 
@@ -171,11 +165,12 @@ const GETTERS = Object.entries(Object.getOwnPropertyDescriptors(Event.prototype)
   .map(([name]) => name)
 
 /** The events of a block. */
-function readEvents(block) {
-  const bytes = Buffer.from(block)
-  const count = Number(bytes.readBigUInt64LE(0))
-  const place = (_, index) => new Event(HERE, bytes, HEADER_BYTES + index * FIXED_BYTES)
-  return Array.from({ length: count }, place)
+function readEvents(buffer) {
+  const block = new Block(Buffer.from(buffer))
+  const end = HEADER_BYTES + Number(block.u64(0)) * FIXED_BYTES
+  const events = []
+  for (let at = HEADER_BYTES; at < end; at += FIXED_BYTES) events.push(new Event(HERE, block, at))
+  return events
 }
 
 module.exports = { Event, readEvents }

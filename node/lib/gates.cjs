@@ -80,7 +80,7 @@ function noteRecord(error) {
     error.message = `${record}: ${error.message}`
   }
   return [
-    ([receipt]) => note(`recorded as event ${receipt.sequence}`),
+    (receipt) => note(`recorded as event ${receipt.sequence}`),
     (failure) => note(`the refusal could not be recorded (${failure.message})`),
   ]
 }

@@ -3,14 +3,27 @@
 'use strict'
 
 const { types } = require('node:util')
+const { Block } = require('./block.cjs')
 const check = require('./check.cjs')
 const msgpack = require('./msgpack.cjs')
+const { RECEIPT_BYTES } = require('./receipt.cjs')
 
 const FIXED_BYTES = 96
+const EXPECTS = { any: 0, noStream: 1 }
+const EXPECTS_CLOCK = 2
+const [CAUSED_BY_NOTHING, CAUSED_BY_EVENT, CAUSED_BY_ITEM] = [0, 1, 2]
+const [HAS_ID, HAS_CORRELATION, HAS_TIMESTAMP] = [1, 2, 4]
+
+const FIRST_BLOCK_BYTES = 1 << 16
+/** A larger block is let go after the append that needed it. */
+const KEPT_BLOCK_BYTES = 1 << 22
 const MAX_BLOCK_BYTES = 0x7fff_ffff
 const MIN_I64 = -0x8000_0000_0000_0000n
 const MAX_I64 = 0x7fff_ffff_ffff_ffffn
 const EMPTY = Buffer.alloc(0)
+
+/** The value of each lower-case hex digit, by its character code. */
+const DIGITS = Uint8Array.from({ length: 0x80 }, (_, code) => parseInt(String.fromCharCode(code), 16))
 
 const FIELDS = new Set([
   'entity', 'scope', 'kind', 'payload', 'expected', 'id', 'correlation', 'causation', 'lane',
@@ -90,70 +103,133 @@ function extensionPairs(extensions) {
   return pairs
 }
 
-/** The block of these events, which `newEvent` made. It shares nothing with what callers hold. */
-function writeEvents(events) {
-  const lengths = events.map(measure)
-  const total = lengths.reduce((sum, { bytes }) => sum + bytes, 0)
-  if (total > MAX_BLOCK_BYTES) check.refuse(`the events take ${total} bytes`, 'TOO_LARGE')
-  const block = Buffer.allocUnsafe(total)
-  let at = 0
-  events.forEach((event, index) => {
-    at = writeEvent(block, at, event, lengths[index])
-  })
-  return block
+/** A checked event whose bytes do not change any more. */
+function copyBytes(event) {
+  const extensions = event.extensions.map(([key, bytes]) => [key, Buffer.from(bytes)])
+  return { ...event, payload: Buffer.from(event.payload), extensions }
 }
 
-function measure({ entity, scope, payload, extensions }) {
-  const lengths = {
-    entity: Buffer.byteLength(entity),
-    scope: Buffer.byteLength(scope),
-    payload: payload.length,
-    extensions: extensions.length,
-    bytes: FIXED_BYTES,
+class Outgoing extends Block {
+  constructor(length) {
+    super(Buffer.allocUnsafeSlow(length))
+    /** Where the receipt of a single event comes back. */
+    this.receipt = this.bytes.subarray(0, RECEIPT_BYTES)
   }
-  lengths.bytes += lengths.entity + lengths.scope + lengths.payload
-  for (const [key, bytes] of extensions) lengths.bytes += 8 + Buffer.byteLength(key) + bytes.length
-  return lengths
 }
 
-function writeEvent(block, at, event, lengths) {
-  const { expected, id, correlation, causation, timestampUs } = event
-  block.fill(0, at, at + FIXED_BYTES)
-  if (id !== undefined) block.write(id, at, 'hex')
-  if (correlation !== undefined) block.write(correlation, at + 16, 'hex')
-  if (typeof causation === 'string') block.write(causation, at + 32, 'hex')
-  if (timestampUs !== undefined) block.writeBigInt64LE(timestampUs, at + 48)
-  if (typeof expected === 'number') block.writeUInt32LE(expected, at + 56)
-  if (typeof causation === 'object') block.writeUInt32LE(causation.item, at + 60)
-  block.writeUInt32LE(event.lane, at + 64)
-  block.writeUInt32LE(event.depth, at + 68)
-  block.writeUInt32LE(lengths.payload, at + 72)
-  block.writeUInt32LE(lengths.entity, at + 76)
-  block.writeUInt32LE(lengths.scope, at + 80)
-  block.writeUInt32LE(lengths.extensions, at + 84)
-  block.writeUInt16LE(event.kind, at + 88)
-  block.writeUInt16LE(event.payloadVersion, at + 90)
-  block[at + 92] = event.flags
-  block[at + 93] = { any: 0, noStream: 1 }[expected] ?? 2
-  block[at + 94] = { undefined: 0, string: 1, object: 2 }[typeof causation]
-  block[at + 95] =
-    (id === undefined ? 0 : 1) |
-    (correlation === undefined ? 0 : 2) |
-    (timestampUs === undefined ? 0 : 4)
-  at += FIXED_BYTES
-  at += block.write(event.entity, at)
-  at += block.write(event.scope, at)
-  block.set(event.payload, at)
-  at += lengths.payload
-  for (const [key, bytes] of event.extensions) {
-    block.writeUInt32LE(Buffer.byteLength(key), at)
-    block.writeUInt32LE(bytes.length, at + 4)
-    at += 8
-    at += block.write(key, at)
-    block.set(bytes, at)
-    at += bytes.length
+/**
+ * The block that events go in through, again and again. Nothing that belongs to a caller runs while
+ * it is in use: events are checked, and their values taken, before any is written.
+ */
+let outgoing = new Outgoing(FIRST_BLOCK_BYTES)
+
+/** The block that `writeEvents` has written to. */
+const getOutgoing = () => outgoing
+
+/** Writes these events, which `newEvent` made; gives the number of bytes. */
+function writeEvents(events) {
+  if (outgoing.bytes.length > KEPT_BLOCK_BYTES) makeRoom(FIRST_BLOCK_BYTES, 0)
+  let at = 0
+  for (let index = 0; index < events.length; index += 1) at = writeEvent(at, events[index])
+  return at
+}
+
+/** Writes one event at a place; gives the place behind it. */
+function writeEvent(start, event) {
+  const { entity, scope, payload, expected, id, correlation, causation, timestampUs } = event
+  const texts = start + FIXED_BYTES
+  const room = texts + 3 * (entity.length + scope.length) + payload.length
+  if (room > outgoing.bytes.length) makeRoom(room, start)
+  const { bytes, view } = outgoing
+  let present = 0
+  if (id !== undefined) {
+    present |= HAS_ID
+    writeId(bytes, start, id)
+  }
+  if (correlation !== undefined) {
+    present |= HAS_CORRELATION
+    writeId(bytes, start + 16, correlation)
+  }
+  if (timestampUs !== undefined) {
+    present |= HAS_TIMESTAMP
+    view.setBigInt64(start + 48, timestampUs, true)
+  }
+  let expects = EXPECTS[expected]
+  if (expects === undefined) {
+    expects = EXPECTS_CLOCK
+    view.setUint32(start + 56, expected, true)
+  }
+  let caused = CAUSED_BY_NOTHING
+  if (typeof causation === 'string') {
+    caused = CAUSED_BY_EVENT
+    writeId(bytes, start + 32, causation)
+  } else if (causation !== undefined) {
+    caused = CAUSED_BY_ITEM
+    view.setUint32(start + 60, causation.item, true)
+  }
+  view.setUint32(start + 64, event.lane, true)
+  view.setUint32(start + 68, event.depth, true)
+  view.setUint32(start + 72, payload.length, true)
+  const entityBytes = writeText(bytes, texts, entity)
+  view.setUint32(start + 76, entityBytes, true)
+  const scopeBytes = writeText(bytes, texts + entityBytes, scope)
+  view.setUint32(start + 80, scopeBytes, true)
+  view.setUint32(start + 84, event.extensions.length, true)
+  view.setUint16(start + 88, event.kind, true)
+  view.setUint16(start + 90, event.payloadVersion, true)
+  bytes[start + 92] = event.flags
+  bytes[start + 93] = expects
+  bytes[start + 94] = caused
+  bytes[start + 95] = present
+  const at = texts + entityBytes + scopeBytes
+  bytes.set(payload, at)
+  const end = at + payload.length
+  return event.extensions.length === 0 ? end : writeExtensions(end, event.extensions)
+}
+
+function writeExtensions(at, extensions) {
+  for (const [key, value] of extensions) {
+    const room = at + 8 + 3 * key.length + value.length
+    if (room > outgoing.bytes.length) makeRoom(room, at)
+    const { bytes, view } = outgoing
+    const keyBytes = writeText(bytes, at + 8, key)
+    view.setUint32(at, keyBytes, true)
+    view.setUint32(at + 4, value.length, true)
+    at += 8 + keyBytes
+    bytes.set(value, at)
+    at += value.length
   }
   return at
 }
 
-module.exports = { newEvent, writeEvents }
+/** Writes well-formed text as UTF-8; gives the number of bytes. */
+function writeText(bytes, at, text) {
+  const { length } = text
+  // One call out of JavaScript costs as much as a loop over so many characters.
+  if (length > 64) return bytes.write(text, at)
+  for (let index = 0; index < length; index += 1) {
+    const code = text.charCodeAt(index)
+    if (code > 0x7f) return bytes.write(text, at)
+    bytes[at + index] = code
+  }
+  return length
+}
+
+function writeId(bytes, at, id) {
+  for (let index = 0; index < 16; index += 1) {
+    const [high, low] = [id.charCodeAt(2 * index), id.charCodeAt(2 * index + 1)]
+    bytes[at + index] = (DIGITS[high] << 4) | DIGITS[low]
+  }
+}
+
+/** Has the block hold this many bytes, with the `used` bytes that are written. */
+function makeRoom(length, used) {
+  if (length > MAX_BLOCK_BYTES) check.refuse(`the events take ${length} bytes`, 'TOO_LARGE')
+  let size = FIRST_BLOCK_BYTES
+  while (size < length) size *= 2
+  const larger = new Outgoing(Math.min(size, MAX_BLOCK_BYTES))
+  outgoing.bytes.copy(larger.bytes, 0, 0, used)
+  outgoing = larger
+}
+
+module.exports = { newEvent, copyBytes, writeEvents, getOutgoing }

@@ -1,15 +1,18 @@
-// The store. Each operation comes twice: as a Promise, done on the libuv pool, and with `Sync` at
-// the end of its name, done before it returns. Arguments are checked and copied before either.
+// The store. Each operation comes twice: as a Promise, and with `Sync` at the end of its name, done
+// before it returns. What gives a Promise is done on the libuv pool, but for appends, which wait
+// for nobody. Arguments are checked and copied before either.
 'use strict'
 
 const args = require('./arguments.cjs')
+const { Block } = require('./block.cjs')
 const check = require('./check.cjs')
 const { readEvents } = require('./event.cjs')
-const { callNow, later, now } = require('./errors.cjs')
+const { callNow, fromNative, later, now } = require('./errors.cjs')
 const gates = require('./gates.cjs')
 const native = require('./native.cjs')
-const { newEvent, writeEvents } = require('./new-event.cjs')
-const { readReceipts } = require('./receipt.cjs')
+const { copyBytes, getOutgoing, newEvent, writeEvents } = require('./new-event.cjs')
+const { RECEIPT_BYTES, copyReceipt, readReceipts } = require('./receipt.cjs')
+const { begin, getInbox } = require('./under-way.cjs')
 const { Watch } = require('./watch.cjs')
 
 Symbol.dispose ??= Symbol('Symbol.dispose')
@@ -25,6 +28,10 @@ const APPEND_FIELDS = new Set(['durability', 'gates', 'gateMode', 'recordDenial'
 
 class Store {
   #native
+  #appendNow
+  #startAppend
+  /** The Promise of the append that was started last; it is also the one that ends last. */
+  #newest = Promise.resolve()
   #watch
   #path
   #report
@@ -32,6 +39,8 @@ class Store {
   constructor(key, handle, path) {
     if (key !== HERE) check.refuse('a Store is opened with Store.open or Store.openSync')
     this.#native = handle
+    this.#appendNow = callNow(handle, 'appender')
+    this.#startAppend = callNow(handle, 'starter', getInbox())
     this.#watch = new Watch(() => later(handle, 'refresh'))
     this.#path = path
     this.#report = callNow(handle, 'report')
@@ -61,90 +70,115 @@ class Store {
   }
 
   appendSync(event, options) {
+    if (options === undefined) {
+      return copyReceipt(this.#appendHere([newEvent(event)], args.DURABILITY_OF_STORE).receipt)
+    }
     return this.appendBatchSync([event], options)[0]
   }
 
   async appendBatch(events, options) {
-    const request = this.#request(events, options)
-    const known = []
-    for (const id of request.ids) known.push(await this.get(id))
-    const { batch, denial, error } = this.#askGates(request, known)
-    if (denial) {
-      const recorded = this.#append('recordDenial', denial)
-      await recorded.then(...gates.noteRecord(error))
+    const request = requestOf(events, options)
+    if (request.gates) {
+      const known = []
+      for (const id of request.ids) known.push(await this.get(id))
+      const { denial, error } = this.#askGates(request, known)
+      if (denial) await this.#recordDenial(denial).then(...gates.noteRecord(error))
+      if (error) throw error
     }
-    if (error) throw error
-    return this.#append('append', batch)
+    return this.#append(request)
   }
 
   appendBatchSync(events, options) {
-    const request = this.#request(events, options)
-    const known = request.ids.map((id) => this.getSync(id))
-    const { batch, denial, error } = this.#askGates(request, known)
-    if (denial) {
-      const [recorded, failed] = gates.noteRecord(error)
-      try {
-        recorded(this.#appendSync('recordDenial', denial))
-      } catch (failure) {
-        failed(failure)
+    const request = requestOf(events, options)
+    if (request.gates) {
+      const known = request.ids.map((id) => this.getSync(id))
+      const { denial, error } = this.#askGates(request, known)
+      if (denial) {
+        const [recorded, failed] = gates.noteRecord(error)
+        try {
+          recorded(this.#recordDenialSync(denial))
+        } catch (failure) {
+          failed(failure)
+        }
       }
+      if (error) throw error
     }
-    if (error) throw error
-    return this.#appendSync('append', batch)
+    return this.#appendSync(request)
   }
 
   async recordDenial(event, outcomes, options) {
-    return (await this.#append('recordDenial', denialOf(event, outcomes, options)))[0]
+    return this.#recordDenial(denialOf(event, outcomes, options))
   }
 
   recordDenialSync(event, outcomes, options) {
-    return this.#appendSync('recordDenial', denialOf(event, outcomes, options))[0]
+    return this.#recordDenialSync(denialOf(event, outcomes, options))
   }
 
-  async #append(method, values) {
-    const receipts = readReceipts(await later(this.#native, method, ...values))
-    this.#watch.poke()
-    return receipts
+  async #append({ checked, durability }) {
+    try {
+      const used = writeEvents(checked)
+      const append = begin((token) => {
+        this.#startAppend(getOutgoing().bytes, used, durability, token)
+      })
+      this.#newest = append
+      const receipts = await append
+      this.#watch.poke()
+      return receipts
+    } catch (error) {
+      throw fromNative(error)
+    }
   }
 
-  #appendSync(method, values) {
-    const receipts = readReceipts(now(this.#native, method, ...values))
+  #appendSync({ checked, durability }) {
+    const outgoing = this.#appendHere(checked, durability)
+    if (checked.length === 1) return [copyReceipt(outgoing.receipt)]
+    const bytes = Buffer.from(outgoing.bytes.subarray(0, checked.length * RECEIPT_BYTES))
+    return readReceipts(new Block(bytes), 0, checked.length)
+  }
+
+  /** Appends; gives the block, with the receipts at its start. */
+  #appendHere(checked, durability) {
+    try {
+      const used = writeEvents(checked)
+      const outgoing = getOutgoing()
+      this.#appendNow(outgoing.bytes, used, durability)
+      this.#watch.poke()
+      return outgoing
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  async #recordDenial({ event, outcomes, durability }) {
+    const bytes = written(event)
+    const receipt = await later(this.#native, 'recordDenial', bytes, outcomes, durability)
     this.#watch.poke()
-    return receipts
+    return readReceipts(new Block(Buffer.from(receipt)), 0, 1)[0]
+  }
+
+  #recordDenialSync({ event, outcomes, durability }) {
+    const bytes = written(event)
+    const receipt = now(this.#native, 'recordDenial', bytes, outcomes, durability)
+    this.#watch.poke()
+    return readReceipts(new Block(Buffer.from(receipt)), 0, 1)[0]
   }
 
   /**
-   * What an append was given, checked and copied. `ids` are those to look up before gates are
-   * asked: of all events, if every one has an id.
+   * If gates refused one of the events, the error, with the denial to record if that is asked for.
+   * Events that are all there already add nothing, so their gates are not asked.
    */
-  #request(events, options) {
-    const given = check.fields('options', options, APPEND_FIELDS)
-    const durability = args.durability(given.durability)
-    const set = gates.gateSet(given)
-    const checked = check.list('events', events).map(newEvent)
-    const batch = [writeEvents(checked), durability]
-    const all = checked.every((event) => event.id !== undefined)
-    const ids = set.gates.length > 0 && all ? checked.map((event) => event.id) : []
-    return { set, checked, batch, durability, ids }
-  }
-
-  /**
-   * The events as a batch for the native half; or, if gates refused one of them, the error, with
-   * the denial to record if that is asked for. Events that are all there already add nothing, so
-   * their gates are not asked.
-   */
-  #askGates({ set, checked, batch, durability, ids }, known) {
+  #askGates({ gates: set, checked, durability, ids }, known) {
     // A store that takes no events says so before its gates are asked.
-    if (set.gates.length > 0) now(this.#native, 'append', writeEvents([]))
-    if (ids.length > 0 && known.every((event) => event !== undefined)) return { batch }
+    this.#appendHere([], durability)
+    if (ids.length > 0 && known.every((event) => event !== undefined)) return {}
     for (const event of checked) {
       const refusal = gates.evaluate(set, Object.freeze(event))
       if (refusal === undefined) continue
-      const denial = [writeEvents([event]), refusal.outcomes, durability]
+      const { outcomes } = refusal
       const error = gates.refused(event, refusal)
-      return set.recordDenial ? { error, denial } : { error }
+      return set.recordDenial ? { error, denial: { event, outcomes, durability } } : { error }
     }
-    return { batch }
+    return {}
   }
 
   async get(id) {
@@ -320,7 +354,10 @@ class Store {
   }
 
   async close() {
+    // Appends that are under way end first, those that were started meanwhile as well.
+    await this.#newest.catch(() => {})
     await later(this.#native, 'close')
+    await this.#newest.catch(() => {})
     this.#watch.poke()
   }
 
@@ -338,11 +375,36 @@ class Store {
   }
 }
 
-/** What the native half takes to record a denial. */
+/**
+ * What an append was given, checked. With gates it may wait before anything is written, so the bytes
+ * are copied at once, and `ids` are those to look up before the gates are asked: of all events, if
+ * every one has an id.
+ */
+function requestOf(events, options) {
+  const given = check.fields('options', options, APPEND_FIELDS)
+  const durability = args.appendDurability(given.durability)
+  const set = gates.gateSet(given)
+  const checked = check.list('events', events).map(newEvent)
+  if (set.gates.length === 0) return { checked, durability }
+  const all = checked.every((event) => event.id !== undefined)
+  const ids = all ? checked.map((event) => event.id) : []
+  return { checked: checked.map(copyBytes), durability, gates: set, ids }
+}
+
+/** The bytes of one checked event. */
+function written(event) {
+  const used = writeEvents([event])
+  return getOutgoing().bytes.subarray(0, used)
+}
+
+/** A denial to record, checked. */
 function denialOf(event, outcomes, options) {
   const given = check.fields('options', options, new Set(['durability']))
-  const block = writeEvents([newEvent(event)])
-  return [block, gates.outcomeList(outcomes), args.durability(given.durability)]
+  return {
+    event: newEvent(event),
+    outcomes: gates.outcomeList(outcomes),
+    durability: args.appendDurability(given.durability),
+  }
 }
 
 function stream(entity, lane) {

@@ -35,7 +35,7 @@ impl OpenArguments {
             mode: self.mode.map_or(Ok(defaults.mode), open_mode)?,
             segment_bytes: u64_or(&self.segment_bytes, defaults.segment_bytes)?,
             max_payload_bytes: self.max_payload_bytes.unwrap_or(defaults.max_payload_bytes),
-            durability: durability(self.durability)?.unwrap_or(defaults.durability),
+            durability: self.durability.map_or(Ok(None), durability)?.unwrap_or(defaults.durability),
             buffer_bytes: self.buffer_bytes.map_or(defaults.buffer_bytes, |bytes| bytes as usize),
             buffer_ms: self.buffer_ms.unwrap_or(defaults.buffer_ms),
             max_open_files: self.max_open_files.unwrap_or(defaults.max_open_files),
@@ -125,14 +125,15 @@ impl OutcomeArguments {
     }
 }
 
-pub(crate) fn durability(number: Option<u32>) -> Result<Option<Durability>> {
-    Ok(Some(match number {
-        None => return Ok(None),
-        Some(0) => Durability::Durable,
-        Some(1) => Durability::Written,
-        Some(2) => Durability::Buffered,
-        Some(_) => return Err(invalid("there is no such durability")),
-    }))
+/// The durability of an append; the last number stands for that of the store.
+pub(crate) fn durability(number: u32) -> Result<Option<Durability>> {
+    Ok(match number {
+        0 => Some(Durability::Durable),
+        1 => Some(Durability::Written),
+        2 => Some(Durability::Buffered),
+        3 => None,
+        _ => return Err(invalid("there is no such durability")),
+    })
 }
 
 pub(crate) fn link(number: u32) -> Result<Link> {

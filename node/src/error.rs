@@ -10,7 +10,8 @@ pub(crate) fn into_js(env: &Env, error: &Error) -> napi::Error {
     describe(env, error).map_or_else(|failure| failure, |object| object.to_unknown().into())
 }
 
-fn describe<'env>(env: &'env Env, error: &Error) -> Result<Object<'env>> {
+/// A JavaScript `Error` object, not thrown.
+pub(crate) fn describe<'env>(env: &'env Env, error: &Error) -> Result<Object<'env>> {
     let plain = napi::Error::new(Status::GenericFailure, error.to_string());
     let mut object = env.create_error(plain)?;
     object.set("code", format!("BATPAK_{}", error.kind().name()))?;

@@ -64,7 +64,7 @@ fn finish<T: Reply>(env: &Env, result: Result<T>) -> napi::Result<Unknown<'_>> {
 
 /// Turns a panic of the work into an error. What it may leave half-done is behind locks of the
 /// core, which a panic poisons or which guard themselves.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panicked(&*payload)))
 }
 

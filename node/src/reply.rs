@@ -52,7 +52,7 @@ impl Block {
     }
 
     pub(crate) fn of_receipts(receipts: &[Receipt]) -> Self {
-        Self(slab::write_receipts(receipts))
+        Self(slab::receipts(receipts))
     }
 }
 

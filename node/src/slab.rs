@@ -5,7 +5,7 @@
 //!
 //! Events to append, one after the other: [`NEW_EVENT_BYTES`] fixed bytes, then the entity, the
 //! scope and the payload, then per extension the length of its key (u32) and of its value (u32),
-//! the key and the value.
+//! the key and the value. What is not present may hold anything.
 //!
 //! ```text
 //!  0 id [16]            64 lane u32             88 kind u16
@@ -35,14 +35,20 @@
 //!  0 sequence u64       16 wall µs i64   40 hash [32]   76 lane u32
 //!  8 timestamp µs i64   24 id [16]       72 clock u32   80 duplicate u64
 //! ```
+//!
+//! Appends that have ended: their number (u64), per append its token (u32) and the number of its
+//! receipts (u32; [`FAILED`] if it has an error instead), then all receipts.
 
 use batpak_core::{
     Causation, Error, ErrorKind, Event, EventKind, Expected, Id, NewEvent, Receipt, Result,
 };
 
 const NEW_EVENT_BYTES: usize = 96;
+/// Only how much room the list of a block's events has at first.
+const MEAN_EVENT_BYTES: usize = 256;
 const EVENT_BYTES: usize = 184;
 const RECEIPT_BYTES: usize = 88;
+const FAILED: u32 = u32::MAX;
 
 /// Bits of the byte at offset 95 of an event to append.
 mod present {
@@ -51,28 +57,34 @@ mod present {
     pub(super) const TIMESTAMP: u8 = 4;
 }
 
-/// An event to append, borrowed from the block it came in. Its extensions are beside it, since a
-/// [`NewEvent`] only borrows their list.
-pub(crate) struct Incoming<'a> {
-    event: NewEvent<'a>,
-    extensions: Vec<(&'a str, &'a [u8])>,
-}
+/// An extension, borrowed from its block.
+type Extension<'a> = (&'a str, &'a [u8]);
 
-impl<'a> Incoming<'a> {
-    /// The event with its extensions.
-    pub(crate) fn event(&'a self) -> NewEvent<'a> {
-        NewEvent { extensions: &self.extensions, ..self.event }
-    }
-}
-
-/// Reads a block of events to append. One that is cut short or has no sense is refused.
-pub(crate) fn read_new_events(block: &[u8]) -> Result<Vec<Incoming<'_>>> {
+/// Does something with the events of a block. A block that is cut short or has no sense is refused.
+pub(crate) fn with_new_events<T>(
+    block: &[u8],
+    then: impl FnOnce(&[NewEvent<'_>]) -> Result<T>,
+) -> Result<T> {
     let mut reader = Reader { rest: block };
-    let mut events = Vec::new();
+    // The lists of extensions stand one behind the other; an event has its own once all are there.
+    let mut extensions: Vec<Extension<'_>> = Vec::new();
+    let mut lists = Vec::new();
+    let mut events = Vec::with_capacity(block.len().div_ceil(MEAN_EVENT_BYTES));
     while !reader.rest.is_empty() {
-        events.push(reader.new_event()?);
+        let (event, count) = reader.new_event()?;
+        if count > 0 {
+            let first = extensions.len();
+            for _ in 0..count {
+                extensions.push(reader.extension()?);
+            }
+            lists.push((events.len(), first..extensions.len()));
+        }
+        events.push(event);
     }
-    Ok(events)
+    for (index, list) in lists {
+        events[index].extensions = &extensions[list];
+    }
+    then(&events)
 }
 
 struct Reader<'a> {
@@ -80,7 +92,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new_event(&mut self) -> Result<Incoming<'a>> {
+    /// The next event without its extensions, and how many of them follow.
+    fn new_event(&mut self) -> Result<(NewEvent<'a>, u32)> {
         let fixed: &[u8; NEW_EVENT_BYTES] = self.array()?;
         let (has, expected, causation) = (fixed[95], fixed[93], fixed[94]);
         let event = NewEvent {
@@ -108,12 +121,10 @@ impl<'a> Reader<'a> {
             payload: self.bytes(u32_at(fixed, 72))?,
             extensions: &[],
         };
-        let extensions =
-            (0..u32_at(fixed, 84)).map(|_| self.extension()).collect::<Result<Vec<_>>>()?;
-        Ok(Incoming { event, extensions })
+        Ok((event, u32_at(fixed, 84)))
     }
 
-    fn extension(&mut self) -> Result<(&'a str, &'a [u8])> {
+    fn extension(&mut self) -> Result<Extension<'a>> {
         let lengths: &[u8; 8] = self.array()?;
         Ok((self.text(u32_at(lengths, 0))?, self.bytes(u32_at(lengths, 4))?))
     }
@@ -141,7 +152,9 @@ fn malformed() -> Error {
 
 /// The `N` bytes at a constant offset of a fixed part, which is always long enough.
 fn part<const N: usize>(fixed: &[u8], offset: usize) -> [u8; N] {
-    std::array::from_fn(|index| fixed[offset + index])
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&fixed[offset..offset + N]);
+    bytes
 }
 
 fn u32_at(fixed: &[u8], offset: usize) -> u32 {
@@ -160,7 +173,7 @@ pub(crate) fn write_events(events: &[Event]) -> Result<Vec<u8>> {
     out.extend_from_slice(&(events.len() as u64).to_le_bytes());
     let mut place = names_at;
     for event in events {
-        write_fixed(event, place as u32, &mut out);
+        out.extend_from_slice(&fixed(event, place as u32));
         place += variable_bytes(event);
     }
     for event in events {
@@ -179,42 +192,78 @@ fn variable_bytes(event: &Event) -> usize {
         + event.payload().len()
 }
 
-fn write_fixed(event: &Event, place: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(&event.sequence().to_le_bytes());
-    out.extend_from_slice(&event.timestamp_us().to_le_bytes());
-    out.extend_from_slice(&event.wall_us().to_le_bytes());
-    out.extend_from_slice(&event.segment().to_le_bytes());
-    out.extend_from_slice(&event.offset().to_le_bytes());
-    out.extend_from_slice(&event.id().0);
-    out.extend_from_slice(&event.correlation().0);
-    out.extend_from_slice(&event.causation().unwrap_or(Id::NONE).0);
-    out.extend_from_slice(&event.hash().0);
-    out.extend_from_slice(&event.prev_hash().0);
-    out.extend_from_slice(&event.clock().to_le_bytes());
-    out.extend_from_slice(&event.lane().to_le_bytes());
-    out.extend_from_slice(&event.depth().to_le_bytes());
-    out.extend_from_slice(&(event.payload().len() as u32).to_le_bytes());
-    out.extend_from_slice(&place.to_le_bytes());
-    out.extend_from_slice(&(event.entity().len() as u16).to_le_bytes());
-    out.extend_from_slice(&(event.scope().len() as u16).to_le_bytes());
-    out.extend_from_slice(&(event.extension_bytes().len() as u16).to_le_bytes());
-    out.extend_from_slice(&event.kind().0.to_le_bytes());
-    out.extend_from_slice(&event.payload_version().to_le_bytes());
-    out.extend_from_slice(&[event.flags(), u8::from(event.batch_continues())]);
+/// The fixed bytes of an event whose names and bytes stand at a place in the block.
+fn fixed(event: &Event, place: u32) -> [u8; EVENT_BYTES] {
+    let mut out = [0; EVENT_BYTES];
+    put(&mut out, 0, event.sequence().to_le_bytes());
+    put(&mut out, 8, event.timestamp_us().to_le_bytes());
+    put(&mut out, 16, event.wall_us().to_le_bytes());
+    put(&mut out, 24, event.segment().to_le_bytes());
+    put(&mut out, 32, event.offset().to_le_bytes());
+    put(&mut out, 40, event.id().0);
+    put(&mut out, 56, event.correlation().0);
+    put(&mut out, 72, event.causation().unwrap_or(Id::NONE).0);
+    put(&mut out, 88, event.hash().0);
+    put(&mut out, 120, event.prev_hash().0);
+    put(&mut out, 152, event.clock().to_le_bytes());
+    put(&mut out, 156, event.lane().to_le_bytes());
+    put(&mut out, 160, event.depth().to_le_bytes());
+    put(&mut out, 164, (event.payload().len() as u32).to_le_bytes());
+    put(&mut out, 168, place.to_le_bytes());
+    put(&mut out, 172, (event.entity().len() as u16).to_le_bytes());
+    put(&mut out, 174, (event.scope().len() as u16).to_le_bytes());
+    put(&mut out, 176, (event.extension_bytes().len() as u16).to_le_bytes());
+    put(&mut out, 178, event.kind().0.to_le_bytes());
+    put(&mut out, 180, event.payload_version().to_le_bytes());
+    put(&mut out, 182, [event.flags(), u8::from(event.batch_continues())]);
+    out
 }
 
-/// Writes a block of receipts.
-pub(crate) fn write_receipts(receipts: &[Receipt]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(receipts.len() * RECEIPT_BYTES);
-    for receipt in receipts {
-        out.extend_from_slice(&receipt.sequence.to_le_bytes());
-        out.extend_from_slice(&receipt.timestamp_us.to_le_bytes());
-        out.extend_from_slice(&receipt.wall_us.to_le_bytes());
-        out.extend_from_slice(&receipt.id.0);
-        out.extend_from_slice(&receipt.hash.0);
-        out.extend_from_slice(&receipt.clock.to_le_bytes());
-        out.extend_from_slice(&receipt.lane.to_le_bytes());
-        out.extend_from_slice(&u64::from(receipt.duplicate).to_le_bytes());
+/// Writes receipts to the start of a block, as far as it has room.
+pub(crate) fn write_receipts(receipts: &[Receipt], block: &mut [u8]) {
+    for (receipt, place) in receipts.iter().zip(block.chunks_exact_mut(RECEIPT_BYTES)) {
+        place.copy_from_slice(&receipt_bytes(receipt));
+    }
+}
+
+/// A block of receipts.
+pub(crate) fn receipts(receipts: &[Receipt]) -> Vec<u8> {
+    let mut out = vec![0; receipts.len() * RECEIPT_BYTES];
+    write_receipts(receipts, &mut out);
+    out
+}
+
+/// Writes a block of appends that have ended; those without receipts have failed.
+pub(crate) fn write_ended(ended: &[(u32, Option<Vec<Receipt>>)]) -> Vec<u8> {
+    let receipts = || ended.iter().filter_map(|(_, receipts)| receipts.as_deref());
+    let head = 8 + 8 * ended.len();
+    let mut out = Vec::with_capacity(head + receipts().map(<[_]>::len).sum::<usize>() * RECEIPT_BYTES);
+    out.extend_from_slice(&(ended.len() as u64).to_le_bytes());
+    for (token, receipts) in ended {
+        let count = receipts.as_ref().map_or(FAILED, |receipts| receipts.len() as u32);
+        out.extend_from_slice(&token.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+    }
+    for receipt in receipts().flatten() {
+        out.extend_from_slice(&receipt_bytes(receipt));
     }
     out
+}
+
+fn receipt_bytes(receipt: &Receipt) -> [u8; RECEIPT_BYTES] {
+    let mut out = [0; RECEIPT_BYTES];
+    put(&mut out, 0, receipt.sequence.to_le_bytes());
+    put(&mut out, 8, receipt.timestamp_us.to_le_bytes());
+    put(&mut out, 16, receipt.wall_us.to_le_bytes());
+    put(&mut out, 24, receipt.id.0);
+    put(&mut out, 40, receipt.hash.0);
+    put(&mut out, 72, receipt.clock.to_le_bytes());
+    put(&mut out, 76, receipt.lane.to_le_bytes());
+    put(&mut out, 80, u64::from(receipt.duplicate).to_le_bytes());
+    out
+}
+
+/// Puts bytes at a constant offset of a fixed part, which always has room for them.
+fn put<const N: usize>(out: &mut [u8], offset: usize, bytes: [u8; N]) {
+    out[offset..offset + N].copy_from_slice(&bytes);
 }

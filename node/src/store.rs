@@ -1,12 +1,14 @@
 //! The store's methods. Each makes a closure over a clone of the handle and hands it to
-//! [`job`](crate::job).
+//! [`job`](crate::job); for appending there are functions instead ([`append`](crate::append)).
 
+use crate::append;
 use crate::arguments::{self, OpenArguments, OutcomeArguments, QueryArguments, u64_of};
+use crate::inbox::NativeInbox;
 use crate::job;
 use crate::reply::{AncestryReply, Block};
 use crate::slab;
-use batpak_core::{Durability, NewEvent, Result, Store};
-use napi::bindgen_prelude::{BigInt, Env, Unknown};
+use batpak_core::{Result, Store};
+use napi::bindgen_prelude::{BigInt, Env, JsValue, Unknown};
 use napi_derive::napi;
 use std::time::Duration;
 
@@ -35,23 +37,20 @@ impl NativeStore {
 
 #[napi]
 impl NativeStore {
-    /// Appends the events of a block as one batch; gives a block of receipts.
+    /// The function that appends before it returns.
     #[napi(catch_unwind)]
-    pub fn append<'env>(
+    pub fn appender<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        Ok(append::appender(env, self.store.clone())?.to_unknown())
+    }
+
+    /// The function that starts to append, and leaves the result in an inbox.
+    #[napi(catch_unwind)]
+    pub fn starter<'env>(
         &self,
         env: &'env Env,
-        background: bool,
-        events: &[u8],
-        durability: Option<u32>,
+        inbox: &NativeInbox,
     ) -> napi::Result<Unknown<'env>> {
-        let store = self.store.clone();
-        if background {
-            // JavaScript may change its bytes once this returns.
-            let events = events.to_vec();
-            job::later(env, move || append(&store, &events, durability))
-        } else {
-            job::now(env, || append(&store, events, durability))
-        }
+        Ok(append::starter(env, self.store.clone(), inbox.share())?.to_unknown())
     }
 
     /// Records that gates refused the one event of a block; gives a block of one receipt.
@@ -62,15 +61,19 @@ impl NativeStore {
         background: bool,
         event: &[u8],
         outcomes: Vec<OutcomeArguments>,
-        durability: Option<u32>,
+        durability: u32,
     ) -> napi::Result<Unknown<'env>> {
         let (store, event) = (self.store.clone(), event.to_vec());
         job::start(env, background, move || {
             let outcomes: Vec<_> =
                 outcomes.into_iter().map(OutcomeArguments::outcome).collect::<Result<_>>()?;
-            with_events(&event, durability, |events, durability| match events {
-                [event] => Ok(vec![store.record_denial(event, &outcomes, durability)?]),
-                _ => Ok(Vec::new()),
+            let durability = arguments::durability(durability)?;
+            slab::with_new_events(&event, |events| match events {
+                [event] => {
+                    let receipt = store.record_denial(event, &outcomes, durability)?;
+                    Ok(Block::of_receipts(&[receipt]))
+                }
+                _ => Ok(Block::of_receipts(&[])),
             })
         })
     }
@@ -241,22 +244,4 @@ impl NativeStore {
         #[expect(clippy::panic, reason = "the panic is what is tested")]
         job::start(env, background, || -> Result<()> { panic!("asked for") })
     }
-}
-
-fn append(store: &Store, block: &[u8], durability: Option<u32>) -> Result<Block> {
-    with_events(block, durability, |events, durability| match events {
-        // One event alone skips the checks of a batch.
-        [event] => Ok(vec![store.append(event, durability)?]),
-        events => store.append_batch(events, durability),
-    })
-}
-
-fn with_events(
-    block: &[u8],
-    durability: Option<u32>,
-    append: impl FnOnce(&[NewEvent<'_>], Option<Durability>) -> Result<Vec<batpak_core::Receipt>>,
-) -> Result<Block> {
-    let incoming = slab::read_new_events(block)?;
-    let events: Vec<_> = incoming.iter().map(slab::Incoming::event).collect();
-    Ok(Block::of_receipts(&append(&events, arguments::durability(durability)?)?))
 }

@@ -56,18 +56,26 @@ test('the native half refuses what has no sense, too', async (t) => {
   const handle = native.open(false, path.join(scratch(t), 'store'), {})
   t.after(() => handle.close(false))
   const refused = { code: 'BATPAK_INVALID_ARGUMENT' }
+  const inbox = new native.NativeInbox(() => {})
+  const [append, start] = [handle.appender(), handle.starter(inbox)]
   for (const length of [1, 95, 96 + 3]) {
     // All ones: lengths far beyond the block.
-    assert.throws(() => handle.append(false, Buffer.alloc(length, 0xff)), refused)
-    await assert.rejects(handle.append(true, Buffer.alloc(length, 0xff)), refused)
+    assert.throws(() => append(Buffer.alloc(length, 0xff), length, 0), refused)
+    assert.throws(() => start(Buffer.alloc(length, 0xff), length, 0, 0), refused)
   }
-  assert.throws(() => handle.append(false, Buffer.alloc(0), 9), refused)
+  for (const call of [append, start]) {
+    assert.throws(() => call(Buffer.alloc(8), 9, 0, 0), refused)
+    assert.throws(() => call(Buffer.alloc(0), 0, 9, 0), refused)
+    assert.throws(() => call('text', 0, 0, 0))
+    assert.throws(() => call())
+  }
+  assert.equal(append(Buffer.alloc(0), 0, 0), 0)
+  assert.equal(inbox.take(), null)
   assert.throws(() => handle.at(false, -1n), refused)
   assert.throws(() => handle.at(false, 2n ** 64n), refused)
   assert.throws(() => handle.ancestors(false, 'x', 0, 1n), refused)
   assert.throws(() => handle.ancestors(false, '0'.repeat(32), 7, 1n), refused)
   assert.throws(() => handle.read(false, { backward: false, entity: 'a', prefix: 'a' }), refused)
-  assert.throws(() => handle.append(false, 'text'), { code: 'InvalidArg' })
   assert.throws(() => handle.at(false, 'text'))
   assert.throws(() => handle.head())
   assert.equal(handle.head(false).events, 0n)
