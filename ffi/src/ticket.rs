@@ -144,9 +144,12 @@ pub unsafe extern "C" fn batpak_ticket_wait(
         };
         handle::with::<OpenTicket>(ticket, |ticket| {
             let result = ticket.0.wait(Duration::from_millis(timeout_ms))?;
+            let known: &[Receipt] = match result {
+                Some(Ok(receipts)) => receipts,
+                Some(Err(failure)) => return Err(failure.clone()),
+                None => &[],
+            };
             done.set(result.is_some().into());
-            let known =
-                result.map_or(Ok(&[][..]), |result| result.as_deref().map_err(Clone::clone))?;
             receipts.set(known.iter().map(batpak_receipt::of));
             count.set(known.len());
             Ok(())

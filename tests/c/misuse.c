@@ -1,67 +1,13 @@
 /* Every way to call batpak.h wrongly that a program can survive, with the exact status of each.
  * Takes an empty directory to work in. */
 #define _XOPEN_SOURCE 700
-#include "batpak.h"
+#include "check.h"
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { THREADS = 4, EVENTS = 40 };
-
-static int passed, failed;
-static const char *directory;
-static batpak_error error = BATPAK_ERROR_INIT;
-
-static void check(int line, const char *what, int64_t expected, int64_t found) {
-    if (expected == found) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAIL misuse.c:%d: %s: expected %lld, found %lld (%s)\n", line, what,
-           (long long)expected, (long long)found, error.message);
-}
-#define EQUAL(expected, found) check(__LINE__, #found, (int64_t)(expected), (int64_t)(found))
-#define SAYS(part) EQUAL(1, strstr(error.message, part) != NULL)
-
-static batpak_store *open_at(const char *name, int32_t mode) {
-    char path[4096];
-    batpak_store *store = NULL;
-    batpak_options options = BATPAK_OPTIONS_INIT;
-    options.mode = mode;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    EQUAL(BATPAK_OK, batpak_store_open(path, BATPAK_NUL_TERMINATED, &options, &store, &error));
-    return store;
-}
-
-static void close_store(batpak_store *store) {
-    EQUAL(BATPAK_OK, batpak_store_close(store, &error));
-}
-
-static batpak_text text(const char *text) { return (batpak_text){text, BATPAK_NUL_TERMINATED}; }
-
-static batpak_new_event event(void) {
-    batpak_new_event event = BATPAK_NEW_EVENT_INIT;
-    event.entity = text("order:42");
-    event.scope = text("shop");
-    event.kind = 0x1001;
-    event.payload = (batpak_bytes){(const uint8_t *)"2 apples", 8};
-    return event;
-}
-
-static batpak_status append_to(const batpak_store *store, batpak_new_event event) {
-    return batpak_store_append(store, &event, 1, BATPAK_DURABILITY_BUFFERED, NULL, &error);
-}
-
-static uint64_t visible_events(const batpak_store *store) {
-    batpak_stats stats = BATPAK_STATS_INIT;
-    EQUAL(BATPAK_OK, batpak_store_stats(store, &stats, &error));
-    return stats.events;
-}
 
 /* Calls every function that takes a handle, each with arguments that are right but for it. */
 static void expect_bad_handle(void *handle) {
@@ -78,10 +24,12 @@ static void expect_bad_handle(void *handle) {
     batpak_id id = {{1}};
     batpak_view *view;
     batpak_scan *scan;
+    batpak_ticket *ticket;
+    batpak_follow *follow;
     const batpak_event *events;
     size_t count;
     uint64_t visible;
-    int32_t boundary;
+    int32_t boundary, done;
     uint64_t buffer[1];
     outcome.verdict = BATPAK_VERDICT_DENY;
     const batpak_status statuses[] = {
@@ -106,6 +54,12 @@ static void expect_bad_handle(void *handle) {
         batpak_store_at(store, 0, &view, &events, &count, &error),
         batpak_store_ancestors(store, &id, 0, 1, &view, &events, &count, &boundary, &error),
         batpak_scan_open(store, NULL, &scan, &error),
+        batpak_store_follow(store, NULL, &follow, &error),
+        batpak_follow_next(handle, 1, 1, 0, &view, &events, &count, &error),
+        batpak_follow_position(handle, &visible, &error),
+        batpak_store_append_ticket(store, &new_event, 1, 0, &ticket, &error),
+        batpak_ticket_wait(handle, 0, &done, &receipt, 1, &count, &error),
+        batpak_ticket_is_done(handle, &done, &error),
     };
     for (size_t at = 0; at < sizeof statuses / sizeof *statuses; at++)
         EQUAL(BATPAK_BAD_HANDLE, statuses[at]);
@@ -116,6 +70,8 @@ static void expect_bad_handle(void *handle) {
     EQUAL(BATPAK_RETRY_NEVER, error.retry);
     if (handle == NULL) return;
     EQUAL(BATPAK_BAD_HANDLE, batpak_scan_close(handle, &error));
+    EQUAL(BATPAK_BAD_HANDLE, batpak_follow_close(handle, &error));
+    EQUAL(BATPAK_BAD_HANDLE, batpak_ticket_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_view_release(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_store_close(handle, &error));
 }
@@ -126,6 +82,8 @@ static void null_and_invented_handles(void) {
     expect_bad_handle(NULL);
     EQUAL(BATPAK_OK, batpak_store_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_scan_close(NULL, &error));
+    EQUAL(BATPAK_OK, batpak_follow_close(NULL, &error));
+    EQUAL(BATPAK_OK, batpak_ticket_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_view_release(NULL, &error));
     expect_bad_handle(&local);
     expect_bad_handle((void *)(uintptr_t)1);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, and the
-# behaviour scripts.
+# Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, what ends
+# later than its call, and the behaviour scripts.
 #
 #   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
 #
@@ -36,28 +36,30 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# build MODE LIBRARY COMPILER-AND-FLAGS: the three programs, into target/c/MODE.
+# build MODE LIBRARY COMPILER-AND-FLAGS: the programs, into target/c/MODE.
 build() {
     out=$target/c/$1
     library=$2
     shift 2
     mkdir -p "$out"
-    for source in "$root/ffi/examples/quickstart.c" "$here/misuse.c" "$here/runner.c"; do
+    for source in "$root/ffi/examples/quickstart.c" "$here"/*.c; do
         # shellcheck disable=SC2086 -- the flags are words.
         "$@" $flags "$source" "$library" $libraries -o "$out/$(basename "$source" .c)"
     done
 }
 
-# run MODE PREFIX -- SCRIPT...: the three programs, each behind the words of PREFIX.
+# run MODE PREFIX -- SCRIPT...: the programs, each behind the words of PREFIX.
 run() {
     out=$target/c/$1
     prefix=$2
     shift 3
-    mkdir -p "$scratch/misuse"
     $prefix "$out/quickstart" "$scratch/quickstart"
-    $prefix "$out/misuse" "$scratch/misuse"
+    for program in misuse waiting; do
+        mkdir -p "$scratch/$program"
+        $prefix "$out/$program" "$scratch/$program"
+    done
     TMPDIR=$scratch $prefix "$out/runner" "$@"
-    rm -rf "$scratch/quickstart" "$scratch/misuse"
+    rm -rf "$scratch/quickstart" "$scratch/misuse" "$scratch/waiting"
 }
 
 # The header included twice, and every _INIT macro used.
