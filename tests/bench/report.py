@@ -3,8 +3,8 @@
     report.py RESULTS JSON [BASE]
 
 RESULTS has a line per measurement: subject, measure, unit, value, with tabs between them. The
-first table has the median of each measure. With the subject BASE there is a second one: for each
-other subject, the median of its ratios to BASE in the same round.
+tables have the median of each measure, and where there is a subject BASE, in parentheses the
+median of the ratios to BASE in the same round: above 1 is better than BASE.
 """
 
 import json
@@ -16,7 +16,9 @@ from pathlib import Path
 from statistics import median
 
 # In every other unit more is better.
-LESS_IS_BETTER = {"ms", "MiB", "bytes per event"}
+LESS_IS_BETTER = {"ms", "µs", "ns", "MiB", "bytes per event"}
+# More subjects than this take another table.
+COLUMNS = 8
 
 
 def short(value: float) -> str:
@@ -25,14 +27,6 @@ def short(value: float) -> str:
         if value >= size:
             return f"{value / size:#.3g}".rstrip(".") + letter
     return f"{value:#.3g}".rstrip(".")
-
-
-def table(subjects: list[str], rows: list[tuple[str, list[str]]]) -> None:
-    print("|", " | ".join(["", *subjects]), "|")
-    print("|---|" + "---:|" * len(subjects))
-    for name, cells in rows:
-        print("|", " | ".join([name, *cells]), "|")
-    print()
 
 
 def machine() -> str:
@@ -55,26 +49,38 @@ def main(results: str, output: str, base: str | None = None) -> None:
         measures[measure] = unit
         rounds[measure, subject].append(float(value))
 
-    def value_cell(measure: str, subject: str) -> str:
+    def ratio(measure: str, subject: str) -> float | None:
+        own, others = rounds.get((measure, subject)), rounds.get((measure, base or ""))
+        if not own or not others or subject == base:
+            return None
+        middle = median(one / other for one, other in zip(own, others))
+        return 1 / middle if measures[measure] in LESS_IS_BETTER else middle
+
+    def cell(measure: str, subject: str) -> str:
         values = rounds.get((measure, subject))
-        return short(median(values)) if values else "–"
-
-    def ratio_cell(measure: str, subject: str) -> str:
-        values, base_values = rounds.get((measure, subject)), rounds.get((measure, base))
-        if not values or not base_values:
+        if not values:
             return "–"
-        ratio = median(own / other for own, other in zip(values, base_values))
-        return f"{1 / ratio if measures[measure] in LESS_IS_BETTER else ratio:.2g}"
+        compared = ratio(measure, subject)
+        return short(median(values)) + (f" ({compared:.2g})" if compared is not None else "")
 
-    print(f"{machine()}\n")
-    table(
-        list(subjects),
-        [(f"{m}, {unit}", [value_cell(m, s) for s in subjects]) for m, unit in measures.items()],
-    )
+    def table(columns: list[str]) -> None:
+        print("|", " | ".join(["", *columns]), "|")
+        print("|---|" + "---:|" * len(columns))
+        for measure, unit in measures.items():
+            if any((measure, column) in rounds for column in columns if column != base):
+                print("|", " | ".join([f"{measure}, {unit}", *(cell(measure, c) for c in columns)]), "|")
+        print()
+
+    print(f"{machine()}; medians of {max(map(len, rounds.values()))} rounds\n")
     others = [subject for subject in subjects if subject != base]
-    if base:
-        print(f"Compared with {base} in the same round; above 1 is better than {base}:\n")
-        table(others, [(m, [ratio_cell(m, s) for s in others]) for m in measures])
+    if base in subjects:
+        print(f"In parentheses: compared with {base} in the same round, above 1 is better.\n")
+    first = [base] if base in subjects else []
+    # As few tables as needed, of about the same width.
+    count = max(1, -(-len(others) // COLUMNS))
+    for number in range(count):
+        at, to = (len(others) * n // count for n in (number, number + 1))
+        table([*first, *others[at:to]])
 
     document = {
         "machine": machine(),
@@ -83,7 +89,11 @@ def main(results: str, output: str, base: str | None = None) -> None:
                 "measure": measure,
                 "unit": unit,
                 "subjects": {
-                    subject: {"median": median(values), "rounds": values}
+                    subject: {
+                        "median": median(values),
+                        "ratio": ratio(measure, subject),
+                        "rounds": values,
+                    }
                     for subject in subjects
                     if (values := rounds.get((measure, subject)))
                 },

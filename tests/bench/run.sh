@@ -1,32 +1,40 @@
 #!/usr/bin/env bash
 # How fast batpak is, as Markdown tables; the rounds behind them go to target/bench/*.json.
 #
-#   tests/bench/run.sh [languages|engine|peers]...
+#   tests/bench/run.sh [--measure TEXT]... [--subject NAME]... [--rounds N] [PART]...
 #
-#   languages  appends from Rust, C, Python and Node beside a plain file
+#   languages  the small set of workloads from Rust, C, Python and Node beside a plain file
 #   engine     reading, opening and space, from Rust
-#   peers      the same work on other stores, from Rust; their first build takes minutes, and
-#              BENCH_ROCKSDB=1 adds RocksDB, which takes many more and needs libclang
+#   appends    batpak, files and other stores: threads, batches, payloads
 #
-# Without an argument: languages and engine. The stores are made in target/bench/stores, so that is
-# the disk that is measured.
+# Without a part: all of these. The first build takes some minutes, and BENCH_ROCKSDB=1 adds
+# RocksDB, which takes many more and needs libclang. To run single rows again and again:
+#
+#   --measure TEXT   only measures whose names contain TEXT: --measure 'durable append, 32'
+#   --subject NAME   only this, as the tables name it; ratios need batpak (languages: file) too
+#   --rounds N       instead of 5
+#
+# Both may be given several times. Without --subject everything is compared that can be. The stores
+# are made in target/bench/stores, so that is the disk that is measured.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 results=$CARGO_TARGET_DIR/bench
 stores=$results/stores
-rounds=9
+bench=$CARGO_TARGET_DIR/release/batpak-bench
+rounds=5
 # Durable, written and buffered appends, and durable batches of 1,000, of each round.
 work=(300 30000 60000 30)
 
 say() { echo "bench: $* ($SECONDS s)" >&2; }
+die() { echo "run.sh: $*" >&2; exit 2; }
 
-# build_rust [FEATURE]
 build_rust() {
     say "building the Rust program"
     tools/setup.sh base
-    cargo build --quiet --release --manifest-path tests/bench/Cargo.toml --features "${1-}"
+    cargo build --quiet --release --manifest-path tests/bench/Cargo.toml \
+        --features "${BENCH_ROCKSDB:+rocksdb}"
 }
 
 build_languages() {
@@ -53,56 +61,54 @@ measure() {
     rm -rf "$stores"
 }
 
-# report NAME [BASE]
+# report NAME TITLE [BASE]
 report() {
-    python3 tests/bench/report.py "$results/$1.tsv" "$results/$1.json" "${@:2}"
+    [ -s "$results/$1.tsv" ] || die "nothing of $1 has such a name"
+    printf '\n## %s\n\n' "$2"
+    python3 tests/bench/report.py "$results/$1.tsv" "$results/$1.json" "${@:3}"
 }
 
 languages() {
     build_rust
     build_languages
     for round in $(seq "$rounds"); do
-        say "appends, round $round of $rounds"
-        measure languages "$bench" appends "$stores" "${work[@]}"
+        say "languages, round $round of $rounds"
+        measure languages "$bench" small "$stores"
         measure languages "$results/appends" "$stores" "${work[@]}"
         measure languages .build/venv/bin/python tests/bench/appends.py "$stores" "${work[@]}"
         measure languages node "$results/node/appends.mjs" "$stores" "${work[@]}"
-        measure languages "$bench" files "$stores" "${work[@]}"
     done
-    printf '\n## Appends from every language, beside a plain file\n\n'
-    report languages file
+    report languages "From every language, beside a plain file" file
 }
 
 engine() {
     build_rust
     say "reading and opening"
     measure engine "$bench" engine "$stores"
-    printf '\n## Reading, opening, space\n\n'
-    report engine
+    report engine "Reading, opening, space"
 }
 
-peers() {
-    build_rust "${BENCH_ROCKSDB:+rocksdb,}peers"
-    for round in $(seq "$rounds"); do
-        say "appends to every store, round $round of $rounds"
-        measure peers "$bench" peers-appends "$stores"
-    done
-    say "reading"
-    measure peers "$bench" peers-reads "$stores"
-    say "opening"
-    measure peers "$bench" peers-openings "$stores"
-    printf '\n## Beside other stores\n\n'
-    report peers batpak
+appends() {
+    build_rust
+    measure appends "$bench" appends "$stores" "$rounds"
+    report appends "Appends" batpak
 }
 
-[ $# -gt 0 ] || set -- languages engine
-mkdir -p "$results"
-bench=$CARGO_TARGET_DIR/release/batpak-bench
-for part in "$@"; do
-    case $part in
-        languages | engine | peers) ;;
-        *) echo "run.sh: no part $part" >&2; exit 2 ;;
+parts=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --measure) BENCH_MEASURES=${BENCH_MEASURES:+$BENCH_MEASURES|}$2; shift ;;
+        --subject) BENCH_SUBJECTS=${BENCH_SUBJECTS:+$BENCH_SUBJECTS|}$2; shift ;;
+        --rounds) rounds=$2; shift ;;
+        languages | engine | appends) parts+=("$1") ;;
+        *) die "there is no part $1; see the head of run.sh" ;;
     esac
+    shift
+done
+export BENCH_MEASURES=${BENCH_MEASURES-} BENCH_SUBJECTS=${BENCH_SUBJECTS-}
+[ ${#parts[@]} -gt 0 ] || parts=(languages engine appends)
+mkdir -p "$results"
+for part in "${parts[@]}"; do
     rm -f "$results/$part.tsv"
     "$part"
 done

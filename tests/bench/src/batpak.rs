@@ -1,6 +1,7 @@
 //! batpak itself.
 
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use crate::log::{Log, NewEvent, Result, SCOPE, Safety, Store, Visit};
+use crate::workload;
 use batpak_core::{Durability, Event, EventKind, Id, OpenOptions, Query, Region};
 use std::path::Path;
 
@@ -13,9 +14,10 @@ impl Batpak {
 }
 
 /// The bytes that an event of the benchmark takes in a segment.
-pub fn frame_bytes(path: &Path) -> Result<usize> {
+pub fn frame_bytes(path: &Path, payload_bytes: usize) -> Result<usize> {
+    let (entity, payload) = (workload::entity(0), workload::payload(payload_bytes));
     let sample = Batpak::open(path)?;
-    crate::workload::begin_streams(&sample)?;
+    sample.append(&[NewEvent { entity: &entity, kind: 0, payload: &payload }], Safety::Written)?;
     Ok(sample.0.at(0)?.map_or(0, |event| event.stored_bytes()))
 }
 
@@ -27,8 +29,12 @@ fn durability(safety: Safety) -> Durability {
     }
 }
 
+fn kind(number: u16) -> EventKind {
+    EventKind(EventKind::DATA.0 + number)
+}
+
 fn new_event<'a>(event: &NewEvent<'a>) -> batpak_core::NewEvent<'a> {
-    batpak_core::NewEvent::new(event.entity, "bench", EventKind::DATA, event.payload)
+    batpak_core::NewEvent::new(event.entity, SCOPE, kind(event.kind), event.payload)
 }
 
 impl Log for Batpak {
@@ -44,6 +50,10 @@ impl Log for Batpak {
 
     fn flush(&self) -> Result<()> {
         Ok(self.0.flush()?)
+    }
+
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.read(Query::default(), visit)
     }
 }
 
@@ -73,10 +83,6 @@ impl Store for Batpak {
             show(&event, visit);
         }
         Ok(())
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        self.read(Query::default(), visit)
     }
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {

@@ -14,12 +14,29 @@ pub enum Safety {
     Durable,
 }
 
-/// An event to append.
+impl Safety {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Written => "written",
+            Self::Durable => "durable",
+        }
+    }
+}
+
+/// An event to append. All have the scope [`SCOPE`].
 #[derive(Clone, Copy)]
 pub struct NewEvent<'a> {
     pub entity: &'a str,
+    /// Below [`workload::KINDS`](crate::workload::KINDS).
+    pub kind: u16,
     pub payload: &'a [u8],
 }
+
+pub const SCOPE: &str = "bench";
+
+/// Gets an event's id, zeros where there are none, and its payload.
+pub type Visit<'a> = dyn FnMut(&[u8; 16], &[u8]) + 'a;
 
 /// Something that events can be appended to, by any number of threads.
 pub trait Log: Sync {
@@ -27,25 +44,24 @@ pub trait Log: Sync {
     fn append(&self, events: &[NewEvent<'_>], safety: Safety) -> Result<()>;
 
     /// Writes what is buffered.
-    fn flush(&self) -> Result<()>;
-}
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
 
-/// Gets an event's id and payload.
-pub type Visit<'a> = dyn FnMut(&[u8; 16], &[u8]) + 'a;
+    /// All events that are written, in order.
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()>;
+}
 
 /// A log that finds its events again. Sequences count from 0.
 pub trait Store: Log {
     fn by_sequence(&self, sequence: u64, visit: &mut Visit<'_>) -> Result<()>;
 
-    /// Whether `by_sequence` finds anything.
+    /// Whether events have sequences to be found by.
     fn has_sequences(&self) -> bool {
         true
     }
 
     fn by_id(&self, id: &[u8; 16], visit: &mut Visit<'_>) -> Result<()>;
-
-    /// All events, in order.
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()>;
 
     /// The events of one entity, in order.
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()>;

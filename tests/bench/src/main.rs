@@ -1,28 +1,27 @@
-//! Measures batpak beside plain files and, with the feature `peers`, beside other stores.
+//! Measures batpak beside plain files and other stores.
 //!
-//!     batpak-bench appends DIR DURABLE WRITTEN BUFFERED BATCHES
-//!     batpak-bench files DIR DURABLE WRITTEN BUFFERED BATCHES
+//!     batpak-bench appends DIR ROUNDS     appends to everything
+//!     batpak-bench small DIR              one round of the small set that every language has
 //!     batpak-bench engine DIR
-//!     batpak-bench peers-appends DIR
-//!     batpak-bench peers-reads DIR
-//!     batpak-bench peers-openings DIR
 //!
-//! The stores are made below DIR; the caller removes it. Every line of output is one measurement:
-//! what was measured, the measure, its unit and the value, with tabs between them. run.sh repeats
-//! the calls and report.py makes tables of the medians.
+//! The stores are made below DIR, which exists; the caller removes it. Every line of output is one
+//! measurement: what was measured, the measure, its unit and the value, with tabs between them.
+//! report.py makes tables of the medians. `selection` says what the environment leaves out.
 
+mod appends;
 mod batpak;
 mod file;
 mod log;
 mod opening;
-#[cfg(feature = "peers")]
 mod peers;
+mod pinned;
+mod selection;
+mod small;
 mod workload;
 
-use crate::batpak::Batpak;
-use crate::file::PlainFile;
-use crate::log::{Log, Result, Safety, Store};
+use crate::log::{Result, Safety, Store};
 use crate::opening::Ending;
+use crate::selection::Selection;
 use std::fs;
 use std::path::Path;
 
@@ -33,24 +32,13 @@ const STREAMS: usize = 100;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let selection = Selection::from_environment();
     match words[..] {
-        ["appends", directory, durable, written, buffered, batches] => {
-            let work = Work::parse([durable, written, buffered, batches])?;
-            measure_appends("Rust", Path::new(directory), &work, &|path| {
-                Ok(Box::new(Batpak::open(path)?))
-            })
+        ["appends", directory, rounds] => {
+            appends::measure(Path::new(directory), rounds.parse()?, &selection)
         }
-        ["files", directory, durable, written, buffered, batches] => {
-            let work = Work::parse([durable, written, buffered, batches])?;
-            measure_files(Path::new(directory), &work)
-        }
+        ["small", directory] => small::measure(Path::new(directory), &selection),
         ["engine", directory] => measure_engine(Path::new(directory)),
-        #[cfg(feature = "peers")]
-        ["peers-appends", directory] => peers::appends(Path::new(directory)),
-        #[cfg(feature = "peers")]
-        ["peers-reads", directory] => peers::reads(Path::new(directory)),
-        #[cfg(feature = "peers")]
-        ["peers-openings", directory] => peers::openings(Path::new(directory)),
         ["fill", subject, directory, events, ending] => opening::fill_here(
             open(subject, Path::new(directory))?,
             events.parse()?,
@@ -66,69 +54,11 @@ fn main() -> Result<()> {
 }
 
 fn open(subject: &str, directory: &Path) -> Result<Box<dyn Store>> {
-    match subject {
-        "batpak" => Ok(Box::new(Batpak::open(directory)?)),
-        #[cfg(feature = "peers")]
-        _ => peers::open(subject, directory, Safety::Written),
-        #[cfg(not(feature = "peers"))]
-        _ => Err(format!("there is no store called `{subject}`").into()),
-    }
+    peers::open(subject, directory, Safety::Written)
 }
 
 fn print(subject: &str, measure: &str, unit: &str, value: f64) {
     println!("{subject}\t{measure}\t{unit}\t{value}");
-}
-
-/// How many calls of each sort.
-struct Work {
-    durable: usize,
-    written: usize,
-    buffered: usize,
-    batches: usize,
-}
-
-impl Work {
-    fn parse(words: [&str; 4]) -> Result<Self> {
-        let [durable, written, buffered, batches] = words;
-        Ok(Self {
-            durable: durable.parse()?,
-            written: written.parse()?,
-            buffered: buffered.parse()?,
-            batches: batches.parse()?,
-        })
-    }
-}
-
-/// Each workload in a log of its own, below the directory.
-fn measure_appends(
-    subject: &str,
-    directory: &Path,
-    work: &Work,
-    open: &dyn Fn(&Path) -> Result<Box<dyn Log>>,
-) -> Result<()> {
-    let run = |measure: &str, work: &dyn Fn(&dyn Log) -> Result<f64>| -> Result<()> {
-        let log = open(&directory.join(format!("{subject}, {measure}")))?;
-        workload::begin_streams(&*log)?;
-        print(subject, measure, "per second", work(&*log)?);
-        Ok(())
-    };
-    let single = |safety, count| move |log: &dyn Log| workload::appends(log, safety, 1, count);
-    run("durable append", &single(Safety::Durable, work.durable))?;
-    run("written append", &single(Safety::Written, work.written))?;
-    run("buffered append", &single(Safety::Buffered, work.buffered))?;
-    run("durable batches of 1,000", &|log| workload::batches(log, Safety::Durable, work.batches))
-}
-
-fn measure_files(directory: &Path, work: &Work) -> Result<()> {
-    let frame_bytes = batpak::frame_bytes(&directory.join("sample"))?;
-    let most = work.written.max(work.buffered).max(work.batches * workload::BATCH);
-    let reserved = (most * frame_bytes) as u64 * 11 / 10;
-    for (subject, reserved) in [("file", 0), ("file, preallocated", reserved)] {
-        measure_appends(subject, directory, work, &|path| {
-            Ok(Box::new(PlainFile::create(path, frame_bytes, reserved)?))
-        })?;
-    }
-    Ok(())
 }
 
 fn measure_engine(directory: &Path) -> Result<()> {
@@ -138,7 +68,7 @@ fn measure_engine(directory: &Path) -> Result<()> {
         let path = directory.join(format!("{events} closed"));
         let rate = opening::fill("batpak", &path, events, Ending::Closed)?;
         print("written batches of 1,000, with rotation", "events per second", rate);
-        let own = "entity:000".len() + "bench".len() + workload::PAYLOAD.len();
+        let own = "entity:000".len() + "bench".len() + workload::PAYLOAD_BYTES;
         let stored = opening::bytes_of(&path)? as f64 / events as f64;
         print("disk beyond payload and names", "bytes per event", stored - own as f64);
         for _ in 0..REPETITIONS {

@@ -1,8 +1,8 @@
 //! How long opening takes. Each opening happens in a process of its own, as it does for users, and
 //! what it measured comes back as a line of text.
 
-use crate::log::{Result, Safety, Store};
-use crate::workload::{self, BATCH};
+use crate::log::{Result, Store};
+use crate::workload;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -87,7 +87,7 @@ fn child(
 
 /// The process that fills a store.
 pub fn fill_here(store: Box<dyn Store>, events: usize, ending: Ending) -> Result<()> {
-    println!("{}", workload::batches(&*store, Safety::Written, events / BATCH)?);
+    println!("{}", workload::fill(&*store, workload::ENTITIES, events)?);
     ending.of(store)
 }
 

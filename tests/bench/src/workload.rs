@@ -1,71 +1,142 @@
 //! The workloads. Each gives how many events it appended or read in a second.
 
-use crate::log::{Log, NewEvent, Result, Safety, Store};
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
 use std::hint::black_box;
 use std::time::Instant;
 
+/// How many entities there are, unless said otherwise.
 pub const ENTITIES: usize = 1_000;
+/// How many kinds there are.
+pub const KINDS: usize = 4;
+/// The size of a payload, unless said otherwise.
+pub const PAYLOAD_BYTES: usize = 256;
+/// The largest batch.
 pub const BATCH: usize = 1_000;
-pub const PAYLOAD: [u8; 256] = {
-    let mut bytes = [0; 256];
-    let mut at = 0;
-    while at < bytes.len() {
-        bytes[at] = at as u8;
-        at += 1;
-    }
-    bytes
-};
 
-/// The names of the entities; event i goes to entity i modulo their number.
-pub fn entities() -> Vec<String> {
-    (0..ENTITIES).map(|number| format!("entity:{number:03}")).collect()
+pub fn payload(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| at as u8).collect()
 }
 
-pub fn events(entities: &[String]) -> Vec<NewEvent<'_>> {
-    entities.iter().map(|entity| NewEvent { entity, payload: &PAYLOAD }).collect()
+/// The name of an entity; ten have a prefix in common.
+pub fn entity(number: usize) -> String {
+    format!("entity:{:02}:{}", number / 10, number % 10)
 }
 
-/// Makes the streams exist, so that no measured append is the first of its entity.
-pub fn begin_streams(log: &dyn Log) -> Result<()> {
-    log.append(&events(&entities()), Safety::Durable)
+pub fn entities(count: usize) -> Vec<String> {
+    (0..count).map(entity).collect()
 }
 
-/// Appends one event per call; the threads share the events.
-pub fn appends(log: &dyn Log, safety: Safety, threads: usize, count: usize) -> Result<f64> {
-    let entities = entities();
-    let events = events(&entities);
-    let work = |thread: usize| -> Result<()> {
-        for number in (thread..count).step_by(threads) {
-            log.append(&events[number % ENTITIES..][..1], safety)?;
-        }
-        Ok(())
+/// Event i goes to entity i modulo their number; every entity gets every kind in turn. After these
+/// events all begins again.
+pub fn cycle<'a>(entities: &'a [String], payload: &'a [u8]) -> Vec<NewEvent<'a>> {
+    let event = |number: usize| {
+        let at = number % entities.len();
+        let kind = (at + number / entities.len()) % KINDS;
+        NewEvent { entity: entities[at].as_str(), kind: kind as u16, payload }
     };
-    let started = Instant::now();
-    if threads == 1 {
-        work(0)?;
-    } else {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|n| scope.spawn(move || work(n))).collect();
-            running.into_iter().try_for_each(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(_) => Err("a thread panicked".into()),
-            })
-        })?;
-    }
-    log.flush()?;
-    Ok(count as f64 / started.elapsed().as_secs_f64())
+    (0..KINDS * entities.len()).map(event).collect()
 }
 
-/// Appends batches of an event per entity.
-pub fn batches(log: &dyn Log, safety: Safety, count: usize) -> Result<f64> {
-    let entities = entities();
-    let events = events(&entities);
+/// How many events are appended, and how.
+#[derive(Clone, Copy)]
+pub struct Appends {
+    pub safety: Safety,
+    pub threads: usize,
+    /// How many events an append has; `BATCH` is a multiple.
+    pub batch: usize,
+    pub payload_bytes: usize,
+    /// A multiple of `batch`.
+    pub events: usize,
+}
+
+impl Appends {
+    pub fn name(&self) -> String {
+        let safety = self.safety.word();
+        let calls = match (self.batch, self.threads) {
+            (1, 1) => format!("{safety} append, 1 thread"),
+            (1, threads) => format!("{safety} append, {threads} threads"),
+            (1_000, _) => format!("{safety} batches of 1,000"),
+            (batch, _) => format!("{safety} batches of {batch}"),
+        };
+        match self.payload_bytes {
+            PAYLOAD_BYTES => calls,
+            bytes if bytes >= 1024 => format!("{calls}, {} KiB", bytes / 1024),
+            bytes => format!("{calls}, {bytes} B"),
+        }
+    }
+
+    /// How many events the log holds afterwards.
+    pub fn total(&self) -> usize {
+        ENTITIES + self.events
+    }
+
+    /// Does the work on an empty log, and checks that the log holds it then.
+    pub fn run(&self, log: &dyn Log) -> Result<f64> {
+        let (entities, payload) = (entities(ENTITIES), payload(self.payload_bytes));
+        let events = cycle(&entities, &payload);
+        // No measured append is the first of its entity.
+        for batch in events[..ENTITIES].chunks(100) {
+            log.append(batch, Safety::Durable)?;
+        }
+        let seconds = self.time(log, &events)?;
+        check(log, &payload, self.total())?;
+        Ok(self.events as f64 / seconds)
+    }
+
+    fn time(&self, log: &dyn Log, events: &[NewEvent<'_>]) -> Result<f64> {
+        let work = |thread: usize| -> Result<()> {
+            for at in (thread * self.batch..self.events).step_by(self.threads * self.batch) {
+                log.append(&events[at % events.len()..][..self.batch], self.safety)?;
+            }
+            Ok(())
+        };
+        let started = Instant::now();
+        if self.threads == 1 {
+            work(0)?;
+        } else {
+            in_threads(self.threads, work)?;
+        }
+        log.flush()?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+}
+
+/// Calls `work` with 0, 1, … at the same time.
+fn in_threads(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|n| scope.spawn(move || work(n))).collect();
+        running.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(_) => Err("a thread panicked".into()),
+        })
+    })
+}
+
+/// Checks that a log holds so many events, and nothing else, with this payload.
+fn check(log: &dyn Log, payload: &[u8], events: usize) -> Result<()> {
+    let (mut whole, mut seen) = (0, 0);
+    log.scan(&mut |_, found| {
+        seen += 1;
+        whole += usize::from(found == payload);
+    })?;
+    if (whole, seen) == (events, events) {
+        Ok(())
+    } else {
+        Err(format!("{seen} events, {whole} of them whole, were found of {events}").into())
+    }
+}
+
+/// Appends batches of `BATCH` to an empty log, with so many entities.
+pub fn fill(log: &dyn Log, entity_count: usize, events: usize) -> Result<f64> {
+    let (entities, payload) = (entities(entity_count), payload(PAYLOAD_BYTES));
+    let cycle = cycle(&entities, &payload);
     let started = Instant::now();
-    for _ in 0..count {
-        log.append(&events, safety)?;
+    for at in (0..events).step_by(BATCH) {
+        log.append(&cycle[at % cycle.len()..][..BATCH], Safety::Written)?;
     }
     log.flush()?;
-    Ok((count * BATCH) as f64 / started.elapsed().as_secs_f64())
+    Ok(events as f64 / started.elapsed().as_secs_f64())
 }
 
 /// Numbers below `bound` in an order that no cache foresees; always the same.
@@ -79,10 +150,8 @@ fn scattered(count: usize, bound: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Runs `read` with something that looks at each payload, and checks that `expected` were seen.
-pub fn reading(
-    expected: usize,
-    read: impl FnOnce(&mut crate::log::Visit<'_>) -> Result<()>,
-) -> Result<f64> {
+/// Gives the seconds it took.
+pub fn reading(expected: usize, read: impl FnOnce(&mut Visit<'_>) -> Result<()>) -> Result<f64> {
     let (mut seen, mut sum) = (0, 0u64);
     let started = Instant::now();
     read(&mut |_, payload| {
@@ -115,9 +184,9 @@ pub fn scan(store: &dyn Store, events: usize) -> Result<f64> {
     Ok(events as f64 / reading(events, |visit| store.scan(visit))?)
 }
 
-/// Reads the streams of `count` entities, which share the events equally.
+/// Reads the streams of `count` of `ENTITIES` entities, which share the events equally.
 pub fn streams(store: &dyn Store, events: usize, count: usize) -> Result<f64> {
-    let entities = entities();
+    let entities = entities(ENTITIES);
     let read = count * events / ENTITIES;
     let seconds = reading(read, |visit| {
         scattered(count, ENTITIES).try_for_each(|at| store.stream(&entities[at], visit))

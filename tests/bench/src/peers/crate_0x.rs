@@ -1,6 +1,6 @@
 //! The published crate batpak 0.10, with its defaults but for the largest batch.
 
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use crate::log::{Log, NewEvent, Result, SCOPE, Safety, Store, Visit};
 use batpak_0x::coordinate::Coordinate;
 use batpak_0x::event::EventKind;
 use batpak_0x::id::EventId;
@@ -9,11 +9,15 @@ use batpak_0x::store::{
 };
 use std::path::Path;
 
+const MAX_BATCH_BYTES: u32 = 16 << 20;
+
 pub struct Crate0x(Crate<Open>);
 
 impl Crate0x {
     pub fn open(path: &Path) -> Result<Self> {
-        let config = StoreConfig::new(path).with_batch_max_size(crate::workload::BATCH as u32);
+        let config = StoreConfig::new(path)
+            .with_batch_max_size(crate::workload::BATCH as u32)
+            .with_batch_max_bytes(MAX_BATCH_BYTES);
         Ok(Self(Crate::open(config)?))
     }
 }
@@ -27,21 +31,36 @@ impl serde::Serialize for Bytes<'_> {
     }
 }
 
-fn kind() -> EventKind {
-    EventKind::custom(1, 0)
+/// The bytes behind the MessagePack header of a byte string.
+fn bytes_in(stored: &[u8]) -> &[u8] {
+    match stored.first() {
+        Some(0xC4) => &stored[2..],
+        Some(0xC5) => &stored[3..],
+        _ => &stored[5..],
+    }
+}
+
+fn kind(number: u16) -> EventKind {
+    EventKind::custom(1, number)
 }
 
 impl Log for Crate0x {
     fn append(&self, events: &[NewEvent<'_>], safety: Safety) -> Result<()> {
         if let [event] = events {
-            let coordinate = Coordinate::new(event.entity, "bench")?;
-            let _receipt = self.0.append(&coordinate, kind(), &Bytes(event.payload))?;
+            let coordinate = Coordinate::new(event.entity, SCOPE)?;
+            let _receipt = self.0.append(&coordinate, kind(event.kind), &Bytes(event.payload))?;
         } else {
             let item = |event: &NewEvent<'_>| -> Result<_> {
-                let coordinate = Coordinate::new(event.entity, "bench")?;
+                let coordinate = Coordinate::new(event.entity, SCOPE)?;
                 let options = AppendOptions::default();
                 let payload = Bytes(event.payload);
-                Ok(BatchAppendItem::new(coordinate, kind(), &payload, options, CausationRef::None)?)
+                Ok(BatchAppendItem::new(
+                    coordinate,
+                    kind(event.kind),
+                    &payload,
+                    options,
+                    CausationRef::None,
+                )?)
             };
             self.0.append_batch(events.iter().map(item).collect::<Result<_>>()?)?;
         }
@@ -51,15 +70,16 @@ impl Log for Crate0x {
         Ok(())
     }
 
-    fn flush(&self) -> Result<()> {
-        Ok(())
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        // There are also events of the crate's own, one of each opening and closing.
+        self.show_all(&self.0.by_scope(SCOPE), visit)
     }
 }
 
 impl Crate0x {
     fn show(&self, id: EventId, visit: &mut Visit<'_>) -> Result<()> {
         let stored = self.0.read_raw(id)?;
-        visit(&u128::from(id).to_be_bytes(), &stored.event.payload);
+        visit(&u128::from(id).to_be_bytes(), bytes_in(&stored.event.payload));
         Ok(())
     }
 
@@ -79,11 +99,6 @@ impl Store for Crate0x {
 
     fn by_id(&self, id: &[u8; 16], visit: &mut Visit<'_>) -> Result<()> {
         self.show(EventId::from(u128::from_be_bytes(*id)), visit)
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        // There are also events of the crate's own, one of each opening and closing.
-        self.show_all(&self.0.by_fact(kind()), visit)
     }
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {

@@ -46,8 +46,11 @@ impl Log for Fjall {
         Ok(batch.commit()?)
     }
 
-    fn flush(&self) -> Result<()> {
-        Ok(())
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.events.iter().try_for_each(|entry| {
+            show(&entry.value()?, visit);
+            Ok(())
+        })
     }
 }
 
@@ -61,13 +64,6 @@ impl Store for Fjall {
             Some(sequence) => self.show(&sequence, visit),
             None => Ok(()),
         }
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        self.events.iter().try_for_each(|entry| {
-            show(&entry.value()?, visit);
-            Ok(())
-        })
     }
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {

@@ -63,7 +63,11 @@ impl Log for Lmdb {
         Ok(transaction.commit()?)
     }
 
-    fn flush(&self) -> Result<()> {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        let transaction = self.env.read_txn()?;
+        for entry in self.events.iter(&transaction)? {
+            show(entry?.1, visit);
+        }
         Ok(())
     }
 }
@@ -80,14 +84,6 @@ impl Store for Lmdb {
             Some(sequence) => self.show(&transaction, sequence, visit),
             None => Ok(()),
         }
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let transaction = self.env.read_txn()?;
-        for entry in self.events.iter(&transaction)? {
-            show(entry?.1, visit);
-        }
-        Ok(())
     }
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {

@@ -1,9 +1,11 @@
 //! The other stores, each doing the same work in its own way.
 
+pub mod commitlog;
 mod crate_0x;
 mod fjall;
+pub mod grouped;
 mod lmdb;
-mod measure;
+pub mod okaywal;
 mod record;
 mod redb;
 #[cfg(feature = "rocksdb")]
@@ -13,10 +15,8 @@ mod sqlite;
 use crate::log::{Result, Safety, Store};
 use std::path::Path;
 
-pub use measure::{appends, openings, reads};
-
 /// Everything that is compared, in the order of the tables.
-const STORES: &[&str] = &[
+pub const STORES: &[&str] = &[
     "batpak",
     "batpak 0.10",
     "SQLite",
@@ -26,9 +26,6 @@ const STORES: &[&str] = &[
     #[cfg(feature = "rocksdb")]
     "RocksDB",
 ];
-
-/// Other ways to use them, which are never durable.
-const UNSYNCED: &[&str] = &["SQLite, OFF", "LMDB, writemap"];
 
 /// Opens a store for appends of this safety, which some have to know beforehand.
 pub fn open(name: &str, path: &Path, safety: Safety) -> Result<Box<dyn Store>> {

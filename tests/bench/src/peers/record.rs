@@ -56,12 +56,17 @@ pub fn stream_key(entity: &str, clock: u32) -> Vec<u8> {
     key
 }
 
-/// The event as one value: id, hash of the payload, clock, length of the entity, entity, payload.
+/// Where the entity's length stands in a record; the entity and the payload follow.
+const ENTITY_AT: usize = 16 + 32 + 4 + 2;
+
+/// The event as one value: id, hash of the payload, clock, kind, length of the entity, entity,
+/// payload.
 pub fn record(event: &NewEvent<'_>, place: &Place) -> Vec<u8> {
-    let mut record = Vec::with_capacity(53 + event.entity.len() + event.payload.len());
+    let mut record = Vec::with_capacity(ENTITY_AT + 1 + event.entity.len() + event.payload.len());
     record.extend_from_slice(&place.id);
     record.extend_from_slice(blake3::hash(event.payload).as_bytes());
     record.extend_from_slice(&place.clock.to_le_bytes());
+    record.extend_from_slice(&event.kind.to_le_bytes());
     record.push(event.entity.len() as u8);
     record.extend_from_slice(event.entity.as_bytes());
     record.extend_from_slice(event.payload);
@@ -70,7 +75,22 @@ pub fn record(event: &NewEvent<'_>, place: &Place) -> Vec<u8> {
 
 /// Shows a record.
 pub fn show(record: &[u8], visit: &mut Visit<'_>) {
-    if let Some((id, rest)) = record.split_first_chunk() {
-        visit(id, &rest[37 + usize::from(rest[36])..]);
+    if let Some(id) = record.first_chunk() {
+        visit(id, &record[ENTITY_AT + 1 + usize::from(record[ENTITY_AT])..]);
     }
+}
+
+/// The event as a message of a log without ids, clocks and hashes: length of the entity, entity,
+/// payload.
+pub fn message(event: &NewEvent<'_>) -> Vec<u8> {
+    let mut message = Vec::with_capacity(1 + event.entity.len() + event.payload.len());
+    message.push(event.entity.len() as u8);
+    message.extend_from_slice(event.entity.as_bytes());
+    message.extend_from_slice(event.payload);
+    message
+}
+
+/// Shows a message.
+pub fn show_message(message: &[u8], visit: &mut Visit<'_>) {
+    visit(&[0; 16], &message[1 + usize::from(message[0])..]);
 }

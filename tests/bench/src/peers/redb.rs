@@ -50,7 +50,10 @@ impl Log for Redb {
         Ok(transaction.commit()?)
     }
 
-    fn flush(&self) -> Result<()> {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        for entry in self.database.begin_read()?.open_table(EVENTS)?.iter()? {
+            show(entry?.1.value(), visit);
+        }
         Ok(())
     }
 }
@@ -70,13 +73,6 @@ impl Store for Redb {
             && let Some(record) = transaction.open_table(EVENTS)?.get(sequence.value())?
         {
             show(record.value(), visit);
-        }
-        Ok(())
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        for entry in self.database.begin_read()?.open_table(EVENTS)?.iter()? {
-            show(entry?.1.value(), visit);
         }
         Ok(())
     }

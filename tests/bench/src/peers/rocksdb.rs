@@ -50,7 +50,10 @@ impl Log for Rocksdb {
         Ok(self.database.write_opt(batch, &options)?)
     }
 
-    fn flush(&self) -> Result<()> {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        for entry in self.database.iterator_cf(self.family("events")?, IteratorMode::Start) {
+            show(&entry?.1, visit);
+        }
         Ok(())
     }
 }
@@ -65,13 +68,6 @@ impl Store for Rocksdb {
             Some(sequence) => self.show(&sequence, visit),
             None => Ok(()),
         }
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        for entry in self.database.iterator_cf(self.family("events")?, IteratorMode::Start) {
-            show(&entry?.1, visit);
-        }
-        Ok(())
     }
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {

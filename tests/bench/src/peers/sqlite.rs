@@ -12,6 +12,7 @@ const SCHEMA: &str = "
         id BLOB NOT NULL UNIQUE,
         stream TEXT NOT NULL,
         clock INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
         hash BLOB NOT NULL,
         payload BLOB NOT NULL,
         UNIQUE (stream, clock)
@@ -51,7 +52,7 @@ impl Log for Sqlite {
         let transaction = connection.transaction()?;
         {
             let mut insert =
-                transaction.prepare_cached("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)")?;
+                transaction.prepare_cached("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)")?;
             for event in events {
                 let place = ledger.place(event);
                 let hash = blake3::hash(event.payload);
@@ -60,6 +61,7 @@ impl Log for Sqlite {
                     place.id,
                     event.entity,
                     place.clock,
+                    event.kind,
                     hash.as_bytes(),
                     event.payload
                 ])?;
@@ -68,8 +70,8 @@ impl Log for Sqlite {
         Ok(transaction.commit()?)
     }
 
-    fn flush(&self) -> Result<()> {
-        Ok(())
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.read("SELECT id, payload FROM events ORDER BY sequence", [], visit)
     }
 }
 
@@ -80,10 +82,6 @@ impl Store for Sqlite {
 
     fn by_id(&self, id: &[u8; 16], visit: &mut Visit<'_>) -> Result<()> {
         self.read("SELECT id, payload FROM events WHERE id = ?", [id], visit)
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<()> {
-        self.read("SELECT id, payload FROM events ORDER BY sequence", [], visit)
     }
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {
