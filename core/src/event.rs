@@ -301,6 +301,9 @@ impl<'a> Iterator for Extensions<'a> {
 
 /// Writes the extensions in their stored form, after checking keys and sizes.
 pub(crate) fn encode_extensions(extensions: &[(&str, &[u8])], out: &mut Vec<u8>) -> Result<()> {
+    if extensions.is_empty() {
+        return Ok(());
+    }
     let mut sorted: Vec<_> = extensions.to_vec();
     sorted.sort_unstable_by_key(|(key, _)| *key);
     for (index, (key, value)) in sorted.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! One event on disk. Layout, validity and hash: `docs/format.md`, "Frame".
 
+use super::hash::payload_hash;
 use super::{array, crc32, field, padded};
 use crate::ids::{Hash, Id};
 use std::ops::Range;
@@ -62,11 +63,6 @@ pub(crate) struct Fields<'a> {
     pub(crate) batch_continues: bool,
     /// Up to which offset the segment was synced when the frame was written; a multiple of 8.
     pub(crate) synced_to: u64,
-}
-
-/// BLAKE3 of a payload as stored.
-pub(crate) fn payload_hash(payload: &[u8]) -> Hash {
-    Hash(*blake3::hash(payload).as_bytes())
 }
 
 fn event_hash(batch: u8, lineage: Id, payload_hash: &[u8], hashed: &[u8]) -> Hash {

@@ -17,6 +17,8 @@ pub(crate) struct HeadFile {
     pub(crate) durable_offset: u64,
     pub(crate) durable_events: u64,
     pub(crate) writes: u64,
+    /// Whole batches behind the visible end are visible too, as soon as they are in the file.
+    pub(crate) open_ended: bool,
 }
 
 impl HeadFile {
@@ -35,6 +37,7 @@ impl HeadFile {
         for (place, number) in bytes[24..72].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
+        bytes[72] = u8::from(self.open_ended);
         let crc = crc32(&[&bytes[..92]]);
         bytes[92..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -45,7 +48,8 @@ impl HeadFile {
         if bytes.len() != HEAD_BYTES
             || bytes[0..8] != MAGIC[..]
             || field!(bytes, 92, u32) != crc32(&[&bytes[..92]])
-            || bytes[72..92].iter().any(|byte| *byte != 0)
+            || bytes[72] > 1
+            || bytes[73..92].iter().any(|byte| *byte != 0)
         {
             return None;
         }
@@ -57,6 +61,7 @@ impl HeadFile {
             durable_offset: field!(bytes, 48, u64),
             durable_events: field!(bytes, 56, u64),
             writes: field!(bytes, 64, u64),
+            open_ended: bytes[72] == 1,
         })
     }
 }

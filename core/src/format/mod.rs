@@ -5,6 +5,7 @@
 
 pub(crate) mod footer;
 pub(crate) mod frame;
+pub(crate) mod hash;
 pub(crate) mod head;
 pub(crate) mod manifest;
 pub(crate) mod postings;

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn roots_are_those_of_the_definition_at_every_size() {
         let leaves: Vec<_> =
-            (0..600u32).map(|i| super::super::frame::payload_hash(&i.to_le_bytes())).collect();
+            (0..600u32).map(|i| super::super::hash::payload_hash(&i.to_le_bytes())).collect();
         let mut tree = Tree::default();
         let mut kept = Vec::new();
         for size in 0..leaves.len() {

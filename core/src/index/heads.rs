@@ -1,8 +1,12 @@
 //! Where every stream ends: what an append must continue.
 
 use crate::ids::Hash;
-use std::collections::HashMap;
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// The end of a stream. The hash and the time are read from the last event when they are first
 /// needed, so that opening a store touches no frame.
@@ -21,40 +25,185 @@ pub(crate) struct Known {
     pub(crate) wall_us: i64,
 }
 
-/// The ends of all streams: memory grows with the number of streams, not of events.
+/// The ends of all streams: memory grows with the number of streams, not of events. A stream is
+/// known by its slot, so that its name is looked up once per append.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    /// By rising lane.
-    entities: HashMap<Arc<str>, Vec<LaneHead>>,
+    /// The slot of each entity's first lane, in the order of coming.
+    entities: HashTable<u32>,
+    /// The slots of the entities' other lanes.
+    other_lanes: HashTable<u32>,
+    slots: Vec<Slot>,
+    hasher: RandomState,
+    entities_with_events: u64,
     streams: u64,
 }
 
+#[derive(Debug)]
+struct Slot {
+    entity: Arc<str>,
+    lane: u32,
+    /// In the slot of an entity's first lane: how many of its lanes have a head.
+    lanes: u32,
+    /// The stream's number in the index of the newest segment, if it still is that.
+    in_tail: u32,
+    /// `None` for a stream that an append under way is about to begin.
+    head: Option<LaneHead>,
+}
+
 impl Heads {
-    pub(crate) fn get(&self, entity: &str, lane: u32) -> Option<LaneHead> {
-        let lanes = self.entities.get(entity)?;
-        let at = lanes.binary_search_by_key(&lane, |head| head.lane).ok()?;
-        Some(lanes[at])
+    fn first_slot(&self, entity: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(entity);
+        self.entities.find(hash, |slot| &*self.slots[*slot as usize].entity == entity).copied()
     }
 
-    pub(crate) fn set(&mut self, entity: &str, head: LaneHead) {
-        if !self.entities.contains_key(entity) {
-            self.entities.insert(entity.into(), Vec::with_capacity(1));
+    /// The slot of a stream.
+    pub(crate) fn find(&self, entity: &str, lane: u32) -> Option<u32> {
+        let first = self.first_slot(entity)?;
+        if self.slots[first as usize].lane == lane {
+            return Some(first);
         }
-        let Some(lanes) = self.entities.get_mut(entity) else { return };
-        match lanes.binary_search_by_key(&head.lane, |known| known.lane) {
-            Ok(at) => lanes[at] = head,
-            Err(at) => {
-                lanes.insert(at, head);
-                self.streams += 1;
+        let hash = self.hasher.hash_one((entity, lane));
+        let is_it = |slot: &u32| {
+            let slot = &self.slots[*slot as usize];
+            slot.lane == lane && &*slot.entity == entity
+        };
+        self.other_lanes.find(hash, is_it).copied()
+    }
+
+    /// The slot of a stream, made if there is none.
+    pub(crate) fn find_or_add(&mut self, entity: &str, lane: u32) -> u32 {
+        if let Some(slot) = self.find(entity, lane) {
+            return slot;
+        }
+        let slot = self.slots.len() as u32;
+        let first = self.first_slot(entity);
+        let name = match first {
+            Some(first) => self.slots[first as usize].entity.clone(),
+            None => entity.into(),
+        };
+        self.slots.push(Slot { entity: name, lane, lanes: 0, in_tail: NONE, head: None });
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let of_entity = |slot: &u32| hasher.hash_one(&*slots[*slot as usize].entity);
+        let of_lane = |slot: &u32| {
+            let slot = &slots[*slot as usize];
+            hasher.hash_one((&*slot.entity, slot.lane))
+        };
+        match first {
+            None => self.entities.insert_unique(of_entity(&slot), slot, of_entity),
+            Some(_) => self.other_lanes.insert_unique(of_lane(&slot), slot, of_lane),
+        };
+        slot
+    }
+
+    /// How many slots there are.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Forgets the slots from `count` on, none of which has got a head.
+    pub(crate) fn forget_from(&mut self, count: usize) {
+        while self.slots.len() > count {
+            let slot = (self.slots.len() - 1) as u32;
+            let Some(gone) = self.slots.pop() else { return };
+            let of_entity = self.hasher.hash_one(&*gone.entity);
+            let of_lane = self.hasher.hash_one((&*gone.entity, gone.lane));
+            for (table, hash) in [(&mut self.entities, of_entity), (&mut self.other_lanes, of_lane)]
+            {
+                if let Ok(entry) = table.find_entry(hash, |other| *other == slot) {
+                    entry.remove();
+                }
             }
         }
     }
 
+    /// Forgets the last slots, as far as they have got no head.
+    pub(crate) fn forget_unused(&mut self) {
+        let used = self.slots.iter().rposition(|slot| slot.head.is_some());
+        self.forget_from(used.map_or(0, |last| last + 1));
+    }
+
+    /// Where the stream of this slot ends.
+    pub(crate) fn at(&self, slot: u32) -> Option<LaneHead> {
+        self.slots[slot as usize].head
+    }
+
+    pub(crate) fn get(&self, entity: &str, lane: u32) -> Option<LaneHead> {
+        self.at(self.find(entity, lane)?)
+    }
+
+    /// The stream of this slot ends with this.
+    pub(crate) fn set_at(&mut self, slot: u32, head: LaneHead) {
+        if self.slots[slot as usize].head.is_none() {
+            self.streams += 1;
+            if let Some(first) = self.first_slot(&self.slots[slot as usize].entity) {
+                let lanes = &mut self.slots[first as usize].lanes;
+                self.entities_with_events += u64::from(*lanes == 0);
+                *lanes += 1;
+            }
+        }
+        self.slots[slot as usize].head = Some(head);
+    }
+
+    pub(crate) fn set(&mut self, entity: &str, head: LaneHead) {
+        let slot = self.find_or_add(entity, head.lane);
+        self.set_at(slot, head);
+    }
+
+    /// The stream's number in the newest segment's index, as noted last; it may be of an older one.
+    pub(crate) fn in_tail(&self, slot: u32) -> u32 {
+        self.slots[slot as usize].in_tail
+    }
+
+    pub(crate) fn set_in_tail(&mut self, slot: u32, number: u32) {
+        self.slots[slot as usize].in_tail = number;
+    }
+
     pub(crate) fn entities(&self) -> u64 {
-        self.entities.len() as u64
+        self.entities_with_events
     }
 
     pub(crate) fn streams(&self) -> u64 {
         self.streams
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(lane: u32, clock: u32) -> LaneHead {
+        LaneHead { lane, clock, sequence: 0, known: None }
+    }
+
+    #[test]
+    fn lanes_of_an_entity_are_streams_of_their_own() {
+        let mut heads = Heads::default();
+        for (entity, lane) in [("a", 0), ("b", 7), ("a", 2), ("a", 1)] {
+            heads.set(entity, head(lane, lane + 10));
+        }
+        assert_eq!(heads.get("a", 2), Some(head(2, 12)));
+        assert_eq!(heads.get("a", 1), Some(head(1, 11)));
+        assert_eq!(heads.get("b", 0), None);
+        assert_eq!((heads.entities(), heads.streams()), (2, 4));
+    }
+
+    #[test]
+    fn slots_that_were_announced_are_forgotten() {
+        let mut heads = Heads::default();
+        heads.set("a", head(0, 1));
+        let slots = heads.slots();
+        heads.find_or_add("a", 1);
+        heads.find_or_add("b", 0);
+        heads.find_or_add("b", 1);
+        assert_eq!((heads.get("b", 1), heads.entities(), heads.streams()), (None, 1, 1));
+        heads.forget_from(slots);
+        assert_eq!(
+            (heads.find("a", 1), heads.find("b", 0), heads.find("b", 1)),
+            (None, None, None)
+        );
+        assert_eq!(heads.get("a", 0), Some(head(0, 1)));
+        heads.set("b", head(1, 3));
+        assert_eq!((heads.get("b", 1), heads.entities()), (Some(head(1, 3)), 2));
     }
 }

@@ -13,22 +13,45 @@ use crate::ids::{Hash, Id};
 use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
 use crate::storage::VfsFile;
 use crate::storage::recovery::Frames;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-/// One lane's events in this segment.
-#[derive(Clone, Debug)]
-struct Lane {
+/// One stream's events in this segment.
+#[derive(Debug)]
+struct Stream {
+    entity: Arc<str>,
     lane: u32,
     first_clock: u32,
     last_clock: u32,
     indexes: Vec<u32>,
 }
 
+/// The ids of the events that came after the segment was opened, by place. The map is made when
+/// somebody asks for an id: most appends let the library make the ids, and nobody asks.
+#[derive(Debug, Default)]
+struct RecentIds {
+    ids: Vec<Id>,
+    /// The places of the first so many ids.
+    map: Mutex<(HashMap<Id, u32>, usize)>,
+}
+
+impl RecentIds {
+    fn place_of(&self, id: Id) -> Option<u32> {
+        let mut map = self.map.lock();
+        let (places, mapped) = &mut *map;
+        for place in *mapped..self.ids.len() {
+            places.entry(self.ids[place]).or_insert(place as u32);
+        }
+        *mapped = self.ids.len();
+        places.get(&id).copied()
+    }
+}
+
 /// An event is named by its index in the segment: its sequence minus the first sequence.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Tail {
     lineage: Id,
     pub(crate) number: u64,
@@ -38,11 +61,17 @@ pub(crate) struct Tail {
     pub(crate) tree: Tree,
     pub(crate) last_hash: Hash,
     offsets: Vec<u32>,
-    /// Index by tag; the indexes that share a tag with an earlier one are in `same_tag`.
-    ids: HashMap<u32, u32>,
-    same_tag: BTreeSet<(u32, u32)>,
-    streams: BTreeMap<Arc<str>, Vec<Lane>>,
-    scopes: BTreeMap<Box<str>, Vec<u32>>,
+    /// Tag and index of the first events, in order, as a footer held them.
+    tags: Vec<(u32, u32)>,
+    /// The ids of the events behind those.
+    recent: RecentIds,
+    streams: Vec<Stream>,
+    /// The places in `streams` of each entity's lanes, by rising lane.
+    entities: BTreeMap<Arc<str>, Vec<u32>>,
+    scopes: Vec<(Arc<str>, Vec<u32>)>,
+    /// The places in `scopes`.
+    scope_names: BTreeMap<Arc<str>, u32>,
+    last_scope: usize,
     kinds: BTreeMap<u16, Vec<u32>>,
     nodes: Vec<Hash>,
     lowest_timestamp_us: i64,
@@ -66,10 +95,13 @@ impl Tail {
             tree,
             last_hash,
             offsets: Vec::new(),
-            ids: HashMap::new(),
-            same_tag: BTreeSet::new(),
-            streams: BTreeMap::new(),
-            scopes: BTreeMap::new(),
+            tags: Vec::new(),
+            recent: RecentIds::default(),
+            streams: Vec::new(),
+            entities: BTreeMap::new(),
+            scopes: Vec::new(),
+            scope_names: BTreeMap::new(),
+            last_scope: 0,
             kinds: BTreeMap::new(),
             nodes: Vec::new(),
             lowest_timestamp_us: i64::MAX,
@@ -85,53 +117,74 @@ impl Tail {
         self.first_sequence + self.events()
     }
 
-    /// Adds the frame that stands at `self.end`.
-    pub(crate) fn push(&mut self, frame: &Frame<'_>) {
+    /// Adds the frame that stands at `self.end`. `stream` is the number of its stream here, if the
+    /// caller knows it; gives that number.
+    pub(crate) fn push(&mut self, frame: &Frame<'_>, stream: Option<u32>) -> u32 {
         let index = self.offsets.len() as u32;
         self.offsets.push((self.end / 8) as u32);
         self.end += frame.layout().padded() as u64;
-        self.add_id(footer::id_tag(self.lineage, frame.id()), index);
+        self.recent.ids.push(frame.id());
 
-        let entity = frame.entity();
-        if !self.streams.contains_key(entity) {
-            self.streams.insert(entity.into(), Vec::with_capacity(1));
-        }
-        if let Some(lanes) = self.streams.get_mut(entity) {
-            let (lane, clock) = (frame.lane(), frame.clock());
-            match lanes.binary_search_by_key(&lane, |known| known.lane) {
-                Ok(at) => {
-                    lanes[at].last_clock = clock;
-                    lanes[at].indexes.push(index);
-                }
-                Err(at) => lanes.insert(
-                    at,
-                    Lane { lane, first_clock: clock, last_clock: clock, indexes: vec![index] },
-                ),
+        let (entity, lane) = (frame.entity(), frame.lane());
+        let is_it = |stream: &Stream| stream.lane == lane && &*stream.entity == entity;
+        let known = stream.filter(|number| self.streams.get(*number as usize).is_some_and(is_it));
+        let number = known.unwrap_or_else(|| self.find_or_add_stream(entity, lane));
+        if let Some(stream) = self.streams.get_mut(number as usize) {
+            if stream.indexes.is_empty() {
+                stream.first_clock = frame.clock();
             }
+            stream.last_clock = frame.clock();
+            stream.indexes.push(index);
         }
-        match self.scopes.get_mut(frame.scope()) {
-            Some(indexes) => indexes.push(index),
-            None => {
-                self.scopes.insert(frame.scope().into(), vec![index]);
-            }
-        }
+        let scope = self.scope_place(frame.scope());
+        self.scopes[scope].1.push(index);
         self.kinds.entry(frame.kind()).or_default().push(index);
 
         self.last_hash = frame.hash();
         self.nodes.extend(self.tree.push(&self.last_hash));
         self.lowest_timestamp_us = self.lowest_timestamp_us.min(frame.timestamp_us());
         self.highest_timestamp_us = self.highest_timestamp_us.max(frame.timestamp_us());
+        number
     }
 
-    fn add_id(&mut self, tag: u32, index: u32) {
-        match self.ids.entry(tag) {
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(index);
-            }
-            std::collections::hash_map::Entry::Occupied(_) => {
-                self.same_tag.insert((tag, index));
+    fn find_or_add_stream(&mut self, entity: &str, lane: u32) -> u32 {
+        if !self.entities.contains_key(entity) {
+            self.entities.insert(entity.into(), Vec::with_capacity(1));
+        }
+        let added = self.streams.len() as u32;
+        let Some((name, lanes)) =
+            self.entities.range_mut::<str, _>((Bound::Included(entity), Bound::Unbounded)).next()
+        else {
+            return added;
+        };
+        match lanes.binary_search_by_key(&lane, |at| self.streams[*at as usize].lane) {
+            Ok(at) => lanes[at],
+            Err(at) => {
+                lanes.insert(at, added);
+                let entity = name.clone();
+                let (first_clock, last_clock) = (0, 0);
+                let indexes = Vec::new();
+                self.streams.push(Stream { entity, lane, first_clock, last_clock, indexes });
+                added
             }
         }
+    }
+
+    /// The place of a scope's list; made if there is none. Most events are of the scope of the one
+    /// before.
+    fn scope_place(&mut self, scope: &str) -> usize {
+        if self.scopes.get(self.last_scope).is_none_or(|(name, _)| &**name != scope) {
+            self.last_scope = match self.scope_names.get(scope) {
+                Some(place) => *place as usize,
+                None => {
+                    let name: Arc<str> = scope.into();
+                    self.scope_names.insert(name.clone(), self.scopes.len() as u32);
+                    self.scopes.push((name, Vec::new()));
+                    self.scopes.len() - 1
+                }
+            };
+        }
+        self.last_scope
     }
 
     /// Adds the frames up to `to` from the segment's file, and shows each of them.
@@ -140,7 +193,7 @@ impl Tail {
         file: &dyn VfsFile,
         path: &Path,
         to: u64,
-        mut each: impl FnMut(&Frame<'_>),
+        mut each: impl FnMut(&Frame<'_>, u32),
     ) -> Result<()> {
         let mut frames = Frames::new(file, path, self.number, self.end, to);
         while frames.at < to {
@@ -157,8 +210,8 @@ impl Tail {
                     return Err(refuse("it is not the next event"));
                 }
                 Some(Ok(frame)) => {
-                    self.push(&frame);
-                    each(&frame);
+                    let stream = self.push(&frame, None);
+                    each(&frame, stream);
                     frame.layout().padded()
                 }
             };
@@ -182,10 +235,15 @@ impl Tail {
 
     /// The events that may have this id: those whose id has the same tag.
     pub(crate) fn candidates_for_id(&self, id: Id) -> Vec<u32> {
-        let tag = footer::id_tag(self.lineage, id);
-        let first = self.ids.get(&tag).copied();
-        let others = self.same_tag.range((tag, 0)..=(tag, u32::MAX)).map(|(_, index)| *index);
-        first.into_iter().chain(others).collect()
+        let mut found = Vec::new();
+        if !self.tags.is_empty() {
+            let tag = footer::id_tag(self.lineage, id);
+            let first = self.tags.partition_point(|(known, _)| *known < tag);
+            let same = self.tags[first..].iter().take_while(|(known, _)| *known == tag);
+            found.extend(same.map(|(_, index)| *index));
+        }
+        found.extend(self.recent.place_of(id).map(|place| self.tags.len() as u32 + place));
+        found
     }
 
     /// The events in `low..high` that may be in the region; `None` means any of them may.
@@ -232,20 +290,15 @@ impl Tail {
     fn lists<'a>(&'a self, region: &'a Region) -> Option<Vec<&'a [u32]>> {
         if region.entity != EntityFilter::Any {
             let lanes = self.entities_in(region).flat_map(|(_, lanes)| lanes);
-            let wanted = |lane: &&Lane| region.lane.is_none_or(|wanted| lane.lane == wanted);
-            let list = |lane: &'_ Lane| {
-                let clocks = (lane.first_clock, lane.last_clock);
-                clock_window(clocks, lane.indexes.len() as u32, region.clocks)
+            let streams = lanes.map(|place| &self.streams[*place as usize]);
+            let wanted = |stream: &&Stream| region.lane.is_none_or(|lane| stream.lane == lane);
+            let list = |stream: &'a Stream| {
+                let clocks = (stream.first_clock, stream.last_clock);
+                let events = stream.indexes.len() as u32;
+                let window = clock_window(clocks, events, region.clocks)?;
+                stream.indexes.get(window.start as usize..window.end as usize)
             };
-            return Some(
-                lanes
-                    .filter(wanted)
-                    .filter_map(|lane| {
-                        let window = list(lane)?;
-                        lane.indexes.get(window.start as usize..window.end as usize)
-                    })
-                    .collect(),
-            );
+            return Some(streams.filter(wanted).filter_map(list).collect());
         }
         let by_kind: Option<Vec<&[u32]>> = match region.kind {
             KindFilter::Any => None,
@@ -256,10 +309,10 @@ impl Tail {
             }
         }
         .map(|kinds| self.kinds.range(kinds).map(|(_, list)| &**list).collect());
-        let by_scope: Option<Vec<&[u32]>> = region
-            .scope
-            .as_ref()
-            .map(|scope| self.scopes.get(scope.as_str()).map(|list| &**list).into_iter().collect());
+        let by_scope: Option<Vec<&[u32]>> = region.scope.as_ref().map(|scope| {
+            let place = self.scope_names.get(scope.as_str());
+            place.map(|place| &*self.scopes[*place as usize].1).into_iter().collect()
+        });
         let size = |lists: &Vec<&[u32]>| lists.iter().map(|list| list.len()).sum::<usize>();
         match (by_kind, by_scope) {
             (Some(kinds), Some(scopes)) if size(&kinds) < size(&scopes) => Some(kinds),
@@ -271,7 +324,7 @@ impl Tail {
     fn entities_in<'a>(
         &'a self,
         region: &'a Region,
-    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Vec<Lane>)> {
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Vec<u32>)> {
         let (start, prefix) = match &region.entity {
             EntityFilter::Any => ("", ""),
             EntityFilter::Exact(name) | EntityFilter::Prefix(name) => {
@@ -279,33 +332,38 @@ impl Tail {
             }
         };
         let exact = matches!(region.entity, EntityFilter::Exact(_));
-        self.streams
+        self.entities
             .range::<str, _>((Bound::Included(start), Bound::Unbounded))
             .take_while(move |(name, _)| name.starts_with(prefix) && (!exact || &***name == prefix))
             .filter(move |(name, _)| exact || below(name, prefix))
     }
 
-    /// Every stream with the clock and the index of its last event here.
-    pub(crate) fn stream_ends(&self) -> impl Iterator<Item = (&str, u32, u32, u32)> {
-        self.streams.iter().flat_map(|(name, lanes)| {
-            let end = |lane: &Lane| lane.indexes.last().copied().unwrap_or_default();
-            lanes.iter().map(move |lane| (&**name, lane.lane, lane.last_clock, end(lane)))
+    /// Every stream with the clock and the index of its last event here, and its number.
+    pub(crate) fn stream_ends(&self) -> impl Iterator<Item = (&str, u32, u32, u32, u32)> {
+        self.streams.iter().zip(0..).map(|(stream, number)| {
+            let last = stream.indexes.last().copied().unwrap_or_default();
+            (&*stream.entity, stream.lane, stream.last_clock, last, number)
         })
     }
 
     /// The footer that seals the segment as it is.
     pub(crate) fn footer(&self) -> Vec<u8> {
-        let mut ids: Vec<_> = self.ids.iter().map(|(tag, index)| (*tag, *index)).collect();
-        ids.extend(&self.same_tag);
+        let tagged = self.tags.len() as u32;
+        let tag = |id: &Id| footer::id_tag(self.lineage, *id);
+        let recent = self.recent.ids.iter().zip(tagged..).map(|(id, index)| (tag(id), index));
+        let mut ids: Vec<_> = self.tags.iter().copied().chain(recent).collect();
         ids.sort_unstable();
-        let streams = self.streams.iter().flat_map(|(entity, lanes)| {
-            lanes.iter().map(move |lane| StreamColumn {
-                entity,
-                lane: lane.lane,
-                first_clock: lane.first_clock,
-                last_clock: lane.last_clock,
-                indexes: &lane.indexes,
-            })
+        let in_order = self.entities.values().flatten().map(|place| &self.streams[*place as usize]);
+        let streams = in_order.map(|stream| StreamColumn {
+            entity: &stream.entity,
+            lane: stream.lane,
+            first_clock: stream.first_clock,
+            last_clock: stream.last_clock,
+            indexes: &stream.indexes,
+        });
+        let scopes = self.scope_names.iter().map(|(name, place)| {
+            let (_, indexes) = &self.scopes[*place as usize];
+            (&**name, &**indexes)
         });
         footer::encode(&Contents {
             summary: Summary {
@@ -321,7 +379,7 @@ impl Tail {
             offsets: &self.offsets,
             ids,
             streams: streams.collect(),
-            scopes: self.scopes.iter().map(|(name, indexes)| (&**name, &**indexes)).collect(),
+            scopes: scopes.collect(),
             kinds: self.kinds.iter().map(|(kind, indexes)| (*kind, &**indexes)).collect(),
             nodes: &self.nodes,
             tree: &self.tree,
@@ -355,9 +413,8 @@ impl Tail {
         tail.lowest_timestamp_us = summary.lowest_timestamp_us;
         tail.highest_timestamp_us = summary.highest_timestamp_us;
         tail.offsets = part(section::OFFSETS)?.chunks_exact(4).map(|b| field!(b, 0, u32)).collect();
-        for pair in part(section::IDS)?.chunks_exact(8) {
-            tail.add_id(field!(pair, 0, u32), field!(pair, 4, u32));
-        }
+        let pairs = part(section::IDS)?.chunks_exact(8);
+        tail.tags = pairs.map(|pair| (field!(pair, 0, u32), field!(pair, 4, u32))).collect();
         tail.nodes = part(section::TREE_NODES)?
             .chunks_exact(32)
             .map(|node| Hash(crate::format::array(node, 0)))
@@ -374,18 +431,10 @@ impl Tail {
                     record.start as usize * 4..(record.start as usize + record.events as usize) * 4,
                 )
                 .ok_or_else(contradiction)?;
-            let lane = Lane {
-                lane: record.lane,
-                first_clock: record.first_clock,
-                last_clock: record.last_clock,
-                indexes: indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect(),
-            };
-            match tail.streams.get_mut(entity) {
-                Some(lanes) => lanes.push(lane),
-                None => {
-                    tail.streams.insert(entity.into(), vec![lane]);
-                }
-            }
+            let number = tail.find_or_add_stream(entity, record.lane);
+            let stream = &mut tail.streams[number as usize];
+            (stream.first_clock, stream.last_clock) = (record.first_clock, record.last_clock);
+            stream.indexes = indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect();
         }
 
         let list = |section: &[u8], offset: u32, events: u32| -> Option<Vec<u32>> {
@@ -401,7 +450,8 @@ impl Tail {
                 name(names, record.name_offset, record.name_bytes).ok_or_else(contradiction)?;
             let indexes = list(scope_postings, record.list_offset, record.events)
                 .ok_or_else(contradiction)?;
-            tail.scopes.insert(scope.into(), indexes);
+            let place = tail.scope_place(scope);
+            tail.scopes[place].1 = indexes;
         }
         let kind_postings = part(section::KIND_POSTINGS)?;
         let kinds = part(section::KINDS)?.get(KindRecord::HEADER_BYTES..).unwrap_or_default();
@@ -424,18 +474,23 @@ impl Tail {
         };
         let end = u32::try_from(self.end / 8).unwrap_or(0);
         let first = segment::HEADER_BYTES as u32 / 8;
-        let lanes = || self.streams.values().flatten();
+        // No two entries of rising lists are the same, so the counts say that all are there.
         let total = |lists: usize| lists == self.offsets.len();
         self.offsets.is_sorted_by(|a, b| a < b)
             && self.offsets.first().is_none_or(|offset| *offset == first)
             && self.offsets.last().is_none_or(|offset| *offset < end)
-            && total(self.ids.len() + self.same_tag.len())
-            && self.ids.values().all(|index| *index < count)
-            && self.same_tag.iter().all(|(_, index)| *index < count)
-            && lanes().all(|lane| rising(&lane.indexes))
-            && total(lanes().map(|lane| lane.indexes.len()).sum())
-            && self.scopes.values().chain(self.kinds.values()).all(|list| rising(list))
-            && total(self.scopes.values().map(Vec::len).sum())
+            && total(self.tags.len())
+            && self.tags.is_sorted_by(|a, b| a < b)
+            && self.tags.iter().all(|(_, index)| *index < count)
+            && self.streams.iter().all(|stream| rising(&stream.indexes))
+            && total(self.streams.iter().map(|stream| stream.indexes.len()).sum())
+            && self
+                .scopes
+                .iter()
+                .map(|(_, list)| list)
+                .chain(self.kinds.values())
+                .all(|l| rising(l))
+            && total(self.scopes.iter().map(|(_, list)| list.len()).sum())
             && total(self.kinds.values().map(Vec::len).sum())
     }
 }

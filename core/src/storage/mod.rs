@@ -70,23 +70,30 @@ pub trait VfsFile: Send + Sync {
 }
 
 /// Writes everything, going on after short writes and interruptions.
-pub(crate) fn write_all_at(
+pub(crate) fn write_all_at(file: &dyn VfsFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    match write_progress_at(file, bytes, offset) {
+        (_, None) => Ok(()),
+        (_, Some(failure)) => Err(failure),
+    }
+}
+
+/// Writes as much as can be written, going on after short writes and interruptions: gives how much
+/// that was, and what stopped it.
+pub(crate) fn write_progress_at(
     file: &dyn VfsFile,
-    mut bytes: &[u8],
-    mut offset: u64,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                bytes = &bytes[written..];
-                offset += written as u64;
-            }
+    bytes: &[u8],
+    offset: u64,
+) -> (usize, Option<io::Error>) {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write_at(&bytes[done..], offset + done as u64) {
+            Ok(0) => return (done, Some(io::ErrorKind::WriteZero.into())),
+            Ok(written) => done += written,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (done, Some(error)),
         }
     }
-    Ok(())
+    (done, None)
 }
 
 /// Reads until the buffer is full or the file ends; gives the number of bytes.

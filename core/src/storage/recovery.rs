@@ -11,6 +11,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// No segment gets this long; a longer file is not read at all.
 pub(crate) const MAX_SEGMENT_FILE_BYTES: u64 = 16 << 30;
 
+/// Why no frame stands where space was reserved.
+const ZEROS: &str = "zeros follow the last whole frame";
+
 /// The frames of a segment, one after the other, through a buffer.
 pub(crate) struct Frames<'a> {
     file: &'a dyn VfsFile,
@@ -68,7 +71,7 @@ impl<'a> Frames<'a> {
         }
         let Some(bytes) = frame::probe(header) else {
             let why = if header.iter().all(|b| *b == 0) {
-                "zeros follow the last whole frame"
+                ZEROS
             } else if header.starts_with(b"SIDX") {
                 "the segment was being sealed"
             } else {
@@ -85,6 +88,20 @@ impl<'a> Frames<'a> {
     /// Goes behind the frame that [`peek`](Self::peek) gave.
     pub(crate) fn advance(&mut self, frame_bytes: usize) {
         self.at += frame_bytes as u64;
+    }
+
+    /// Whether nothing but zeros follows.
+    fn only_zeros_follow(&mut self) -> Result<bool> {
+        loop {
+            let bytes = self.window(CHUNK_BYTES)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            match bytes.len() {
+                0 => return Ok(true),
+                read => self.at += read as u64,
+            }
+        }
     }
 
     /// Goes on to the next place, from `self.at` on, where a frame header can be.
@@ -116,7 +133,8 @@ pub(crate) struct End {
     pub(crate) offset: u64,
     /// How many events lie between the start of the search and the end.
     pub(crate) events: u64,
-    /// Why the log ends here although the file goes on; `None` if the file ends here.
+    /// Why the log ends here although the file goes on; `None` if the file ends here, or goes on
+    /// with reserved space, which is zeros to the end.
     pub(crate) reason: Option<String>,
 }
 
@@ -168,6 +186,8 @@ pub(crate) fn find_end(log: &Log<'_>, from: u64, sequence: u64) -> Result<End> {
         }
     };
     end.reason = match reason {
+        // Space that was reserved and not used yet.
+        Some(ZEROS) if in_batch == 0 && frames.only_zeros_follow()? => None,
         _ if in_batch > 0 => Some("the last batch is not whole".to_owned()),
         Some(why) => Some(why.to_owned()),
         None if length > end.offset => Some("the last frame is cut off".to_owned()),

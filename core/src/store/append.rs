@@ -17,10 +17,19 @@ impl Inner {
         })
     }
 
+    /// A request for these events, by the store's limits.
+    pub(super) fn request(
+        &self,
+        events: &[NewEvent<'_>],
+        durability: Option<Durability>,
+    ) -> Result<Box<Request>> {
+        let durability = durability.unwrap_or(self.options.durability);
+        Request::new(events, durability, self.options.max_payload_bytes)
+    }
+
     /// Has a request without events committed: what is buffered becomes as safe as asked for.
     fn settle(&self, durability: Durability) -> Result<()> {
-        let request = Request { events: Vec::new(), durability };
-        self.submit(self.writer()?, request).map(|_| ())
+        self.submit(self.writer()?, Request::settling(durability)).finish().map(drop)
     }
 
     /// Whether every one of the events has an id that is in the log.
@@ -46,8 +55,9 @@ impl Store {
     /// decides whether the event is in the log; after any other error it is not, and never will
     /// be.
     pub fn append(&self, event: &NewEvent<'_>, durability: Option<Durability>) -> Result<Receipt> {
-        let mut receipts = self.append_batch(std::slice::from_ref(event), durability)?;
-        receipts.pop().ok_or_else(|| Error::new(ErrorKind::Panic, "the append gave no receipt"))
+        let writer = self.0.writer()?;
+        let request = self.0.request(std::slice::from_ref(event), durability)?;
+        self.0.submit(writer, request).finish_one()
     }
 
     /// Appends all events or none, in this order, with nothing between them. The events may be of
@@ -62,12 +72,11 @@ impl Store {
         durability: Option<Durability>,
     ) -> Result<Vec<Receipt>> {
         let writer = self.0.writer()?;
-        let durability = durability.unwrap_or(self.0.options.durability);
-        let request = Request::new(events, durability, self.0.options.max_payload_bytes)?;
-        if request.events.is_empty() {
+        let request = self.0.request(events, durability)?;
+        if events.is_empty() {
             return Ok(Vec::new());
         }
-        self.0.submit(writer, request)
+        self.0.submit(writer, request).finish()
     }
 
     /// Appends all events if every gate permits each of them. If one refuses, the error is of kind

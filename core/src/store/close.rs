@@ -1,12 +1,14 @@
 //! Closing, and the thread that writes buffered events when their time is up.
 
+use super::background::Background;
 use super::commit::{Commit, Writer};
+use super::prepare::Request;
 use super::{Inner, Store};
 use crate::error::{Result, Retry};
 use crate::format::manifest::{self, ClosedEnd};
+use crate::options::Durability;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The name of the newest segment's index at the last clean close.
@@ -32,6 +34,11 @@ impl Inner {
             self.closed.store(true, Ordering::Release);
             return Ok(());
         };
+        if !self.closed.load(Ordering::Acquire) {
+            // Appends that nobody waits for were accepted before: they come first.
+            let last = Request::settling(Durability::Buffered);
+            self.submit(writer, last).recycle();
+        }
         let mut commit = writer.commit.lock();
         if self.closed.load(Ordering::Acquire) {
             return Ok(());
@@ -52,6 +59,7 @@ impl Inner {
         }
         drop(commit);
         self.wake_waiters();
+        self.stop_committer(writer);
         // After the commit lock is free: the flusher may be waiting for it.
         let flusher = writer.flusher.lock().take();
         if let Some(flusher) = flusher {
@@ -62,10 +70,15 @@ impl Inner {
 
     fn settle_and_note(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
         writer.check_poison()?;
-        let staged = commit.buffer.len();
-        self.write_buffer(writer, commit, staged)?;
+        self.write_buffered(writer, commit)?;
+        if let Some(file) = &commit.file
+            && commit.file_end > commit.written_end
+            && file.set_len(commit.written_end).is_ok()
+        {
+            // Reserved space need not be given back for good: zeros behind the end mean nothing.
+            commit.file_end = commit.written_end;
+        }
         self.sync_segment(writer, commit)?;
-        commit.buffer.clear();
         let note = {
             let mut live = self.live.write();
             let live = &mut *live;
@@ -81,7 +94,7 @@ impl Inner {
             };
             (commit.manifest.closed != Some(end)).then(|| (end, tail.footer()))
         };
-        self.publish_head(commit);
+        self.publish_head(commit, false);
         // Nothing was appended since the last close: its note still stands.
         let Some((end, index)) = note else { return Ok(()) };
         self.files.replace(TAIL_INDEX, &index)?;
@@ -90,79 +103,35 @@ impl Inner {
     }
 }
 
-/// The thread that writes buffered events when their time is up. No promise but that time limit
-/// rests on it. It starts with the first buffered append and ends with the store.
-pub(super) struct Flusher {
-    process: u32,
-    /// `None` once it was told to stop.
-    handles: Option<Handles>,
-}
-
-struct Handles {
-    /// Says that something was buffered.
-    buffered: flume::Sender<()>,
-    /// Dropped to end a pause.
-    _stop: flume::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Drop for Flusher {
-    /// In a forked child the thread does not exist, and may have left a lock of its channels behind
-    /// locked: they are not touched.
-    fn drop(&mut self) {
-        if std::process::id() != self.process {
-            std::mem::forget(self.handles.take());
-        }
-    }
-}
-
-impl Flusher {
-    fn start(store: Weak<Inner>, pause: Duration) -> Option<Self> {
-        let (buffered, wake) = flume::bounded(1);
-        let (stop, stopped) = flume::bounded::<()>(0);
-        let flusher = move || {
-            while wake.recv().is_ok() {
-                if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
-                    break;
-                }
-                // Events that could not be written for want of space are tried again.
-                while let Some(store) = store.upgrade()
-                    && store.flush().is_err_and(|e| e.retry() == Retry::Later)
-                {
-                    drop(store);
-                    if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
-                        return;
-                    }
-                }
-            }
-        };
-        // Without a thread buffered events wait for the next write, flush or close.
-        let thread = std::thread::Builder::new().name("batpak-flush".into()).spawn(flusher).ok()?;
-        let handles = Some(Handles { buffered, _stop: stop, thread });
-        Some(Self { process: std::process::id(), handles })
-    }
-
-    /// Ends the thread and waits for it, so that none of the library's code runs after a close.
-    fn stop(mut self) {
-        let Some(Handles { buffered, _stop, thread }) = self.handles.take() else { return };
-        drop((buffered, _stop));
-        // The flusher itself may hold the last handle.
-        if thread.thread().id() != std::thread::current().id() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Inner {
-    /// Has what was just buffered written in time.
+    /// Has what was just buffered written in time, by a thread that starts with the first buffered
+    /// append and ends with the store. Without it, buffered events wait for the next write, flush
+    /// or close.
     pub(super) fn flush_soon(&self, writer: &Writer) {
         let mut flusher = writer.flusher.lock();
-        if flusher.is_none() {
+        let flusher = flusher.get_or_insert_with(|| {
             let pause = Duration::from_millis(u64::from(self.options.buffer_ms));
-            *flusher = Flusher::start(writer.store.clone(), pause);
-        }
-        if let Some(handles) = flusher.as_ref().and_then(|flusher| flusher.handles.as_ref()) {
-            let _ = handles.buffered.try_send(());
-        }
+            start_flusher(writer.store.clone(), pause)
+        });
+        flusher.wake();
     }
+}
+
+fn start_flusher(store: Weak<Inner>, pause: Duration) -> Background {
+    Background::start("batpak-flush", move |woken, stopped| {
+        while woken.recv().is_ok() {
+            if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
+                return;
+            }
+            // Events that could not be written for want of space are tried again.
+            while let Some(store) = store.upgrade()
+                && store.flush().is_err_and(|e| e.retry() == Retry::Later)
+            {
+                drop(store);
+                if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        }
+    })
 }

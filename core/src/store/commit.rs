@@ -1,8 +1,8 @@
 //! The commit: from a group of requests to visible events. One function, in numbered steps.
 
-use super::close::Flusher;
-use super::prepare::{Prepared, Request};
-use super::queue::Queue;
+use super::background::Background;
+use super::prepare::{PreparedEvent, Request};
+use super::queue::{Place, Queue};
 use super::{Inner, head_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Expected, Receipt};
@@ -12,14 +12,19 @@ use crate::format::manifest::Manifest;
 use crate::ids::{Hash, Id, IdSource};
 use crate::index::heads::{Known, LaneHead};
 use crate::options::Durability;
-use crate::storage::{VfsFile, write_all_at};
+use crate::storage::{VfsFile, write_all_at, write_progress_at};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How much of the buffer's memory is kept for the next group.
+/// How much of the buffers' memory is kept for the next group.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
+/// Space is reserved in the file for groups up to this size, this far ahead: a sync of bytes that
+/// do not change the file's length is a third faster. Larger groups are ruled by their bytes.
+const RESERVING_BYTES: usize = 64 << 10;
+const RESERVED_BYTES: u64 = 256 << 10;
 
 /// With a seed, the first event is recorded at this time, and each further one a millisecond
 /// after the one before it. Microseconds since 1970.
@@ -32,8 +37,8 @@ pub(super) struct Writer {
     pub(super) commit: Mutex<Commit>,
     /// Why there are no further appends, once there is a reason.
     poison: Mutex<Option<Error>>,
-    pub(super) flusher: Mutex<Option<Flusher>>,
-    /// For the flusher, which must not keep the store alive.
+    pub(super) flusher: Mutex<Option<Background>>,
+    /// For the threads of the store's own, which must not keep it alive.
     pub(super) store: Weak<Inner>,
 }
 
@@ -46,24 +51,20 @@ pub(super) struct Commit {
     /// The head file, locked for as long as the writer lives.
     pub(super) head: Option<Arc<dyn VfsFile>>,
     pub(super) head_writes: u64,
+    /// The head says that whole batches behind its visible end are visible, too.
+    pub(super) open_ended: bool,
     /// The newest segment.
     pub(super) file: Option<Arc<dyn VfsFile>>,
     /// Frames that stand behind `written_end` and are not in the file yet.
     pub(super) buffer: Vec<u8>,
+    /// How many bytes at the start of the buffer are in the file after all, and not shown yet.
+    pub(super) in_file: usize,
     pub(super) written_end: u64,
     /// Up to where the newest segment is confirmed by a sync.
     pub(super) durable_end: u64,
-}
-
-/// What became of each request of a group, in order.
-pub(super) struct Outcome {
-    pub(super) results: Vec<Result<Vec<Receipt>>>,
-}
-
-impl Outcome {
-    pub(super) fn failed(requests: usize, error: &Error) -> Self {
-        Self { results: (0..requests).map(|_| Err(error.clone())).collect() }
-    }
+    /// The file's length: behind `written_end` it holds zeros.
+    pub(super) file_end: u64,
+    pub(super) staging: Staging,
 }
 
 impl Writer {
@@ -76,7 +77,6 @@ impl Writer {
             store,
         }
     }
-
     /// Stops all further appends. The first reason stays.
     pub(super) fn poison(&self, because: Error) {
         self.poison.lock().get_or_insert(because);
@@ -93,143 +93,204 @@ impl Writer {
     }
 }
 
-/// Frames staged by the requests of a group, before they are in the file.
-struct Staging<'a> {
-    /// The first of them, in `Commit::buffer`.
+/// What the requests of a group make, before it is in the file. Kept between groups for its memory.
+#[derive(Default)]
+pub(super) struct Staging {
+    /// Where the first frame begins in `Commit::buffer`.
     start: usize,
     first_sequence: u64,
-    /// Where each begins in the buffer.
-    frames: Vec<usize>,
-    /// The ends of the streams that the group has touched.
-    heads: HashMap<(&'a str, u32), LaneHead>,
-    /// The events of the group whose id the caller gave.
+    frames: Vec<StagedFrame>,
+    /// The ends of the streams that the group has touched, in the order of touching, and the place
+    /// there of each slot that is there: a place counts only if the slot is found at it.
+    heads: Vec<(u32, LaneHead)>,
+    head_places: Vec<u32>,
+    /// What a request that fails half-way must put back.
+    before: Vec<(u32, Option<LaneHead>)>,
+    /// The events of the group whose id the caller gave, by place in `frames`.
     keys: HashMap<Id, usize>,
 }
 
-impl Staging<'_> {
+#[derive(Clone, Copy)]
+struct StagedFrame {
+    /// Where it begins in the buffer.
+    at: usize,
+    /// The slot of its stream.
+    slot: u32,
+}
+
+impl Staging {
+    fn begin(&mut self, start: usize, first_sequence: u64) {
+        (self.start, self.first_sequence) = (start, first_sequence);
+        self.frames.clear();
+        self.heads.clear();
+        if !self.keys.is_empty() {
+            self.keys.clear();
+            self.keys.shrink_to(1024);
+        }
+    }
+
     fn next_sequence(&self) -> u64 {
         self.first_sequence + self.frames.len() as u64
     }
+
+    fn head(&self, slot: u32) -> Option<LaneHead> {
+        let place = *self.head_places.get(slot as usize)?;
+        let (of, head) = self.heads.get(place as usize)?;
+        (*of == slot).then_some(*head)
+    }
+
+    fn set_head(&mut self, slot: u32, head: LaneHead) {
+        self.before.push((slot, self.head(slot)));
+        match self.before.last() {
+            Some((_, Some(_))) => self.heads[self.head_places[slot as usize] as usize].1 = head,
+            _ => {
+                if self.head_places.len() <= slot as usize {
+                    self.head_places.resize(slot as usize + 1, 0);
+                }
+                self.head_places[slot as usize] = self.heads.len() as u32;
+                self.heads.push((slot, head));
+            }
+        }
+    }
+
+    /// Puts back what the request that is being staged has changed.
+    fn undo(&mut self, frames: usize) {
+        self.frames.truncate(frames);
+        while let Some((slot, before)) = self.before.pop() {
+            match before {
+                Some(head) => self.heads[self.head_places[slot as usize] as usize].1 = head,
+                // What was added last is taken back first.
+                None => drop(self.heads.pop()),
+            }
+        }
+    }
+}
+
+/// Makes a request fail.
+fn refuse(request: &mut Request, error: &Error) {
+    request.receipts.clear();
+    request.failure = Some(error.clone());
 }
 
 impl Inner {
     /// Commits a group. Only one thread at a time is here.
-    pub(super) fn commit(&self, writer: &Writer, requests: &[Request]) -> Outcome {
+    pub(super) fn commit(&self, writer: &Writer, group: &mut [Place]) {
         let mut commit = writer.commit.lock();
         let commit = &mut *commit;
-        let fail = |error: &Error| Outcome::failed(requests.len(), error);
 
         // 1. Refuse what cannot be appended at all.
-        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
-            return fail(&self.closed_error());
-        }
-        if let Err(error) = writer.check_poison() {
-            return fail(&error);
-        }
-
+        let refused = match self.closed.load(Ordering::Acquire) {
+            true => Err(self.closed_error()),
+            false => writer.check_poison(),
+        };
         // 2. Make sure there is a segment with room. A failure leaves the log as it was.
-        if !self.has_room()
-            && requests.iter().any(|request| self.adds_events(commit, request))
-            && let Err(error) = self.rotate(writer, commit)
-        {
-            return fail(&error);
+        let ready = refused.and_then(|()| {
+            let rotates = !self.has_room()
+                && group.iter().any(|place| self.adds_events(commit, &place.request));
+            if rotates { self.rotate(writer, commit) } else { Ok(()) }
+        });
+        if let Err(error) = ready {
+            return group.iter_mut().for_each(|place| refuse(&mut place.request, &error));
         }
 
         // 3. Stage: check against the log and against the group, assign places, encode frames.
-        let mut staging = Staging {
-            start: commit.buffer.len(),
-            first_sequence: self.live.read().visible(),
-            frames: Vec::new(),
-            heads: HashMap::new(),
-            keys: HashMap::new(),
-        };
-        let results: Vec<_> =
-            requests.iter().map(|request| self.stage(commit, &mut staging, request)).collect();
+        let mut staging = std::mem::take(&mut commit.staging);
+        staging.begin(commit.buffer.len(), self.live.read().visible());
+        let mut durability = Durability::Buffered;
+        for place in &mut *group {
+            match self.stage(commit, &mut staging, &mut place.request) {
+                Ok(()) => durability = durability.min(place.request.durability),
+                Err(error) => refuse(&mut place.request, &error),
+            }
+        }
+        if durability == Durability::Buffered && commit.buffer.len() >= self.options.buffer_bytes {
+            durability = Durability::Written;
+        }
 
         // 4. Write everything that is not in the file, with one call.
-        let accepted = || requests.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        let must_sync = accepted().any(|(r, _)| r.durability == Durability::Durable);
-        let must_write = must_sync
-            || accepted().any(|(r, _)| r.durability == Durability::Written)
-            || commit.buffer.len() >= self.options.buffer_bytes;
-        if must_write && let Err(error) = self.write_buffer(writer, commit, staging.start) {
-            return fail(&error);
-        }
-
         // 5. One sync for all who asked for one. What was staged stays unseen if it fails: the
         // pages may be lost or not, and no second sync can tell.
-        if must_sync && let Err(error) = self.sync_segment(writer, commit) {
-            return fail(&error);
-        }
+        let done = match durability {
+            Durability::Durable => self.write_and_sync(writer, commit, staging.start),
+            Durability::Written => {
+                let all = commit.buffer.len();
+                self.write(writer, commit, staging.start, all, false)
+            }
+            Durability::Buffered => Ok(()),
+        };
 
         // 6. Show the events, and tell whoever waits, here and in other processes.
-        self.publish(commit, &staging, must_write);
-        if must_write {
-            self.publish_head(commit);
-            commit.buffer.clear();
-            commit.buffer.shrink_to(KEPT_BUFFER_BYTES);
+        if done.is_err() && writer.check_poison().is_err() {
+            commit.buffer.truncate(staging.start);
+            commit.in_file = 0;
+        }
+        let shown = self.publish(commit, &staging);
+        if let Err(error) = done {
+            for place in group {
+                // Some of a group that was only to be written may be in the file.
+                let staged = &place.request.staged;
+                if staged.is_empty() || staged.end > shown {
+                    refuse(&mut place.request, &error);
+                }
+            }
+        } else if durability == Durability::Durable {
+            self.publish_head(commit, false);
+        } else if durability == Durability::Written && !commit.open_ended {
+            self.publish_head(commit, true);
         } else if !commit.buffer.is_empty() {
             self.flush_soon(writer);
         }
+        commit.staging = staging;
         self.wake_waiters();
-        Outcome { results }
     }
 
     /// Whether the request will add events, as far as the log knows: not if they are there already.
     fn adds_events(&self, commit: &Commit, request: &Request) -> bool {
-        let nothing_staged = Staging {
-            start: commit.buffer.len(),
-            first_sequence: 0,
-            frames: Vec::new(),
-            heads: HashMap::new(),
-            keys: HashMap::new(),
-        };
-        !request.events.is_empty()
-            && !matches!(self.known_already(commit, &nothing_staged, &request.events), Ok(Some(_)))
+        request.len() > 0
+            && !matches!(self.known_already(commit, &Staging::default(), request), Ok(Some(_)))
     }
 
     /// Stages one request, or nothing of it.
-    fn stage<'a>(
+    fn stage(
         &self,
         commit: &mut Commit,
-        staging: &mut Staging<'a>,
-        request: &'a Request,
-    ) -> Result<Vec<Receipt>> {
-        let events = &request.events;
-        if let Some(receipts) = self.known_already(commit, staging, events)? {
-            return Ok(receipts);
+        staging: &mut Staging,
+        request: &mut Request,
+    ) -> Result<()> {
+        let frames_before = staging.frames.len();
+        request.staged = frames_before..frames_before;
+        if let Some(receipts) = self.known_already(commit, staging, request)? {
+            request.receipts = receipts;
+            return Ok(());
         }
         let bytes_before = commit.buffer.len();
-        let frames_before = staging.frames.len();
-        let mut heads_before = Vec::new();
-        let mut receipts: Vec<Receipt> = Vec::with_capacity(events.len());
-        for (index, event) in events.iter().enumerate() {
-            let continues = index + 1 < events.len();
-            match self.stage_event(commit, staging, event, &receipts, continues) {
-                Ok((receipt, head_before)) => {
-                    heads_before.push(((event.entity(), event.lane), head_before));
-                    receipts.push(receipt);
-                }
-                Err(error) => {
-                    commit.buffer.truncate(bytes_before);
-                    staging.frames.truncate(frames_before);
-                    for (stream, head) in heads_before.into_iter().rev() {
-                        match head {
-                            Some(head) => staging.heads.insert(stream, head),
-                            None => staging.heads.remove(&stream),
-                        };
-                    }
-                    let single = events.len() == 1;
-                    return Err(if single { error } else { error.of_item(index) });
-                }
+        let slots_before = self.live.read().heads.slots();
+        staging.before.clear();
+        let now_us = self.now_us(staging.next_sequence());
+        let mut receipts = std::mem::take(&mut request.receipts);
+        let last = request.len().saturating_sub(1);
+        let staged = request.events().enumerate().try_for_each(|(index, event)| {
+            let continues = index < last;
+            match self.stage_event(commit, staging, &event, &receipts, continues, now_us) {
+                Ok(receipt) => receipts.push(receipt),
+                Err(error) => return Err(if last == 0 { error } else { error.of_item(index) }),
             }
+            Ok(())
+        });
+        request.receipts = receipts;
+        if staged.is_err() {
+            commit.buffer.truncate(bytes_before);
+            staging.undo(frames_before);
+            self.live.write().heads.forget_from(slots_before);
+            return staged;
         }
-        for (index, event) in events.iter().enumerate() {
+        for (index, event) in request.events().enumerate() {
             if let Some(id) = event.id {
                 staging.keys.insert(id, frames_before + index);
             }
         }
-        Ok(receipts)
+        request.staged = frames_before..staging.frames.len();
+        Ok(())
     }
 
     /// If the caller gave ids and the events are there: their receipts. Comes before the expected
@@ -237,20 +298,21 @@ impl Inner {
     fn known_already(
         &self,
         commit: &Commit,
-        staging: &Staging<'_>,
-        events: &[Prepared],
+        staging: &Staging,
+        request: &Request,
     ) -> Result<Option<Vec<Receipt>>> {
+        let events = request.len();
         let mut receipts = Vec::new();
-        for (index, event) in events.iter().enumerate() {
+        for (index, event) in request.events().enumerate() {
             let Some(id) = event.id else { continue };
             let cause = match event.causation {
                 Causation::None => Id::NONE,
                 Causation::Event(id) => id,
-                Causation::Item(item) => events[item as usize].id.unwrap_or(Id::NONE),
+                Causation::Item(item) => request.event(item as usize).id.unwrap_or(Id::NONE),
             };
             let known = match staging.keys.get(&id) {
                 Some(frame) => {
-                    let stored = &commit.buffer[staging.frames[*frame]..];
+                    let stored = &commit.buffer[staging.frames[*frame].at..];
                     let frame = Frame::of_own(stored).map_err(Error::corrupt)?;
                     Some((event.made(&frame, stored, cause), receipt_of(&frame)))
                 }
@@ -269,35 +331,40 @@ impl Inner {
                             receipt.sequence
                         ),
                     );
-                    return Err(if events.len() == 1 { error } else { error.of_item(index) });
+                    return Err(if events == 1 { error } else { error.of_item(index) });
                 }
             }
         }
         match receipts.len() {
             0 => Ok(None),
-            found if found == events.len() => Ok(Some(receipts)),
+            found if found == events => Ok(Some(receipts)),
             found => Err(Error::new(
                 ErrorKind::IdempotencyConflict,
-                format!("{found} of the {} events of the batch are there already", events.len()),
+                format!("{found} of the {events} events of the batch are there already"),
             )),
         }
     }
 
-    /// Stages one event. Gives its receipt, and what the staging held for its stream before.
-    fn stage_event<'a>(
+    /// Stages one event, and gives its receipt.
+    fn stage_event(
         &self,
         commit: &mut Commit,
-        staging: &mut Staging<'a>,
-        event: &'a Prepared,
+        staging: &mut Staging,
+        event: &PreparedEvent<'_>,
         batch: &[Receipt],
         batch_continues: bool,
-    ) -> Result<(Receipt, Option<LaneHead>)> {
-        let entity = event.entity();
-        let staged = staging.heads.get(&(entity, event.lane)).copied();
-        let head = match staged {
-            Some(head) => Some(head),
-            None => self.live.read().heads.get(entity, event.lane),
+        now_us: i64,
+    ) -> Result<Receipt> {
+        let (entity, lane) = (event.entity(), event.lane);
+        let known = {
+            let heads = &self.live.read().heads;
+            heads.find(entity, lane).map(|slot| (slot, heads.at(slot)))
         };
+        let (slot, visible) = match known {
+            Some(known) => known,
+            None => (self.live.write().heads.find_or_add(entity, lane), None),
+        };
+        let head = staging.head(slot).or(visible);
         check_expected(event, head)?;
         let before = match head {
             None => None,
@@ -315,7 +382,7 @@ impl Inner {
         };
 
         let sequence = staging.next_sequence();
-        let now_us = self.now_us(sequence);
+        let now_us = if self.options.seed.is_some() { self.now_us(sequence) } else { now_us };
         let wall_us = before.map_or(now_us, |(_, known)| known.wall_us.max(now_us));
         let timestamp_us = event.timestamp_us.unwrap_or(wall_us);
         let id = event.id.unwrap_or_else(|| commit.ids.event_id(sequence, wall_us));
@@ -327,7 +394,7 @@ impl Inner {
                 timestamp_us,
                 wall_us,
                 clock,
-                lane: event.lane,
+                lane,
                 depth: event.depth,
                 kind: event.kind,
                 payload_version: event.payload_version,
@@ -350,22 +417,10 @@ impl Inner {
             self.lineage,
             &mut commit.buffer,
         );
-        staging.frames.push(at);
+        staging.frames.push(StagedFrame { at, slot });
         let known = Some(Known { hash, wall_us });
-        staging
-            .heads
-            .insert((entity, event.lane), LaneHead { lane: event.lane, clock, sequence, known });
-        let receipt = Receipt {
-            id,
-            sequence,
-            clock,
-            lane: event.lane,
-            timestamp_us,
-            wall_us,
-            hash,
-            duplicate: false,
-        };
-        Ok((receipt, staged))
+        staging.set_head(slot, LaneHead { lane, clock, sequence, known });
+        Ok(Receipt { id, sequence, clock, lane, timestamp_us, wall_us, hash, duplicate: false })
     }
 
     /// Microseconds since 1970, or what the seed makes of the sequence.
@@ -379,35 +434,74 @@ impl Inner {
         }
     }
 
-    /// Writes the buffer to the file. If that fails, the file is cut back to where it was, the
-    /// frames from `staged` on are forgotten, and what was buffered before stays buffered; if it
-    /// cannot be cut back, nothing more is appended.
-    pub(super) fn write_buffer(
+    /// Writes and syncs everything. What is in the file is not visible before it is synced, so the
+    /// head must not say otherwise meanwhile.
+    fn write_and_sync(&self, writer: &Writer, commit: &mut Commit, staged: usize) -> Result<()> {
+        if commit.open_ended {
+            self.publish_head(commit, false);
+        }
+        self.write(writer, commit, staged, staged, true)?;
+        self.sync_segment(writer, commit)
+    }
+
+    /// Writes what is buffered, none of it staged by a group.
+    pub(super) fn write_buffered(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
+        let all = commit.buffer.len();
+        let done = self.write(writer, commit, all, all, false);
+        self.publish(commit, &Staging::default());
+        done
+    }
+
+    /// Writes the buffer to the file, with space behind it if a sync follows. If that fails, the
+    /// file is cut back to the last whole batch within the first `keep` bytes, since other
+    /// processes may have seen those, and the frames from `staged` on that are not among them are
+    /// forgotten; what was buffered before stays. If it cannot be cut back, nothing more is
+    /// appended.
+    fn write(
         &self,
         writer: &Writer,
         commit: &mut Commit,
         staged: usize,
+        keep: usize,
+        reserve: bool,
     ) -> Result<()> {
-        let Some(file) = commit.file.clone() else { return Ok(()) };
-        if commit.buffer.is_empty() {
-            return Ok(());
-        }
-        let Err(failure) = write_all_at(&*file, &commit.buffer, commit.written_end) else {
-            commit.written_end += commit.buffer.len() as u64;
+        let (Some(file), bytes) = (commit.file.clone(), commit.buffer.len()) else {
             return Ok(());
         };
-        commit.buffer.truncate(staged);
+        if bytes == 0 {
+            return Ok(());
+        }
+        let start = commit.written_end;
+        let end = start + bytes as u64;
+        if reserve && bytes <= RESERVING_BYTES && end > commit.file_end {
+            let most = self.options.segment_bytes.max(end);
+            let reserved = end.next_multiple_of(RESERVED_BYTES).min(most);
+            commit.buffer.resize((reserved - start) as usize, 0);
+        }
+        let (written, failure) = write_progress_at(&*file, &commit.buffer, start);
+        commit.buffer.truncate(bytes);
+        if written >= bytes {
+            commit.in_file = bytes;
+            commit.written_end = end;
+            commit.file_end = commit.file_end.max(start + written as u64);
+            return Ok(());
+        }
+
+        let kept = last_batch_end(&commit.buffer, written.min(keep));
+        commit.buffer.truncate(staged.max(kept));
+        let end = start + kept as u64;
         let number = self.newest_number();
         let path = self.files.segment_path(number);
-        let error =
-            Error::io("cannot write the events", &path, &failure).at(number, commit.written_end);
+        let failure = failure.unwrap_or_else(|| std::io::ErrorKind::WriteZero.into());
+        let error = Error::io("cannot write the events", &path, &failure).at(number, end);
         // Synced, or a power cut could bring back what is refused here.
         let restored = file
-            .set_len(commit.written_end)
+            .set_len(end)
             .and_then(|()| file.sync())
             .and_then(|()| file.size())
-            .is_ok_and(|length| length == commit.written_end);
+            .is_ok_and(|length| length == end);
         if restored {
+            (commit.in_file, commit.written_end, commit.file_end) = (kept, end, end);
             let kind = error.kind();
             return Err(error.into_kind(kind, "nothing was appended"));
         }
@@ -424,7 +518,10 @@ impl Inner {
         if commit.durable_end == commit.written_end {
             return Ok(());
         }
-        match file.sync() {
+        writer.queue.syncing.store(true, Ordering::Relaxed);
+        let synced = file.sync();
+        writer.queue.syncing.store(false, Ordering::Relaxed);
+        match synced {
             Ok(()) => {
                 commit.durable_end = commit.written_end;
                 Ok(())
@@ -443,35 +540,47 @@ impl Inner {
         }
     }
 
-    /// Adds the staged frames to what readers see.
-    fn publish(&self, commit: &Commit, staging: &Staging<'_>, written: bool) {
+    /// Shows the staged frames that are still in the buffer, and lets go of those that are in the
+    /// file. Gives how many of the staged are shown.
+    fn publish(&self, commit: &mut Commit, staging: &Staging) -> usize {
         let mut live = self.live.write();
         let live = &mut *live;
-        for at in &staging.frames {
-            // The frames are our own; `of_own` fails for a defect only.
-            if let (Ok(frame), Some(tail)) = (Frame::of_own(&commit.buffer[*at..]), &mut live.tail)
-            {
-                tail.push(&frame);
-            }
+        let mut shown = 0;
+        for staged in &staging.frames {
+            // The frames are our own; `of_own` fails where the buffer was cut back.
+            let bytes = commit.buffer.get(staged.at..).unwrap_or_default();
+            let (Ok(frame), Some(tail)) = (Frame::of_own(bytes), &mut live.tail) else { break };
+            let number = tail.push(&frame, Some(live.heads.in_tail(staged.slot)));
+            live.heads.set_at(staged.slot, head_of(&frame));
+            live.heads.set_in_tail(staged.slot, number);
+            shown += 1;
         }
-        for ((entity, _), head) in &staging.heads {
-            live.heads.set(entity, *head);
+        if shown < staging.frames.len() {
+            live.heads.forget_unused();
         }
-        if written {
-            live.unwritten.clear();
-            live.unwritten.shrink_to(KEPT_BUFFER_BYTES);
-            live.written_end = commit.written_end;
-            live.written_events = live.visible();
-            if commit.durable_end == commit.written_end {
-                live.durable_events = live.written_events;
-            }
-        } else {
-            live.unwritten.extend_from_slice(&commit.buffer[staging.start..]);
+        if commit.in_file == 0 {
+            let new = staging.start.min(commit.buffer.len());
+            live.unwritten.extend_from_slice(&commit.buffer[new..]);
+            return shown;
         }
+        commit.buffer.drain(..commit.in_file);
+        commit.buffer.shrink_to(KEPT_BUFFER_BYTES);
+        commit.in_file = 0;
+        live.unwritten.clear();
+        live.unwritten.shrink_to(KEPT_BUFFER_BYTES);
+        live.unwritten.extend_from_slice(&commit.buffer);
+        live.written_end = commit.written_end;
+        live.written_events = live.visible() - frames_in(&commit.buffer);
+        if commit.durable_end == commit.written_end {
+            live.durable_events = live.written_events;
+        }
+        shown
     }
 
-    /// Overwrites the head file. It is advice, so a failure changes nothing.
-    pub(super) fn publish_head(&self, commit: &mut Commit) {
+    /// Overwrites the head file. Readers in other processes see what it says, and with `open_ended`
+    /// also the whole batches behind that, so that written appends need no call of their own. It
+    /// is advice, so a failure changes nothing.
+    pub(super) fn publish_head(&self, commit: &mut Commit, open_ended: bool) {
         let Some(file) = &commit.head else { return };
         commit.head_writes = commit.head_writes.wrapping_add(1);
         let head = {
@@ -484,9 +593,12 @@ impl Inner {
                 durable_offset: commit.durable_end,
                 durable_events: live.durable_events,
                 writes: commit.head_writes,
+                open_ended,
             }
         };
-        let _ = write_all_at(&**file, &head.encode(), 0);
+        if write_all_at(&**file, &head.encode(), 0).is_ok() {
+            commit.open_ended = open_ended;
+        }
     }
 
     pub(super) fn newest_number(&self) -> u64 {
@@ -494,7 +606,31 @@ impl Inner {
     }
 }
 
-fn check_expected(event: &Prepared, head: Option<LaneHead>) -> Result<()> {
+/// Where the last whole batch within the first `limit` bytes of these frames ends.
+fn last_batch_end(frames: &[u8], limit: usize) -> usize {
+    let (mut at, mut last) = (0, 0);
+    while let Ok(frame) = Frame::of_own(&frames[at..]) {
+        at += frame.layout().padded();
+        if at > limit {
+            break;
+        }
+        if !frame.batch_continues() {
+            last = at;
+        }
+    }
+    last
+}
+
+fn frames_in(mut frames: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Ok(frame) = Frame::of_own(frames) {
+        frames = &frames[frame.layout().padded()..];
+        count += 1;
+    }
+    count
+}
+
+fn check_expected(event: &PreparedEvent<'_>, head: Option<LaneHead>) -> Result<()> {
     let right = match (event.expected, head) {
         (Expected::Any, _) | (Expected::NoStream, None) => true,
         (Expected::Exact(clock), Some(head)) => clock == head.clock,

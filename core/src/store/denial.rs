@@ -1,10 +1,10 @@
 //! Recording that gates refused an event.
 
 use super::Store;
-use super::prepare::{Prepared, Request};
+use super::prepare::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{NewEvent, Receipt};
-use crate::format::frame::payload_hash;
+use crate::format::hash::payload_hash;
 use crate::gate::{GateOutcome, Verdict};
 use crate::kind::EventKind;
 use crate::options::{Durability, MAX_PAYLOAD_BYTES};
@@ -62,13 +62,10 @@ impl Store {
         event.lane = refused.lane;
         event.depth = refused.depth;
         event.correlation = refused.correlation;
-        let request = Request {
-            // The record is the library's: the limit that the caller chose is not about it.
-            events: vec![Prepared::new(&event, 0, MAX_PAYLOAD_BYTES)?],
-            durability: durability.unwrap_or(self.0.options.durability),
-        };
-        let mut receipts = self.0.submit(writer, request)?;
-        receipts.pop().ok_or_else(|| Error::new(ErrorKind::Panic, "the append gave no receipt"))
+        // The record is the library's: the limit that the caller chose is not about it.
+        let durability = durability.unwrap_or(self.0.options.durability);
+        let request = Request::of_own(&event, durability, MAX_PAYLOAD_BYTES)?;
+        self.0.submit(writer, request).finish_one()
     }
 }
 

@@ -9,13 +9,13 @@ use super::read::Scan;
 use super::{Inner, OpenReport, Store, note_head};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::format::frame::Frame;
+use crate::format::frame::{self, Frame};
 use crate::format::head;
 use crate::format::manifest::Manifest;
-use crate::options::OpenOptions;
+use crate::options::{MAX_BATCH_BYTES, OpenOptions};
 use crate::region::{Direction, Query};
 use crate::storage::files::{Files, read_exact};
-use crate::storage::{Access, recovery};
+use crate::storage::{Access, read_full_at, recovery};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +26,9 @@ const TRIES: u32 = 20;
 /// The pauses between two looks for new events: short at first.
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// How much is read at once behind an open-ended head.
+const FIRST_READ_BYTES: usize = 4 << 10;
+const LARGEST_READ_BYTES: usize = 4 << 20;
 
 /// What a read-only store has more than a writer.
 #[derive(Default)]
@@ -56,6 +59,9 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     report.clean = found.clean;
     let mut inner = Inner::new(files, options, &manifest, found.into_live(), report);
     inner.follower = Some(Follower::default());
+    // What an open-ended head leaves unsaid.
+    inner.catch_up()?;
+    inner.report.events = inner.live.read().visible();
     Ok(inner)
 }
 
@@ -163,7 +169,8 @@ impl Inner {
             && head.store == self.store
             && head.segment == self.newest_number()
         {
-            return self.extend(head.visible_offset, Some(head.durable_events));
+            self.extend(head.visible_offset, Some(head.durable_events))?;
+            return if head.open_ended { self.extend_by_whole_batches() } else { Ok(()) };
         }
         let known = self.live.read().parts.clone();
         let (_, found) = consistently(&self.files, |manifest, reader| {
@@ -205,16 +212,54 @@ impl Inner {
         if to > from {
             let path = self.files.segment_path(number);
             bytes = read_exact(&*file, &path, number, from, (to - from) as usize)?;
-            check_frames(&bytes, sequence)
-                .map_err(|why| Error::corrupt(why).at_path(&path).at(number, from))?;
+            match whole_batches(&bytes, sequence) {
+                (whole, None) if whole == bytes.len() => {}
+                (_, why) => {
+                    let why = why.unwrap_or("the last batch is not whole");
+                    return Err(Error::corrupt(why).at_path(&path).at(number, from));
+                }
+            }
         }
+        self.take_in(from, &bytes, durable_events);
+        Ok(())
+    }
+
+    /// Takes in the whole batches that stand behind what was taken in. What follows them may be
+    /// half-written, or not be there.
+    fn extend_by_whole_batches(&self) -> Result<()> {
+        let mut most = FIRST_READ_BYTES;
+        loop {
+            let (number, from, sequence, file) = {
+                let live = self.live.read();
+                let (Some(tail), Some(file)) = (&live.tail, &live.tail_file) else { return Ok(()) };
+                (tail.number, tail.end, tail.next_sequence(), file.clone())
+            };
+            let path = self.files.segment_path(number);
+            let mut bytes = vec![0; most];
+            let read = read_full_at(&*file, &mut bytes, from)
+                .map_err(|e| Error::io("cannot read the segment", &path, &e).at(number, from))?;
+            let (whole, _) = whole_batches(&bytes[..read], sequence);
+            self.take_in(from, &bytes[..whole], None);
+            if read < most || whole == 0 && most > MAX_BATCH_BYTES {
+                return Ok(());
+            }
+            let next = frame::probe(&bytes[whole..]);
+            if whole == 0 && next.is_none() {
+                return Ok(());
+            }
+            most = (most * 2).min(if whole > 0 { LARGEST_READ_BYTES } else { usize::MAX });
+        }
+    }
+
+    /// Shows these frames of the newest segment, which stand at `from`.
+    fn take_in(&self, from: u64, bytes: &[u8], durable_events: Option<u64>) {
         let mut live = self.live.write();
         let live = &mut *live;
-        let Some(tail) = live.tail.as_mut().filter(|tail| tail.end == from) else { return Ok(()) };
+        let Some(tail) = live.tail.as_mut().filter(|tail| tail.end == from) else { return };
         let mut at = 0;
         while let Ok(frame) = Frame::of_own(bytes.get(at..).unwrap_or_default()) {
-            tail.push(&frame);
-            note_head(&mut live.heads, &frame);
+            let stream = tail.push(&frame, None);
+            note_head(&mut live.heads, &frame, stream);
             at += frame.layout().padded();
         }
         live.written_end = tail.end;
@@ -222,7 +267,6 @@ impl Inner {
         if let Some(durable) = durable_events {
             live.durable_events = durable.min(live.written_events).max(live.durable_events);
         }
-        Ok(())
     }
 
     /// Where recovery would end the newest segment.
@@ -243,19 +287,26 @@ impl Inner {
     }
 }
 
-/// Whether these are whole frames of consecutive events, from this one on.
-fn check_frames(bytes: &[u8], first: u64) -> std::result::Result<(), &'static str> {
-    let mut at = 0;
-    let mut sequence = first;
+/// How many of these bytes are frames of whole batches, the first of which is of this event; and
+/// why the frame behind them is none, if there are bytes left.
+fn whole_batches(bytes: &[u8], first: u64) -> (usize, Option<&'static str>) {
+    let (mut at, mut whole, mut sequence) = (0, 0, first);
     while at < bytes.len() {
-        let frame = Frame::parse(&bytes[at..])?;
-        if frame.sequence() != sequence {
-            return Err("the next frame is not the next event");
+        match Frame::parse(&bytes[at..]) {
+            Err(why) => return (whole, Some(why)),
+            Ok(frame) if frame.sequence() != sequence => {
+                return (whole, Some("the next frame is not the next event"));
+            }
+            Ok(frame) => {
+                at += frame.layout().padded();
+                sequence += 1;
+                if !frame.batch_continues() {
+                    whole = at;
+                }
+            }
         }
-        at += frame.layout().padded();
-        sequence += 1;
     }
-    Ok(())
+    (whole, None)
 }
 
 /// A query that goes on: what is there first, then what is appended, as it becomes visible, in

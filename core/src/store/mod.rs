@@ -10,6 +10,7 @@
 
 mod ancestors;
 mod append;
+mod background;
 mod close;
 mod commit;
 mod denial;
@@ -119,9 +120,11 @@ impl Live {
     }
 }
 
-/// The stream of this frame ends with it.
-fn note_head(heads: &mut Heads, frame: &Frame<'_>) {
-    heads.set(frame.entity(), head_of(frame));
+/// The stream of this frame, which has this number in the newest segment's index, ends with it.
+fn note_head(heads: &mut Heads, frame: &Frame<'_>, in_tail: u32) {
+    let slot = heads.find_or_add(frame.entity(), frame.lane());
+    heads.set_at(slot, head_of(frame));
+    heads.set_in_tail(slot, in_tail);
 }
 
 fn head_of(frame: &Frame<'_>) -> LaneHead {

@@ -1,7 +1,7 @@
 //! Opening: lock, manifest, sealed segments, the end of the newest one, report.
 
 use super::close::TAIL_INDEX;
-use super::commit::{Commit, SEEDED_EPOCH_US, Writer};
+use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
 use super::{Inner, Live, Store, follow, note_head, salvage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
@@ -213,12 +213,16 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         head_writes: found.head_writes,
         file: found.tail_file.clone(),
         buffer: Vec::new(),
+        in_file: 0,
         written_end,
         durable_end: written_end,
+        file_end: if report.cut_bytes > 0 { written_end } else { found.length },
+        open_ended: false,
+        staging: Staging::default(),
     };
     let live = found.into_live();
     let inner = Inner::new(files, options, &manifest, live, report);
-    inner.publish_head(&mut commit);
+    inner.publish_head(&mut commit, false);
     Ok((inner, commit))
 }
 
@@ -551,9 +555,11 @@ fn load_newest(
         && (index.number, index.end, index.next_sequence(), index.tree.root())
             == (number, closed.offset, closed.events, closed.root)
     {
-        for (entity, lane, clock, last_index) in index.stream_ends() {
+        for (entity, lane, clock, last_index, number) in index.stream_ends() {
             let sequence = index.first_sequence + u64::from(last_index);
-            found.heads.set(entity, LaneHead { lane, clock, sequence, known: None });
+            let slot = found.heads.find_or_add(entity, lane);
+            found.heads.set_at(slot, LaneHead { lane, clock, sequence, known: None });
+            found.heads.set_in_tail(slot, number);
         }
         tail = index;
     }
@@ -601,10 +607,10 @@ fn load_newest(
     let closed_events = closed.map_or(u64::MAX, |closed| closed.events);
     if closed_events > tail.next_sequence() && closed_events != u64::MAX {
         let to = closed.map_or(tail.end, |closed| closed.offset);
-        tail.extend(&*file, &path, to, |frame| note_head(heads, frame))?;
+        tail.extend(&*file, &path, to, |frame, stream| note_head(heads, frame, stream))?;
         root_at_close = Some((tail.next_sequence(), tail.tree.root()));
     }
-    tail.extend(&*file, &path, end.offset, |frame| note_head(heads, frame))?;
+    tail.extend(&*file, &path, end.offset, |frame, stream| note_head(heads, frame, stream))?;
     if let (Some(closed), Some(at_close)) = (closed, root_at_close)
         && (closed.events, closed.root) != at_close
     {

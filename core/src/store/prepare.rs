@@ -1,22 +1,26 @@
-//! What the caller's thread does before the commit: checks, copies, and the payload's hash.
+//! What the caller's thread does before the commit: checks, copies, and the payloads' hashes.
 
 use crate::coordinate::check_coordinate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Causation, Expected, NewEvent, encode_extensions};
-use crate::format::frame::{FIXED_BYTES, Frame, payload_hash};
+use crate::event::{Causation, Expected, NewEvent, Receipt, encode_extensions};
+use crate::format::frame::{FIXED_BYTES, Frame};
+use crate::format::hash::payload_hashes;
 use crate::ids::{Hash, Id};
 use crate::options::{Durability, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+use std::cell::Cell;
 
 /// An upper bound of what a frame takes besides names, extensions and payload.
 const FRAME_OVERHEAD_BYTES: usize = FIXED_BYTES + 88;
+/// A request that has grown larger is not kept for the thread's next append.
+const KEPT_REQUEST_BYTES: usize = 1 << 20;
 
-/// A checked event that owns its bytes, so that another thread can commit it.
+/// A checked event; its names, extensions and payload are in its request's `bytes`.
 pub(super) struct Prepared {
-    /// Entity, scope, extensions and payload, one after the other, as in a frame.
-    bytes: Vec<u8>,
+    entity_at: usize,
     scope_at: usize,
     extensions_at: usize,
     payload_at: usize,
+    end: usize,
     pub(super) payload_hash: Hash,
     pub(super) kind: u16,
     pub(super) payload_version: u16,
@@ -30,23 +34,105 @@ pub(super) struct Prepared {
     pub(super) timestamp_us: Option<i64>,
 }
 
-/// What one call asks of the commit: all of the events or none.
+/// What one call asks of the commit, all of the events or none, and what becomes of it. It owns
+/// its bytes, so that another thread can commit it, and is used again by the thread's next append,
+/// so that an append need not allocate.
+#[derive(Default)]
 pub(super) struct Request {
-    pub(super) events: Vec<Prepared>,
     pub(super) durability: Durability,
+    events: Vec<Prepared>,
+    /// Of each event: entity, scope, extensions and payload, one after the other, as in a frame.
+    bytes: Vec<u8>,
+    /// What was asked for, once it is committed.
+    pub(super) receipts: Vec<Receipt>,
+    /// Which frames of its group are its own.
+    pub(super) staged: std::ops::Range<usize>,
+    /// Why it was not committed.
+    pub(super) failure: Option<Error>,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Request>>> = const { Cell::new(None) };
 }
 
 impl Request {
-    /// An upper bound of the bytes that its frames take.
-    pub(super) fn frame_bytes(&self) -> usize {
-        self.events.iter().map(|event| event.bytes.len() + FRAME_OVERHEAD_BYTES).sum()
+    /// A request without events: it asks that what is buffered becomes as safe as this.
+    pub(super) fn settling(durability: Durability) -> Box<Self> {
+        Self::blank(durability)
     }
 
+    /// A request for these events.
     pub(super) fn new(
         events: &[NewEvent<'_>],
         durability: Durability,
         max_payload_bytes: u32,
-    ) -> Result<Self> {
+    ) -> Result<Box<Self>> {
+        let mut request = Self::blank(durability);
+        let filled = request.fill(events, max_payload_bytes);
+        match filled {
+            Ok(()) => Ok(request),
+            Err(error) => {
+                request.recycle();
+                Err(error)
+            }
+        }
+    }
+
+    /// One event of the library's own, whose kind may be from the library's range.
+    pub(super) fn of_own(
+        event: &NewEvent<'_>,
+        durability: Durability,
+        max_payload_bytes: u32,
+    ) -> Result<Box<Self>> {
+        let mut request = Self::blank(durability);
+        request.add(event, max_payload_bytes)?;
+        payload_hashes(&mut request.events, &request.bytes);
+        Ok(request)
+    }
+
+    fn blank(durability: Durability) -> Box<Self> {
+        let mut request = SPARE.take().unwrap_or_default();
+        request.durability = durability;
+        request
+    }
+
+    /// Keeps the memory for the thread's next request.
+    pub(super) fn recycle(mut self: Box<Self>) {
+        self.events.clear();
+        self.bytes.clear();
+        self.receipts.clear();
+        self.failure = None;
+        let events = self.events.capacity() * size_of::<Prepared>();
+        let receipts = self.receipts.capacity() * size_of::<Receipt>();
+        if self.bytes.capacity() + events + receipts <= KEPT_REQUEST_BYTES {
+            SPARE.set(Some(self));
+        }
+    }
+
+    /// The receipts or the failure.
+    pub(super) fn finish(mut self: Box<Self>) -> Result<Vec<Receipt>> {
+        let result = match self.failure.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.receipts)),
+        };
+        self.recycle();
+        result
+    }
+
+    /// The only receipt, or the failure.
+    pub(super) fn finish_one(mut self: Box<Self>) -> Result<Receipt> {
+        let result = match self.failure.take() {
+            Some(error) => Err(error),
+            None => self
+                .receipts
+                .pop()
+                .ok_or_else(|| Error::new(ErrorKind::Panic, "the append gave no receipt")),
+        };
+        self.recycle();
+        result
+    }
+
+    fn fill(&mut self, events: &[NewEvent<'_>], max_payload_bytes: u32) -> Result<()> {
         if events.len() > MAX_BATCH_EVENTS {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -54,24 +140,22 @@ impl Request {
             ));
         }
         let single = events.len() == 1;
-        let mut request = Self { events: Vec::with_capacity(events.len()), durability };
         for (index, event) in events.iter().enumerate() {
-            let prepared = event
+            event
                 .kind
                 .check_user()
-                .and_then(|()| Prepared::new(event, index, max_payload_bytes))
+                .and_then(|()| self.add(event, max_payload_bytes))
                 .map_err(|error| if single { error } else { error.of_item(index) })?;
-            request.events.push(prepared);
         }
-        let bytes = request.frame_bytes();
+        let bytes = self.frame_bytes();
         if bytes > MAX_BATCH_BYTES {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 format!("the batch takes {bytes} bytes; the limit is {MAX_BATCH_BYTES}"),
             ));
         }
-        request.check_ids()?;
-        Ok(request)
+        payload_hashes(&mut self.events, &self.bytes);
+        if single { Ok(()) } else { self.check_ids() }
     }
 
     fn check_ids(&self) -> Result<()> {
@@ -85,11 +169,10 @@ impl Request {
             ))),
         }
     }
-}
 
-impl Prepared {
-    /// Checks everything but the kind, which the library itself may take from its own range.
-    pub(super) fn new(event: &NewEvent<'_>, index: usize, max_payload_bytes: u32) -> Result<Self> {
+    /// Adds an event, whose payload is hashed later. Checks everything but the kind, which the
+    /// library itself may take from its own range.
+    fn add(&mut self, event: &NewEvent<'_>, max_payload_bytes: u32) -> Result<()> {
         check_coordinate(event.entity, event.scope)?;
         if event.payload.len() > max_payload_bytes as usize {
             return Err(Error::new(
@@ -104,6 +187,7 @@ impl Prepared {
         if event.id.is_some_and(|id| id.is_none()) {
             return Err(Error::invalid("the event id is all zeros, which means `none`"));
         }
+        let index = self.events.len();
         if let Causation::Item(item) = event.causation
             && item as usize >= index
         {
@@ -111,19 +195,21 @@ impl Prepared {
                 "item {item} cannot cause item {index}: a cause comes earlier in the batch"
             )));
         }
-        let names = event.entity.len() + event.scope.len();
-        let mut bytes = Vec::with_capacity(names + event.payload.len());
-        bytes.extend_from_slice(event.entity.as_bytes());
-        bytes.extend_from_slice(event.scope.as_bytes());
-        encode_extensions(event.extensions, &mut bytes)?;
-        let payload_at = bytes.len();
-        bytes.extend_from_slice(event.payload);
-        Ok(Self {
-            bytes,
-            scope_at: event.entity.len(),
-            extensions_at: names,
+        let entity_at = self.bytes.len();
+        self.bytes.extend_from_slice(event.entity.as_bytes());
+        let scope_at = self.bytes.len();
+        self.bytes.extend_from_slice(event.scope.as_bytes());
+        let extensions_at = self.bytes.len();
+        encode_extensions(event.extensions, &mut self.bytes)?;
+        let payload_at = self.bytes.len();
+        self.bytes.extend_from_slice(event.payload);
+        self.events.push(Prepared {
+            entity_at,
+            scope_at,
+            extensions_at,
             payload_at,
-            payload_hash: payload_hash(event.payload),
+            end: self.bytes.len(),
+            payload_hash: Hash::ZERO,
             kind: event.kind.0,
             payload_version: event.payload_version,
             flags: event.flags,
@@ -137,23 +223,70 @@ impl Prepared {
                 other => other,
             },
             timestamp_us: event.timestamp_us,
-        })
+        });
+        Ok(())
     }
 
-    pub(super) fn entity(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.scope_at]).unwrap_or_default()
+    /// An upper bound of the bytes that its frames take.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.bytes.len() + self.events.len() * FRAME_OVERHEAD_BYTES
     }
 
-    pub(super) fn scope(&self) -> &str {
-        std::str::from_utf8(&self.bytes[self.scope_at..self.extensions_at]).unwrap_or_default()
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
     }
 
-    pub(super) fn extensions(&self) -> &[u8] {
-        &self.bytes[self.extensions_at..self.payload_at]
+    pub(super) fn event(&self, index: usize) -> PreparedEvent<'_> {
+        PreparedEvent { event: &self.events[index], bytes: &self.bytes }
     }
 
-    pub(super) fn payload(&self) -> &[u8] {
-        &self.bytes[self.payload_at..]
+    pub(super) fn events(&self) -> impl ExactSizeIterator<Item = PreparedEvent<'_>> {
+        self.events.iter().map(|event| PreparedEvent { event, bytes: &self.bytes })
+    }
+}
+
+impl crate::format::hash::Hashed for Prepared {
+    fn payload(&self) -> std::ops::Range<usize> {
+        self.payload_at..self.end
+    }
+
+    fn set_payload_hash(&mut self, hash: Hash) {
+        self.payload_hash = hash;
+    }
+}
+
+/// A prepared event with its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct PreparedEvent<'a> {
+    event: &'a Prepared,
+    bytes: &'a [u8],
+}
+
+impl std::ops::Deref for PreparedEvent<'_> {
+    type Target = Prepared;
+
+    fn deref(&self) -> &Prepared {
+        self.event
+    }
+}
+
+impl<'a> PreparedEvent<'a> {
+    pub(super) fn entity(&self) -> &'a str {
+        let bytes = &self.bytes[self.event.entity_at..self.event.scope_at];
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    pub(super) fn scope(&self) -> &'a str {
+        let bytes = &self.bytes[self.event.scope_at..self.event.extensions_at];
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    pub(super) fn extensions(&self) -> &'a [u8] {
+        &self.bytes[self.event.extensions_at..self.event.payload_at]
+    }
+
+    pub(super) fn payload(&self) -> &'a [u8] {
+        &self.bytes[self.event.payload_at..self.event.end]
     }
 
     /// Whether an append of this would have made that event: the same in everything the caller

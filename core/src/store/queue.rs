@@ -1,126 +1,290 @@
-//! The commit queue: callers wait in line, and the front one commits for all who wait.
+//! The commit queue: callers wait in line, and one of them commits for all who wait.
 //!
 //! A caller that finds nobody leading leads at once, on its own thread. While it writes and syncs,
-//! others queue up; when it is done it hands the lead to the first of them, who takes everybody
-//! with it. There is no thread of the library's own on this path, so nothing is handed over when
-//! nobody else waits, and one write and one sync serve all who came meanwhile.
+//! others queue up; when it is done, one of them takes the lead and everybody in line with it. No
+//! thread of the library's own is on this path, so nothing is handed over when nobody else waits,
+//! and one write and one sync serve all who came meanwhile. Only appends that nobody waits for
+//! ([`Then`]) have a thread, the committer, which leads when no caller does.
+//!
+//! How a result gets to its caller: the leader stores it in the caller's [`Caller`] and raises
+//! `done`. A caller looks for that, and for a free lead, a few times; then it sleeps on one of two
+//! [`Bell`]s, by turns of the groups, so that one call wakes everybody of a group that is done and
+//! nobody else. A sleeper counts itself and looks again under the bell's lock, and a ringer stores
+//! the news before it reads the count, so no ring is missed.
 
 use super::Inner;
-use super::commit::{Outcome, Writer};
+use super::background::Background;
+use super::commit::Writer;
 use super::prepare::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Receipt;
-use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
+use parking_lot::{Mutex, MutexGuard};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, PoisonError, Weak};
 
 /// A group takes no further requests once its frames may take so many bytes.
 const GROUP_BYTES: usize = 64 << 20;
+/// How often a caller looks for its result before it sleeps. A write takes a few microseconds; a
+/// sync takes so long that nobody looks on.
+const SPINS: u32 = 20;
+const YIELDS: u32 = 40;
 
 /// What is called with the result of an append that nobody waits for.
 pub type Then = Box<dyn FnOnce(Result<Vec<Receipt>>) + Send>;
 
 #[derive(Default)]
-pub(super) struct Queue(Mutex<Line>);
+pub(super) struct Queue {
+    line: Mutex<Line>,
+    /// Somebody leads. Changed only under the line's lock.
+    led: AtomicBool,
+    /// The leader is waiting for a sync.
+    pub(super) syncing: AtomicBool,
+    bells: [Bell; 2],
+}
 
 #[derive(Default)]
 struct Line {
-    /// Somebody commits right now.
-    led: bool,
-    waiting: std::collections::VecDeque<Place>,
+    waiting: VecDeque<Place>,
+    /// How many groups were led.
+    groups: usize,
+    /// Memory for the next group.
+    spare: Vec<Place>,
+    /// Some requests did not fit into the group for which they came.
+    left_over: bool,
+    committer: Option<Background>,
 }
 
-/// A caller in line, with what it asks for.
-struct Place {
-    request: Request,
-    caller: Arc<Caller>,
+/// Somebody in line, with what is asked for.
+pub(super) struct Place {
+    pub(super) request: Box<Request>,
+    answer: Answer,
 }
 
-/// Where a waiting caller learns what became of it.
+enum Answer {
+    /// The leader's own.
+    Leader,
+    Caller(Arc<Caller>),
+    Then(Then),
+}
+
+/// Where a waiting caller finds what became of it. Each thread has one.
 #[derive(Default)]
 struct Caller {
-    news: Mutex<Option<News>>,
-    told: Condvar,
+    done: AtomicBool,
+    result: Mutex<Option<Box<Request>>>,
 }
 
-enum News {
-    Done(Result<Vec<Receipt>>),
-    /// Nobody has committed it yet: lead now.
-    Lead(Request),
+thread_local! {
+    /// Taken while it is in use: a [`Then`] that runs on a leader's thread may append, too.
+    static CALLER: Cell<Option<Arc<Caller>>> = const { Cell::new(None) };
 }
 
-impl Caller {
-    fn tell(&self, news: News) {
-        *self.news.lock() = Some(news);
-        self.told.notify_one();
+/// What callers of a group sleep on.
+#[derive(Default)]
+struct Bell {
+    sleepers: AtomicUsize,
+    lock: std::sync::Mutex<()>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// Sleeps until the bell rings, unless there is news already. May wake for no reason.
+    fn sleep_unless(&self, news: impl Fn() -> bool) {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if !news() {
+            drop(self.rung.wait(guard).unwrap_or_else(PoisonError::into_inner));
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn wait(&self) -> News {
-        let mut news = self.news.lock();
-        loop {
-            if let Some(news) = news.take() {
-                return news;
-            }
-            self.told.wait(&mut news);
+    /// Wakes those who sleep, or one of them. What they look for was stored before.
+    fn ring(&self, all: bool) {
+        fence(Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+        if all {
+            self.rung.notify_all();
+        } else {
+            self.rung.notify_one();
         }
     }
 }
 
 impl Inner {
-    /// Has the request committed, by this thread or by another.
-    pub(super) fn submit(&self, writer: &Writer, request: Request) -> Result<Vec<Receipt>> {
-        let mut line = writer.queue.0.lock();
-        if !line.led {
-            line.led = true;
-            drop(line);
-            return self.lead(writer, request);
+    /// Has the request committed, by this thread or by another, and gives it back with what became
+    /// of it.
+    pub(super) fn submit(&self, writer: &Writer, request: Box<Request>) -> Box<Request> {
+        let queue = &writer.queue;
+        let mut line = queue.line.lock();
+        if line.waiting.is_empty() && !queue.led.load(Ordering::Relaxed) {
+            queue.led.store(true, Ordering::Relaxed);
+            return self.lead(writer, line, Some(request)).unwrap_or_default();
         }
-        let caller = Arc::new(Caller::default());
-        line.waiting.push_back(Place { request, caller: caller.clone() });
+        let bell = &queue.bells[(line.groups + 1) % 2];
+        let caller = CALLER.take().unwrap_or_default();
+        caller.done.store(false, Ordering::Relaxed);
+        line.waiting.push_back(Place { request, answer: Answer::Caller(caller.clone()) });
         drop(line);
-        match caller.wait() {
-            News::Done(result) => result,
-            News::Lead(request) => self.lead(writer, request),
+        let mut looks = 0;
+        while !caller.done.load(Ordering::Acquire) {
+            if !queue.led.load(Ordering::Relaxed) {
+                let line = queue.line.lock();
+                // Without anybody in line this request is committed, and its result on the way.
+                if !line.waiting.is_empty() && !queue.led.load(Ordering::Relaxed) {
+                    queue.led.store(true, Ordering::Relaxed);
+                    self.lead(writer, line, None);
+                    continue;
+                }
+            }
+            looks += 1;
+            if looks > SPINS + YIELDS || queue.syncing.load(Ordering::Relaxed) {
+                let news =
+                    || caller.done.load(Ordering::SeqCst) || !queue.led.load(Ordering::SeqCst);
+                bell.sleep_unless(news);
+            } else if looks > SPINS {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        let request = caller.result.lock().take().unwrap_or_default();
+        CALLER.set(Some(caller));
+        request
+    }
+
+    /// Puts the request in line and returns; `then` gets what becomes of it.
+    pub(super) fn submit_then(&self, writer: &Writer, request: Box<Request>, then: Then) {
+        let queue = &writer.queue;
+        let mut line = queue.line.lock();
+        line.waiting.push_back(Place { request, answer: Answer::Then(then) });
+        if queue.led.load(Ordering::Relaxed) {
+            return;
+        }
+        // A store that is being closed starts no thread any more.
+        if !self.closed.load(Ordering::Acquire) {
+            let start = || Self::start_committer(writer.store.clone());
+            if line.committer.get_or_insert_with(start).wake() {
+                return;
+            }
+        }
+        queue.led.store(true, Ordering::Relaxed);
+        self.lead(writer, line, None);
+    }
+
+    fn start_committer(store: Weak<Inner>) -> Background {
+        Background::start("batpak-commit", move |woken, _| {
+            while woken.recv().is_ok() {
+                let Some(store) = store.upgrade() else { return };
+                if let Some(writer) = &store.writer {
+                    store.lead_for_all(writer);
+                }
+            }
+        })
+    }
+
+    /// Commits what is in line until nobody is, or somebody else leads.
+    pub(super) fn lead_for_all(&self, writer: &Writer) {
+        loop {
+            let line = writer.queue.line.lock();
+            if line.waiting.is_empty() || writer.queue.led.load(Ordering::Relaxed) {
+                return;
+            }
+            writer.queue.led.store(true, Ordering::Relaxed);
+            self.lead(writer, line, None);
         }
     }
 
-    /// Commits this request and those of all who wait, then hands the lead on.
-    fn lead(&self, writer: &Writer, own: Request) -> Result<Vec<Receipt>> {
-        let mut requests = vec![own];
-        let mut callers = Vec::new();
-        let mut bytes = requests[0].frame_bytes();
-        {
-            let mut line = writer.queue.0.lock();
-            while let Some(place) = line.waiting.front() {
-                bytes += place.request.frame_bytes();
-                if bytes > GROUP_BYTES {
-                    break;
-                }
-                if let Some(place) = line.waiting.pop_front() {
-                    requests.push(place.request);
-                    callers.push(place.caller);
-                }
-            }
+    /// Ends the committer's thread; what is in line still is led by others.
+    pub(super) fn stop_committer(&self, writer: &Writer) {
+        let committer = writer.queue.line.lock().committer.take();
+        if let Some(committer) = committer {
+            committer.stop();
         }
+    }
+
+    /// Commits those who are in line and this thread's own request, if it has one that is not in
+    /// line; then somebody else may lead. Gives the own request back.
+    fn lead(
+        &self,
+        writer: &Writer,
+        mut line: MutexGuard<'_, Line>,
+        own: Option<Box<Request>>,
+    ) -> Option<Box<Request>> {
+        let queue = &writer.queue;
+        let mut group = std::mem::take(&mut line.spare);
+        if let Some(request) = own {
+            group.push(Place { request, answer: Answer::Leader });
+        }
+        let mut bytes = 0;
+        while bytes <= GROUP_BYTES
+            && let Some(place) = line.waiting.pop_front()
+        {
+            bytes += place.request.frame_bytes();
+            group.push(place);
+        }
+        line.groups += 1;
+        let bell = line.groups % 2;
+        let leaves = !line.waiting.is_empty();
+        let left_over = std::mem::replace(&mut line.left_over, leaves);
+        drop(line);
 
         // A panic must not leave the others waiting for ever.
-        let guarded = std::panic::AssertUnwindSafe(|| self.commit(writer, &requests));
-        let outcome = std::panic::catch_unwind(guarded).unwrap_or_else(|_| {
+        let guarded = std::panic::AssertUnwindSafe(|| self.commit(writer, &mut group));
+        if std::panic::catch_unwind(guarded).is_err() {
             let error = Error::new(ErrorKind::Panic, "a defect in the library stopped the commit");
             writer.poison(error.clone());
-            Outcome::failed(requests.len(), &error)
-        });
-
-        let mut results = outcome.results.into_iter();
-        let own = results.next();
-        for (caller, result) in callers.iter().zip(results) {
-            caller.tell(News::Done(result));
+            for place in &mut group {
+                place.request.failure.get_or_insert_with(|| error.clone());
+            }
         }
-        let mut line = writer.queue.0.lock();
-        match line.waiting.pop_front() {
-            Some(place) => place.caller.tell(News::Lead(place.request)),
-            None => line.led = false,
+        queue.syncing.store(false, Ordering::Relaxed);
+
+        // The next leader first: it can begin while results are handed out.
+        let line = queue.line.lock();
+        let in_line = !line.waiting.is_empty();
+        let left_over = left_over || line.left_over;
+        let by_committer =
+            matches!(line.waiting.front(), Some(Place { answer: Answer::Then(_), .. }));
+        let leaderless = by_committer && !line.committer.as_ref().is_some_and(Background::wake);
+        queue.led.store(false, Ordering::SeqCst);
+        drop(line);
+        if in_line {
+            // Who came during this group sleeps on the other bell.
+            queue.bells[1 - bell].ring(false);
+        }
+
+        let mut own = None;
+        let mut thens = Vec::new();
+        for Place { request, answer } in group.drain(..) {
+            match answer {
+                Answer::Leader => own = Some(request),
+                Answer::Caller(caller) => {
+                    *caller.result.lock() = Some(request);
+                    caller.done.store(true, Ordering::Release);
+                }
+                Answer::Then(then) => thens.push((then, request)),
+            }
+        }
+        queue.bells[bell].ring(true);
+        if left_over {
+            queue.bells[1 - bell].ring(true);
+        }
+        let mut line = queue.line.lock();
+        if line.spare.capacity() == 0 {
+            line.spare = group;
         }
         drop(line);
-        own.unwrap_or_else(|| Err(Error::new(ErrorKind::Panic, "the commit gave no result")))
+        for (then, request) in thens {
+            then(request.finish());
+        }
+        if leaderless {
+            self.lead_for_all(writer);
+        }
+        own
     }
 }

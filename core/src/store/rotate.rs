@@ -48,16 +48,14 @@ impl Inner {
         sealed: Option<u64>,
     ) -> Result<()> {
         // 1. Everything visible is in the file and durable.
-        let staged = commit.buffer.len();
-        self.write_buffer(writer, commit, staged)?;
+        self.write_buffered(writer, commit)?;
         self.sync_segment(writer, commit)?;
-        commit.buffer.clear();
         self.live.write().settle(commit.written_end);
 
         // 2. The footer, synced.
         let mut manifest = commit.manifest.clone();
         if let (Some(number), Some(file)) = (sealed, commit.file.clone()) {
-            let length = self.seal(writer, number, &file)?;
+            let length = self.seal(writer, commit, number, &file)?;
             if let Some(entry) = manifest.segments.last_mut() {
                 entry.events = self.live.read().visible() - entry.first_sequence;
                 entry.length = length;
@@ -90,32 +88,43 @@ impl Inner {
         live.tail_file = Some(file.clone());
         commit.written_end = live.written_end;
         commit.durable_end = live.written_end;
+        commit.file_end = live.written_end;
         commit.file = Some(file);
         drop(live);
-        self.publish_head(commit);
+        self.publish_head(commit, commit.open_ended);
         Ok(())
     }
 
     /// Writes the footer and syncs it; gives the file's length. A footer that does not fit on
     /// the disk is cut off again.
-    fn seal(&self, writer: &Writer, number: u64, file: &Arc<dyn VfsFile>) -> Result<u64> {
+    fn seal(
+        &self,
+        writer: &Writer,
+        commit: &mut Commit,
+        number: u64,
+        file: &Arc<dyn VfsFile>,
+    ) -> Result<u64> {
         let (footer, end) = {
             let live = self.live.read();
             let footer = live.tail.as_ref().map(Tail::footer).unwrap_or_default();
             (footer, live.written_end)
         };
         let path = self.files.segment_path(number);
-        if let Err(failure) = write_all_at(&**file, &footer, end) {
+        let length = end + footer.len() as u64;
+        // What was reserved behind the footer goes; the sync below covers that too.
+        let write = write_all_at(&**file, &footer, end);
+        if let Err(failure) = write.and_then(|()| file.set_len(length)) {
             let error = Error::io("cannot write the footer", &path, &failure).at(number, end);
-            if file.set_len(end).and_then(|()| file.sync()).is_err() {
-                writer.poison(error.clone());
+            match file.set_len(end).and_then(|()| file.sync()) {
+                Ok(()) => commit.file_end = end,
+                Err(_) => writer.poison(error.clone()),
             }
             return Err(error);
         }
         file.sync().map_err(|failure| {
             failed_sync(Error::io("cannot sync the footer", &path, &failure).at(number, end))
         })?;
-        Ok(end + footer.len() as u64)
+        Ok(length)
     }
 
     /// Creates a segment: under a temporary name, synced, renamed, the directory synced.

@@ -164,7 +164,7 @@ fn read_segment(
                     pieces.push(piece);
                 }
                 if let Some(piece) = pieces.last_mut() {
-                    piece.push(&frame);
+                    piece.push(&frame, None);
                 }
                 if let Some(from) = lost_from.take() {
                     damage.push(lost(number, from, at));
@@ -240,9 +240,9 @@ fn join(
         let mut whole = Tail::new(lineage, number, first, before.0, before.1);
         whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
         let mut open_batch = false;
-        whole.extend(&*file, &path, piece.end, |frame| {
+        whole.extend(&*file, &path, piece.end, |frame, stream| {
             open_batch = frame.batch_continues();
-            note_head(&mut heads, frame);
+            note_head(&mut heads, frame, stream);
         })?;
         if open_batch {
             let last = whole.next_sequence() - 1;

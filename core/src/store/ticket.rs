@@ -1,8 +1,7 @@
 //! Appending without waiting, for callers that have an event loop of their own.
 
-use super::prepare::Request;
+use super::Store;
 use super::queue::Then;
-use super::{Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{NewEvent, Receipt};
 use crate::options::Durability;
@@ -63,9 +62,9 @@ impl Store {
     }
 
     /// Like [`append_ticket`](Self::append_ticket), with a function that gets the result. It is
-    /// called once, on a thread of the library or of another appender, in the order in which the
-    /// appends were started, and should be short, since later appends wait for it. If this returns
-    /// an error, nothing was started, and it is not called.
+    /// called once, on a thread of the library's or of another appender, and should be short, since
+    /// later appends may wait for it. If this returns an error, nothing was started, and it is not
+    /// called.
     pub fn append_then(
         &self,
         events: &[NewEvent<'_>],
@@ -73,11 +72,8 @@ impl Store {
         then: Then,
     ) -> Result<()> {
         let writer = self.0.writer()?;
-        let durability = durability.unwrap_or(self.0.options.durability);
-        let request = Request::new(events, durability, self.0.options.max_payload_bytes)?;
-        let store = self.0.clone();
-        let _ = writer;
-        then(Inner::submit(&store, store.writer()?, request));
+        let request = self.0.request(events, durability)?;
+        self.0.submit_then(writer, request, then);
         Ok(())
     }
 }
