@@ -94,12 +94,15 @@ pub(crate) fn optional_category(value: &Bound<'_, PyAny>) -> PyResult<Option<u8>
     number.map(Some).map_err(|e| out_of_range(ErrorKind::InvalidKind, "category", value, e))
 }
 
-/// An entity, a prefix or a scope. A `str` with lone surrogates has no UTF-8 form.
-pub(crate) fn coordinate(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = value.cast::<PyString>()?;
+/// An entity, a prefix or a scope, borrowed. A `str` with lone surrogates has no UTF-8 form.
+pub(crate) fn text<'a>(value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     let message = "an entity or a scope holds a lone surrogate, which has no UTF-8 form";
-    let refused = |_| refuse(value.py(), ErrorKind::InvalidCoordinate, message);
-    text.to_str().map(str::to_owned).map_err(refused)
+    value.to_str().map_err(|_| refuse(value.py(), ErrorKind::InvalidCoordinate, message))
+}
+
+/// An entity, a prefix or a scope.
+pub(crate) fn coordinate(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    text(value.cast::<PyString>()?).map(str::to_owned)
 }
 
 /// An entity, a prefix or a scope, or `None`.
@@ -163,15 +166,15 @@ pub(crate) fn pairs<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIte
 }
 
 /// A mapping of keys to bytes, or pairs of them; or `None`.
-pub(crate) fn extensions(value: &Bound<'_, PyAny>) -> PyResult<Option<Extensions>> {
+pub(crate) fn extensions(value: &Bound<'_, PyAny>) -> PyResult<Extensions> {
     if value.is_none() {
-        return Ok(None);
+        return Ok(Extensions::new());
     }
     let pair = |pair: PyResult<Bound<'_, PyAny>>| {
         let (key, bytes): (String, Bound<'_, PyAny>) = pair?.extract()?;
         Ok((key, payload::buffer(&bytes)?.as_bytes().to_vec()))
     };
-    pairs(value)?.map(pair).collect::<PyResult<_>>().map(Some)
+    pairs(value)?.map(pair).collect()
 }
 
 /// A time to wait in seconds; `None` is without end.

@@ -5,7 +5,7 @@ use crate::values;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMemoryView};
+use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::c_int;
 use std::hash::{Hash as _, Hasher as _};
@@ -25,8 +25,8 @@ impl Event {
 
     /// Its id, 32 hex digits.
     #[getter]
-    fn id(&self) -> String {
-        self.0.id().to_string()
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        values::id(py, self.0.id())
     }
 
     /// Whose event it is.
@@ -97,14 +97,14 @@ impl Event {
 
     /// The id shared by all events of its operation; its own id if none was given.
     #[getter]
-    fn correlation(&self) -> String {
-        self.0.correlation().to_string()
+    fn correlation<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        values::id(py, self.0.correlation())
     }
 
     /// The id of the event that caused it, or `None`.
     #[getter]
-    fn causation(&self) -> Option<String> {
-        self.0.causation().map(|id| id.to_string())
+    fn causation<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.0.causation().map(|id| values::id(py, id))
     }
 
     /// The hash of the event before it in its stream, 32 bytes; zeros for the first.

@@ -158,7 +158,7 @@ pub(crate) fn evaluate<'py>(
     let mut asked = Asked::default();
     let outcomes = lend(py, &[event], |lent| {
         call(py, || Ok(gates.with_set(&mut asked, |set| set.evaluate(&lent[0]))))
-    })?;
+    })??;
     if let Some((gate, error)) = asked.raised {
         return Err(raised(py, &gate, error));
     }

@@ -1,9 +1,10 @@
 //! The receipt of an append.
 
 use crate::arguments;
+use crate::values;
 use batpak_core::{Hash, Id};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// Proof that an event was accepted, and where.
 #[pyclass(frozen, eq, module = "batpak")]
@@ -39,8 +40,8 @@ impl Receipt {
 
     /// The event's id, 32 hex digits.
     #[getter]
-    fn id(&self) -> String {
-        self.0.id.to_string()
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        values::id(py, self.0.id)
     }
 
     /// Its place in the whole log, from 0.
@@ -87,7 +88,7 @@ impl Receipt {
 
     fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let batpak_core::Receipt { sequence, clock, lane, timestamp_us, wall_us, .. } = self.0;
-        let (id, hash, duplicate) = (self.id(), self.hash(py), self.0.duplicate);
+        let (id, hash, duplicate) = (self.id(py), self.hash(py), self.0.duplicate);
         (id, sequence, clock, lane, timestamp_us, wall_us, hash, duplicate).into_pyobject(py)
     }
 

@@ -4,7 +4,8 @@ use crate::arguments::{self, DURABILITIES, Extensions, LINKS, MODES};
 use crate::errors::{call, refuse, without_panic};
 use crate::event::Event;
 use crate::gates::{self, Gates};
-use crate::new_event::{NewEvent, causation, lend};
+use crate::new_event::{Details, NewEvent, causation, lend};
+use crate::payload;
 use crate::reading::{EventIterator, FollowIterator, WAIT_SLICE, region};
 use crate::receipt::Receipt;
 use crate::values;
@@ -13,10 +14,13 @@ use batpak_core::{
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// What an append that went well without a receipt would be: a defect.
+const NO_RECEIPT: &str = "an append gave no receipt";
 
 /// An event log in one directory. Threads may share it. Use it in a `with` statement, or close it.
 #[pyclass(frozen, weakref, module = "batpak")]
@@ -101,39 +105,35 @@ impl Store {
     /// `payload` is stored as it is if it is `bytes` or another buffer; any other value, a `str`
     /// too, is stored as MessagePack. `gates` names functions that are asked before.
     #[pyo3(signature = (
-        entity, scope, payload, *, kind, expected=Expected::Any, id=None, correlation=None,
-        causation=None, lane=0, depth=0, flags=0, payload_version=0,
-        timestamp_us=None, extensions=None, durability=None, gates=None,
-        gate_mode="fail_fast", record_denial=false,
+        entity, scope, payload, kind, *, durability=None, expected=Expected::Any, id=None,
+        correlation=None, causation=Causation::None, lane=0, depth=0, flags=0, payload_version=0,
+        timestamp_us=None, extensions=Extensions::new(), gates=None, gate_mode="fail_fast",
+        record_denial=false,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
     fn append(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = arguments::coordinate)] entity: String,
-        #[pyo3(from_py_with = arguments::coordinate)] scope: String,
+        entity: &Bound<'_, PyString>,
+        scope: &Bound<'_, PyString>,
         payload: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = arguments::kind)] kind: EventKind,
+        durability: Option<&str>,
         #[pyo3(from_py_with = arguments::expected)] expected: Expected,
         #[pyo3(from_py_with = arguments::optional_id)] id: Option<Id>,
         #[pyo3(from_py_with = arguments::optional_id)] correlation: Option<Id>,
-        #[pyo3(from_py_with = causation)] causation: Option<Causation>,
+        #[pyo3(from_py_with = causation)] causation: Causation,
         #[pyo3(from_py_with = arguments::integer)] lane: u32,
         #[pyo3(from_py_with = arguments::integer)] depth: u32,
         #[pyo3(from_py_with = arguments::integer)] flags: u8,
         #[pyo3(from_py_with = arguments::integer)] payload_version: u16,
         #[pyo3(from_py_with = arguments::timestamp)] timestamp_us: Option<i64>,
-        #[pyo3(from_py_with = arguments::extensions)] extensions: Option<Extensions>,
-        durability: Option<&str>,
+        #[pyo3(from_py_with = arguments::extensions)] extensions: Extensions,
         gates: Option<&Bound<'_, PyAny>>,
         gate_mode: &str,
         record_denial: bool,
     ) -> PyResult<Receipt> {
-        let event = NewEvent::new(
-            entity,
-            scope,
-            payload,
-            kind,
+        let details = Details {
             expected,
             id,
             correlation,
@@ -144,16 +144,19 @@ impl Store {
             payload_version,
             timestamp_us,
             extensions,
-        )?;
+        };
+        let (entity, scope) = (arguments::text(entity)?, arguments::text(scope)?);
+        let payload = payload::stored(payload)?;
+        let pairs = details.pairs();
+        let event = details.event(entity, scope, payload.as_bytes(), kind, &pairs);
         let durability = arguments::durability(py, durability)?;
-        let gates = Gates::new(gates, gate_mode, record_denial)?;
-        let receipt = lend(py, &[&event], |lent| match &gates {
-            None => call(py, || self.handle.append(&lent[0], durability)),
+        let receipt = match Gates::new(gates, gate_mode, record_denial)? {
+            None => call(py, || self.handle.append(&event, durability))?,
             Some(gates) => {
-                let receipt = gates.append(py, &self.handle, lent, durability)?.pop();
-                receipt.ok_or_else(|| refuse(py, ErrorKind::Panic, "an append gave no receipt"))
+                let mut receipts = gates.append(py, &self.handle, &[event], durability)?;
+                receipts.pop().ok_or_else(|| refuse(py, ErrorKind::Panic, NO_RECEIPT))?
             }
-        })?;
+        };
         Ok(Receipt(receipt))
     }
 
@@ -178,7 +181,7 @@ impl Store {
         let receipts = lend(py, &events, |lent| match &gates {
             None => call(py, || self.handle.append_batch(lent, durability)),
             Some(gates) => gates.append(py, &self.handle, lent, durability),
-        })?;
+        })??;
         Ok(receipts.into_iter().map(Receipt).collect())
     }
 
@@ -198,7 +201,7 @@ impl Store {
             .collect::<PyResult<_>>()?;
         let receipt = lend(py, &[refused], |lent| {
             call(py, || self.handle.record_denial(&lent[0], &outcomes, durability))
-        })?;
+        })??;
         Ok(Receipt(receipt))
     }
 

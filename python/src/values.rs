@@ -2,17 +2,27 @@
 
 use crate::event::Event;
 use batpak_core::{
-    Ancestry, Boundary, Frontier, GateOutcome, Hash, Head, OpenReport, Refusal, Stats, StreamHead,
-    Verdict, VerifyReport,
+    Ancestry, Boundary, Frontier, GateOutcome, Hash, Head, Id, OpenReport, Refusal, Stats,
+    StreamHead, Verdict, VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyString};
 
 type Object<'py> = PyResult<Bound<'py, PyAny>>;
 
 fn make<'py>(py: Python<'py>, name: &str, values: impl PyCallArgs<'py>) -> Object<'py> {
     py.import("batpak._values")?.getattr(name)?.call1(values)
+}
+
+/// An id as 32 hex digits.
+pub(crate) fn id<'py>(py: Python<'py>, id: Id) -> Bound<'py, PyString> {
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(id.0) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    PyString::new(py, std::str::from_utf8(&digits).unwrap_or_default())
 }
 
 fn bytes<'py>(py: Python<'py>, hash: &Hash) -> Bound<'py, PyBytes> {
