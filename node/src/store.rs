@@ -8,7 +8,7 @@ use crate::job;
 use crate::reply::{AncestryReply, Block};
 use crate::slab;
 use batpak_core::{Result, Store};
-use napi::bindgen_prelude::{BigInt, Env, JsValue, Unknown};
+use napi::bindgen_prelude::{BigInt, Env, Unknown};
 use napi_derive::napi;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl NativeStore {
     /// The function that appends before it returns.
     #[napi(catch_unwind)]
     pub fn appender<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
-        Ok(append::appender(env, self.store.clone())?.to_unknown())
+        append::appender(env, self.store.clone())
     }
 
     /// The function that starts to append, and leaves the result in an inbox.
@@ -50,7 +50,7 @@ impl NativeStore {
         env: &'env Env,
         inbox: &NativeInbox,
     ) -> napi::Result<Unknown<'env>> {
-        Ok(append::starter(env, self.store.clone(), inbox.share())?.to_unknown())
+        append::starter(env, self.store.clone(), inbox.share())
     }
 
     /// Records that gates refused the one event of a block; gives a block of one receipt.
