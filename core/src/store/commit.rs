@@ -561,16 +561,16 @@ impl Inner {
         if commit.in_file == 0 {
             let new = staging.start.min(commit.buffer.len());
             live.unwritten.extend_from_slice(&commit.buffer[new..]);
-            return shown;
+        } else {
+            commit.buffer.drain(..commit.in_file);
+            commit.buffer.shrink_to(KEPT_BUFFER_BYTES);
+            commit.in_file = 0;
+            live.unwritten.clear();
+            live.unwritten.shrink_to(KEPT_BUFFER_BYTES);
+            live.unwritten.extend_from_slice(&commit.buffer);
+            live.written_end = commit.written_end;
+            live.written_events = live.visible() - frames_in(&commit.buffer);
         }
-        commit.buffer.drain(..commit.in_file);
-        commit.buffer.shrink_to(KEPT_BUFFER_BYTES);
-        commit.in_file = 0;
-        live.unwritten.clear();
-        live.unwritten.shrink_to(KEPT_BUFFER_BYTES);
-        live.unwritten.extend_from_slice(&commit.buffer);
-        live.written_end = commit.written_end;
-        live.written_events = live.visible() - frames_in(&commit.buffer);
         if commit.durable_end == commit.written_end {
             live.durable_events = live.written_events;
         }

@@ -165,13 +165,23 @@ impl Inner {
 
     /// Brings a reader up to date.
     fn catch_up(&self) -> Result<()> {
-        if let Reader::Beside(head) = reader_of(&self.files)?
+        let mut reader = reader_of(&self.files)?;
+        if let Reader::Beside(head) = reader
             && head.store == self.store
             && head.segment == self.newest_number()
         {
             self.extend(head.visible_offset, Some(head.durable_events))?;
-            return if head.open_ended { self.extend_by_whole_batches() } else { Ok(()) };
+        } else {
+            reader = self.reload()?;
         }
+        match reader {
+            Reader::Beside(head) if head.open_ended => self.extend_by_whole_batches(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads which segments there are, and what of the newest one is visible.
+    fn reload(&self) -> Result<Reader> {
         let known = self.live.read().parts.clone();
         let (_, found) = consistently(&self.files, |manifest, reader| {
             if (manifest.store, manifest.lineage) != (self.store, self.lineage) {
@@ -183,19 +193,21 @@ impl Inner {
                 Reader::Alone if self.newest_number() == newest && newest != 0 => {
                     self.end_alone().map(Ok)
                 }
-                _ => open::load(&self.files, manifest, &known, reader).map(Err),
+                _ => open::load(&self.files, manifest, &known, reader)
+                    .map(|found| Err(Box::new((found, reader)))),
             }
         })?;
         match found {
-            Ok(end) => self.extend(end, None),
+            Ok(end) => self.extend(end, None).map(|()| Reader::Alone),
             Err(found) => {
+                let (found, reader) = *found;
                 let fresh = found.into_live();
                 let mut live = self.live.write();
                 // What was shown stays shown, even if a writer was killed before it was durable.
                 if fresh.visible() >= live.visible() {
                     *live = fresh;
                 }
-                Ok(())
+                Ok(reader)
             }
         }
     }
