@@ -200,10 +200,9 @@ pub unsafe extern "C" fn batpak_ticket_close(
 /// What batpak_store_append_then calls when its append has ended. status: that of the append.
 /// receipts: count receipts in the order of the events; null when the append failed. error: null
 /// when it succeeded. Both are valid until it returns. It runs on a thread of the library or on one
-/// that is in a call of this store; later appends wait for it, so it should be short. It may start
-/// appends and read, but not wait: not for an append or a ticket, not for batpak_store_flush,
-/// batpak_store_sync or batpak_store_close. It must return: it may neither jump out (longjmp) nor
-/// let a C++ exception through.
+/// that is in a call of this store, and should be short, since later appends may wait for it. It
+/// may read, append and close the store, but not wait for a ticket, whose append may come after
+/// it. It must return: it may neither jump out (longjmp) nor let a C++ exception through.
 pub type batpak_append_callback = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -256,9 +255,9 @@ impl Callback {
 }
 
 /// Starts to append all events or none, as batpak_store_append_ticket does, and calls a function
-/// of the caller's when the append has ended: exactly once when this returns BATPAK_OK, and
-/// otherwise never. The functions of one store's appends are called in the order in which the
-/// appends were started; the first may be called before this returns.
+/// of the caller's when the append has ended: exactly once when this returns BATPAK_OK, possibly
+/// before it does, and otherwise never. The appends are committed in the order in which a thread
+/// starts them; their functions may be called in another order, and several at once.
 ///
 /// events: count events, which are copied. durability: a batpak_durability. callback: the function.
 /// user_data: handed to it. destructor: called exactly once with user_data, whatever this returns:
