@@ -10,10 +10,11 @@
 // Errors are exceptions of class batpak::error.
 //
 // Threads: a store may be used by any number of threads at once, also while one of them closes it.
-// A scan belongs to one thread at a time. Events may be copied, kept and read anywhere: each keeps
+// A scan, a follow and a ticket belong to one thread at a time. Events may be copied, kept and read anywhere: each keeps
 // its bytes in place, also after its scan and its store are gone.
 //
-// What is handed in (std::string_view, bytes_view, new_event) is borrowed until the call returns.
+// What is handed in (std::string_view, bytes_view, new_event) is borrowed until the call returns,
+// also by appends that go on afterwards.
 
 #ifndef BATPAK_HPP
 #define BATPAK_HPP
@@ -594,6 +595,8 @@ namespace detail {
 struct releaser {
   void operator()(batpak_view* view) const noexcept { batpak_view_release(view, nullptr); }
   void operator()(batpak_scan* scan) const noexcept { batpak_scan_close(scan, nullptr); }
+  void operator()(batpak_follow* follow) const noexcept { batpak_follow_close(follow, nullptr); }
+  void operator()(batpak_ticket* ticket) const noexcept { batpak_ticket_close(ticket, nullptr); }
   void operator()(batpak_store* store) const noexcept { batpak_store_close(store, nullptr); }
 };
 
@@ -702,11 +705,94 @@ class query {
   std::string scope_;
 };
 
+namespace detail {
+
+/// A page of events of which an iterator may have passed some.
+class page {
+ public:
+  bool empty() const noexcept { return position_ == events_.size(); }
+  const event& front() const noexcept { return events_[position_]; }
+  void pop() noexcept { ++position_; }
+  void refill(std::vector<event> events) noexcept {
+    events_ = std::move(events);
+    position_ = 0;
+  }
+
+  /// The next events, for a page that is not empty: at most so many, and no more once their
+  /// payloads have so many bytes; one at least.
+  std::vector<event> take(std::size_t max_events, std::size_t max_bytes) {
+    std::vector<event> taken;
+    std::size_t bytes = front().payload().size();
+    do {
+      taken.push_back(front());
+      pop();
+      if (empty() || taken.size() == max_events) break;
+      bytes += front().payload().size();
+    } while (bytes <= max_bytes);
+    return taken;
+  }
+
+ private:
+  std::vector<event> events_;
+  std::size_t position_ = 0;
+};
+
+/// Goes once over what a Source reads page by page. The event it shows is the source's until the
+/// next step; a copy may be kept.
+template <class Source>
+class event_iterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = event;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const event*;
+  using reference = const event&;
+
+  event_iterator() noexcept = default;
+  explicit event_iterator(Source source) : source_(source) { settle(); }
+  reference operator*() const noexcept { return source_.page().front(); }
+  pointer operator->() const noexcept { return &**this; }
+  event_iterator& operator++() {
+    source_.page().pop();
+    settle();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const event_iterator& a, const event_iterator& b) noexcept {
+    return a.at_end_ == b.at_end_;
+  }
+  friend bool operator!=(const event_iterator& a, const event_iterator& b) noexcept {
+    return !(a == b);
+  }
+
+ private:
+  /// Reads the next page when this one is used up; without one, becomes the end.
+  void settle() {
+    if (source_.page().empty()) source_.page().refill(source_.next_page());
+    at_end_ = source_.page().empty();
+  }
+
+  Source source_{};
+  bool at_end_ = true;
+};
+
+/// The limits of the pages that iterators read.
+constexpr std::size_t page_events = 1024, page_bytes = 1 << 20;
+
+/// A time for the C interface: no less than nothing.
+inline std::uint64_t c_milliseconds(std::chrono::milliseconds time) noexcept {
+  return static_cast<std::uint64_t>(std::max(time, std::chrono::milliseconds::zero()).count());
+}
+
+}  // namespace detail
+
 /// A query being read: a range of events for one pass, read in pages. It sees what was visible
 /// when it was made.
 class scan {
+  struct source;
+
  public:
-  class iterator;
+  using iterator = detail::event_iterator<source>;
 
   /// The first event that was not read yet. Calling it again goes on where the last pass stopped.
   iterator begin();
@@ -714,18 +800,10 @@ class scan {
 
   /// The next events: at most so many, and no more once their payloads have so many bytes; one at
   /// least, unless the scan is at its end.
-  std::vector<event> next_page(std::size_t max_events = 1024, std::size_t max_bytes = 1 << 20) {
+  std::vector<event> next_page(std::size_t max_events = detail::page_events,
+                               std::size_t max_bytes = detail::page_bytes) {
     // What an iterator did not come to is still to be read.
-    if (position_ < page_.size() && max_events > 0) {
-      std::vector<event> rest;
-      std::size_t bytes = page_[position_].payload().size();
-      do {
-        rest.push_back(page_[position_++]);
-        if (position_ == page_.size() || rest.size() == max_events) break;
-        bytes += page_[position_].payload().size();
-      } while (bytes <= max_bytes);
-      return rest;
-    }
+    if (!page_.empty() && max_events > 0) return page_.take(max_events, max_bytes);
     detail::view_target found;
     detail::call(batpak_scan_next, handle_.get(), max_events, max_bytes, found.view(),
                  found.events(), found.count());
@@ -737,50 +815,90 @@ class scan {
   explicit scan(batpak_scan* handle) noexcept : handle_(handle) {}
 
   std::unique_ptr<batpak_scan, detail::releaser> handle_;
-  std::vector<event> page_;
-  std::size_t position_ = 0;
+  detail::page page_;
 };
 
-/// Goes over a scan once. The event it shows is the scan's until the next step; a copy may be kept.
-class scan::iterator {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = event;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const event*;
-  using reference = const event&;
+/// What an iterator over a scan reads.
+struct scan::source {
+  scan* over = nullptr;
+  detail::page& page() const noexcept { return over->page_; }
+  std::vector<event> next_page() const { return over->next_page(); }
+};
 
-  iterator() noexcept = default;
-  reference operator*() const noexcept { return scan_->page_[scan_->position_]; }
-  pointer operator->() const noexcept { return &**this; }
-  iterator& operator++() {
-    ++scan_->position_;
-    settle();
-    return *this;
+inline scan::iterator scan::begin() { return iterator(source{this}); }
+inline scan::iterator scan::end() noexcept { return iterator(); }
+
+/// A query that goes on: what is there first, then what is appended, as it becomes visible, in
+/// order and without loss.
+///
+///   for (const batpak::event& event : follow.within(std::chrono::seconds(1))) ...
+///
+/// A wait ends with an error of kind `closed` when the store is closed on another thread.
+class follow {
+  struct source;
+
+ public:
+  using iterator = detail::event_iterator<source>;
+
+  /// The next events: at most so many, and no more once their payloads have so many bytes. If
+  /// there are none yet, waits until there are or the time is up; then there are none.
+  std::vector<event> next_page(std::chrono::milliseconds timeout,
+                               std::size_t max_events = detail::page_events,
+                               std::size_t max_bytes = detail::page_bytes) {
+    // What an iterator did not come to is still to be read.
+    if (!page_.empty() && max_events > 0) return page_.take(max_events, max_bytes);
+    detail::view_target found;
+    detail::call(batpak_follow_next, handle_.get(), max_events, max_bytes,
+                 detail::c_milliseconds(timeout), found.view(), found.events(), found.count());
+    return found.take();
   }
-  void operator++(int) { ++*this; }
-  friend bool operator==(const iterator& a, const iterator& b) noexcept {
-    return a.scan_ == b.scan_;
+
+  /// A range of events for one pass, which ends when none comes for so long.
+  class range {
+   public:
+    iterator begin() const;
+    iterator end() const noexcept;
+
+   private:
+    friend class follow;
+    range(follow* over, std::chrono::milliseconds timeout) noexcept
+        : over_(over), timeout_(timeout) {}
+    follow* over_;
+    std::chrono::milliseconds timeout_;
+  };
+
+  /// The events that were not read yet, until none comes for so long. The range is this object's;
+  /// a later one goes on where it stopped.
+  range within(std::chrono::milliseconds timeout) & noexcept { return {this, timeout}; }
+  range within(std::chrono::milliseconds timeout) && = delete;
+
+  /// Where to go on after a restart, with `query().from(position)`: behind every event that was
+  /// passed. The one that an iterator shows is not passed yet.
+  std::uint64_t position() const {
+    if (!page_.empty()) return page_.front().sequence();
+    std::uint64_t next = 0;
+    detail::call(batpak_follow_position, handle_.get(), &next);
+    return next;
   }
-  friend bool operator!=(const iterator& a, const iterator& b) noexcept { return !(a == b); }
 
  private:
-  friend class scan;
-  explicit iterator(scan* over) : scan_(over) { settle(); }
+  friend class store;
+  explicit follow(batpak_follow* handle) noexcept : handle_(handle) {}
 
-  /// Reads the next page when this one is used up; at the end of the scan, becomes end().
-  void settle() {
-    if (scan_->position_ < scan_->page_.size()) return;
-    scan_->page_ = scan_->next_page();
-    scan_->position_ = 0;
-    if (scan_->page_.empty()) scan_ = nullptr;
-  }
-
-  scan* scan_ = nullptr;
+  std::unique_ptr<batpak_follow, detail::releaser> handle_;
+  detail::page page_;
 };
 
-inline scan::iterator scan::begin() { return iterator(this); }
-inline scan::iterator scan::end() noexcept { return iterator(); }
+/// What an iterator over a follow reads.
+struct follow::source {
+  follow* over = nullptr;
+  std::chrono::milliseconds timeout{};
+  detail::page& page() const noexcept { return over->page_; }
+  std::vector<event> next_page() const { return over->next_page(timeout); }
+};
+
+inline follow::iterator follow::range::begin() const { return iterator(source{over_, timeout_}); }
+inline follow::iterator follow::range::end() const noexcept { return iterator(); }
 
 /// Which link to follow from an event to the one before it.
 enum class link : std::int32_t {
@@ -808,6 +926,81 @@ struct ancestry {
   /// Why there are no more.
   batpak::boundary boundary;
 };
+
+// -------------------------------------------------------------------------------------- tickets
+
+/// How an append ended that nobody waited for.
+struct append_result {
+  /// The receipts in the order of the events; none when the append failed.
+  std::vector<receipt> receipts{};
+  /// Why it failed, if it did.
+  std::optional<error> failure{};
+};
+
+/// An append under way. It can be moved but not copied, and giving it up changes nothing about the
+/// append. It needs no store: closing the store ends the append.
+class ticket {
+ public:
+  /// No append, as after a move.
+  ticket() noexcept = default;
+
+  /// Whether the append has ended, well or not.
+  bool done() const {
+    std::int32_t done = 0;
+    detail::call(batpak_ticket_is_done, c_ticket(), &done);
+    return done != 0;
+  }
+
+  /// Waits until the append has ended. Returns the receipts in the order of the events, or throws
+  /// why it failed; so does every later call.
+  std::vector<receipt> wait() const { return *receipts(UINT64_MAX); }
+
+  /// Like wait(), but returns nothing when the time is up.
+  std::optional<std::vector<receipt>> wait_for(std::chrono::milliseconds timeout) const {
+    return receipts(detail::c_milliseconds(timeout));
+  }
+
+ private:
+  friend class store;
+  ticket(batpak_ticket* handle, std::size_t events) noexcept : handle_(handle), events_(events) {}
+
+  const batpak_ticket* c_ticket() const noexcept { return handle_.get(); }
+
+  std::optional<std::vector<receipt>> receipts(std::uint64_t timeout_ms) const {
+    std::vector<batpak_receipt> results(events_);
+    std::int32_t done = 0;
+    std::size_t count = 0;
+    detail::call(batpak_ticket_wait, c_ticket(), timeout_ms, &done, results.data(),
+                 results.size(), &count);
+    if (done == 0) return std::nullopt;
+    return std::vector<receipt>(results.begin(), results.end());
+  }
+
+  std::unique_ptr<batpak_ticket, detail::releaser> handle_;
+  std::size_t events_ = 0;
+};
+
+namespace detail {
+
+/// Calls a function of the caller's for the C interface, which no exception may cross: one that is
+/// thrown, or memory that runs out, ends the program.
+template <class Function>
+void call_with_result(void* function, batpak_status status, const batpak_receipt* receipts,
+                      std::size_t count, const batpak_error* reported) noexcept {
+  append_result result;
+  if (status == BATPAK_OK)
+    result.receipts = std::vector<receipt>(receipts, receipts + count);
+  else
+    result.failure.emplace(*reported);
+  std::invoke(*static_cast<Function*>(function), std::move(result));
+}
+
+template <class Function>
+void destroy(void* function) noexcept {
+  delete static_cast<Function*>(function);
+}
+
+}  // namespace detail
 
 // -------------------------------------------------------------------------------------- gates
 
@@ -1119,6 +1312,38 @@ class store {
     return {results.begin(), results.end()};
   }
 
+  /// Starts to append one event, and returns at once. Appends are committed in the order in which
+  /// a thread starts them, also before later ones that wait; thousands under way share writes and
+  /// syncs. What is wrong at once is thrown here, what shows later by the ticket.
+  ticket append_async(const new_event& event, std::optional<durability> level = {}) const {
+    return start(detail::c_events(&event, 1), level);
+  }
+
+  /// Starts to append all events or none, as append_batch() does, and returns at once.
+  ticket append_batch_async(const std::vector<new_event>& events,
+                            std::optional<durability> level = {}) const {
+    return start(detail::c_events(events.data(), events.size()), level);
+  }
+
+  /// Starts to append one event, and calls `then` with an append_result when that has ended:
+  /// exactly once unless this throws, and otherwise never. `then` is moved, and destroyed when it
+  /// was called, on its thread: one of the library's, or one that is in a call of this store. It
+  /// should be short, must not throw or wait for a ticket, and may be called before this returns.
+  template <class Then,
+            std::enable_if_t<std::is_invocable_v<std::decay_t<Then>&, append_result>, int> = 0>
+  void append_async(const new_event& event, Then&& then,
+                    std::optional<durability> level = {}) const {
+    start_then(detail::c_events(&event, 1), std::forward<Then>(then), level);
+  }
+
+  /// Starts to append all events or none, and calls `then` as append_async() does.
+  template <class Then,
+            std::enable_if_t<std::is_invocable_v<std::decay_t<Then>&, append_result>, int> = 0>
+  void append_batch_async(const std::vector<new_event>& events, Then&& then,
+                          std::optional<durability> level = {}) const {
+    start_then(detail::c_events(events.data(), events.size()), std::forward<Then>(then), level);
+  }
+
   /// Appends all events if every gate permits every one of them, and throws an error of kind
   /// `denied` otherwise. An exception that a gate throws refuses its event too, and comes out of
   /// this call.
@@ -1201,6 +1426,17 @@ class store {
   }
   scan read(const query& query = {}) const&& = delete;
 
+  /// Starts to follow a query, which goes forward and has no limit: it gives what is there, then
+  /// what is appended. In a store opened for reading it follows a writer in another process. It
+  /// does not keep the store open.
+  batpak::follow follow(const query& query = {}) const& {
+    const batpak_query wanted = query.c_query();
+    batpak_follow* opened = nullptr;
+    call(batpak_store_follow, &wanted, &opened);
+    return batpak::follow(opened);
+  }
+  batpak::follow follow(const query& query = {}) const&& = delete;
+
   /// Walks back from an event along a link, up to `limit` events.
   ancestry ancestors(const id& id, link link, std::uint64_t limit) const {
     const batpak_id start = id.c_id();
@@ -1279,8 +1515,7 @@ class store {
   /// Waits until at least `events` events are visible or the time is up. Returns how many are.
   std::uint64_t wait(std::uint64_t events, std::chrono::milliseconds timeout) const {
     std::uint64_t visible = 0;
-    const auto longest = std::max(timeout, std::chrono::milliseconds::zero());
-    call(batpak_store_wait, events, static_cast<std::uint64_t>(longest.count()), &visible);
+    call(batpak_store_wait, events, detail::c_milliseconds(timeout), &visible);
     return visible;
   }
 
@@ -1327,6 +1562,23 @@ class store {
     if (status == BATPAK_BAD_HANDLE && handle)
       throw error(error_kind::closed, "the store is closed");
     if (status != BATPAK_OK) throw error(reported);
+  }
+
+  ticket start(const detail::c_events& events, std::optional<durability> level) const {
+    batpak_ticket* started = nullptr;
+    call(batpak_store_append_ticket, events.data(), events.size(), number(level), &started);
+    return ticket(started, events.size());
+  }
+
+  template <class Then>
+  void start_then(const detail::c_events& events, Then&& then,
+                  std::optional<durability> level) const {
+    using function = std::decay_t<Then>;
+    auto owned = std::make_unique<function>(std::forward<Then>(then));
+    // The library destroys it from here on, also when the call fails.
+    call(batpak_store_append_then, events.data(), events.size(), number(level),
+         &detail::call_with_result<function>, static_cast<void*>(owned.release()),
+         &detail::destroy<function>);
   }
 
   /// A text from a call that writes to a buffer and says how long the text is.

@@ -3,6 +3,7 @@
 
 #include <batpak.hpp>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
@@ -95,6 +96,11 @@ static_assert(std::is_nothrow_move_constructible_v<batpak::store>);
 static_assert(std::is_nothrow_move_assignable_v<batpak::store>);
 static_assert(!std::is_copy_constructible_v<batpak::scan>);
 static_assert(std::is_nothrow_move_constructible_v<batpak::scan>);
+static_assert(!std::is_copy_constructible_v<batpak::follow>);
+static_assert(std::is_nothrow_move_constructible_v<batpak::follow>);
+static_assert(!std::is_copy_constructible_v<batpak::ticket>);
+static_assert(std::is_nothrow_move_constructible_v<batpak::ticket>);
+static_assert(std::is_nothrow_move_assignable_v<batpak::ticket>);
 static_assert(std::is_copy_constructible_v<batpak::event>);
 static_assert(std::is_nothrow_move_constructible_v<batpak::event>);
 
@@ -178,6 +184,22 @@ struct lends_payload<Event, std::void_t<decltype(std::declval<Event>().payload()
     : std::true_type {};
 static_assert(lends_payload<const batpak::event&>::value);
 static_assert(!lends_payload<batpak::event>::value, "a view of a temporary event must not compile");
+
+template <class Follow, class = void>
+struct has_ranges : std::false_type {};
+template <class Follow>
+struct has_ranges<Follow, std::void_t<decltype(std::declval<Follow>().within({}))>>
+    : std::true_type {};
+static_assert(has_ranges<batpak::follow&>::value);
+static_assert(!has_ranges<batpak::follow>::value, "a range of a temporary must not compile");
+
+template <class Store, class = void>
+struct can_be_followed : std::false_type {};
+template <class Store>
+struct can_be_followed<Store, std::void_t<decltype(std::declval<Store>().follow())>>
+    : std::true_type {};
+static_assert(can_be_followed<const batpak::store&>::value);
+static_assert(!can_be_followed<batpak::store>::value, "nor may a follow of a temporary store");
 
 template <class Store, class = void>
 struct can_be_read : std::false_type {};
@@ -274,6 +296,197 @@ TEST(pages_keep_to_their_limits) {
   CHECK(scan.next_page(100, 1).size() == 1);
   CHECK(scan.next_page(1, 1000).size() == 1);
   CHECK(scan.next_page().size() == 1);
+}
+
+// ------------------------------------------------------------------------------------- follows
+
+using namespace std::chrono_literals;
+
+TEST(a_follow_gives_what_is_there_and_what_comes) {
+  const batpak::store store(directory, buffered());
+  store.append_batch(std::vector<new_event>(1500, {"a", "s", 0x1000, "x"}));
+  batpak::follow follow = store.follow();
+  std::uint64_t next = 0;
+  for (const batpak::event& event : follow.within(0ms)) CHECK(event.sequence() == next++);
+  CHECK(next == 1500 && follow.position() == 1500);
+  CHECK(follow.next_page(0ms).empty());
+  CHECK(follow.next_page(-1s).empty());
+
+  std::thread appending([&] {
+    for (int i = 0; i < 300; ++i) store.append({"a", "s", 0x1000, "x"});
+  });
+  for (const batpak::event& event : follow.within(10min)) {
+    CHECK(event.sequence() == next++);
+    if (next == 1800) break;
+  }
+  appending.join();
+  // The event that an iterator stopped at is still to be passed.
+  CHECK(follow.position() == 1799);
+  CHECK(follow.within(0ms).begin()->sequence() == 1799);
+  const std::vector<batpak::event> rest = follow.next_page(0ms);
+  CHECK(rest.size() == 1 && rest[0].sequence() == 1799 && follow.position() == 1800);
+}
+
+TEST(a_follow_goes_on_from_a_position) {
+  std::uint64_t position = 0;
+  {
+    const batpak::store store(directory, buffered());
+    store.append_batch({{"a", "s", 0x1000, "1"}, {"b", "s", 0x1000, "2"}, {"a", "s", 0x1000, "3"}});
+    batpak::follow follow = store.follow(batpak::query().entity("a"));
+    CHECK(follow.next_page(1h, 1).size() == 1);
+    position = follow.position();
+    CHECK(position == 1);
+  }
+  const batpak::store store(directory);
+  batpak::follow follow = store.follow(batpak::query().entity("a").from(position));
+  const std::vector<batpak::event> page = follow.next_page(1h);
+  CHECK(page.size() == 1 && page[0].payload() == "3");
+  store.append({"b", "s", 0x1000, "4"});
+  CHECK(follow.next_page(0ms).empty() && follow.position() == 4);
+  batpak::follow moved = std::move(follow);
+  CHECK(moved.position() == 4);
+  CHECK(kind_of([&] { follow.next_page(0ms); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { moved.next_page(0ms, 0); }) == error_kind::invalid_argument);
+  CHECK(kind_of([&] { store.follow(batpak::query().backward()); }) ==
+        error_kind::invalid_argument);
+  CHECK(kind_of([&] { store.follow(batpak::query().limit(1)); }) == error_kind::invalid_argument);
+}
+
+TEST(closing_the_store_ends_a_follow) {
+  batpak::store store(directory);
+  store.append({"a", "s", 0x1000, "x"});
+  batpak::follow follow = store.follow();
+  std::optional<error_kind> ended;
+  std::atomic<std::uint64_t> seen{0};
+  std::thread following([&] {
+    ended = kind_of([&] {
+      for (const batpak::event& event : follow.within(std::chrono::milliseconds::max()))
+        seen += event.sequence() + 1;
+    });
+  });
+  while (seen == 0) std::this_thread::yield();
+  store.close();
+  following.join();
+  CHECK(ended == error_kind::closed && seen == 1);
+}
+
+TEST(a_reader_follows_the_writer) {
+  const batpak::store writer(directory);
+  batpak::open_options options;
+  options.mode = batpak::open_mode::read_only;
+  const batpak::store reader(directory, options);
+  batpak::follow follow = reader.follow();
+  CHECK(follow.next_page(0ms).empty());
+  writer.append_batch({{"a", "s", 0x1000, "1"}, {"a", "s", 0x1000, "2"}});
+  const std::vector<batpak::event> page = follow.next_page(1h);
+  CHECK(page.size() == 2 && page[1].payload() == "2");
+}
+
+// ------------------------------------------------------------------------------------- tickets
+
+TEST(thousands_of_tickets_are_under_way) {
+  const batpak::store store(directory);
+  std::vector<batpak::ticket> tickets;
+  for (int i = 0; i < 5000; ++i) {
+    // What is handed in is borrowed for the call only.
+    const std::string payload = std::to_string(i);
+    tickets.push_back(store.append_async({"a", "s", 0x1000, payload}));
+  }
+  for (std::uint64_t at = 0; at < tickets.size(); ++at) {
+    const std::vector<batpak::receipt> receipts = tickets[at].wait();
+    CHECK(receipts.size() == 1 && receipts[0].sequence == at && tickets[at].done());
+  }
+  CHECK(store.at(4321)->payload() == "4321");
+  CHECK(store.frontier().durable == 5000);
+
+  batpak::ticket batch = store.append_batch_async(
+      {{"a", "s", 0x1000, "x"}, {"b", "s", 0x1000, "y"}}, batpak::durability::written);
+  CHECK(batch.wait_for(1h)->size() == 2 && batch.wait_for(0ms)->at(1).sequence == 5001);
+  batch = store.append_batch_async({});
+  CHECK(batch.wait().empty());
+}
+
+TEST(a_ticket_tells_why_it_failed) {
+  batpak::store store(directory);
+  store.append({"a", "s", 0x1000, "x"});
+  CHECK(kind_of([&] { store.append_async({"a/b", "s", 0x1000, "x"}); }) ==
+        error_kind::invalid_coordinate);
+  new_event first{"a", "s", 0x1000, "x"};
+  first.expected = batpak::expect::no_stream();
+  const batpak::ticket conflict = store.append_async(first);
+  CHECK(kind_of([&] { conflict.wait(); }) == error_kind::clock_conflict);
+  CHECK(kind_of([&] { conflict.wait_for(0ms); }) == error_kind::clock_conflict);
+  CHECK(conflict.done());
+
+  // Tickets outlive their store, and appends their tickets.
+  store.append_async({"a", "s", 0x1000, "x"});
+  const batpak::ticket last = store.append_async({"a", "s", 0x1000, "x"});
+  store.close();
+  CHECK(last.wait().at(0).sequence == 2);
+  CHECK(kind_of([&] { store.append_async(first); }) == error_kind::closed);
+  CHECK(kind_of([&] { batpak::ticket().done(); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { batpak::ticket().wait(); }) == error_kind::bad_handle);
+}
+
+/// Counts how many of it there are; it can only be moved.
+struct counted {
+  explicit counted(std::atomic<int>& alive) : alive_(&alive) { ++*alive_; }
+  counted(counted&& from) noexcept : alive_(from.alive_) { ++*alive_; }
+  ~counted() { --*alive_; }
+
+ private:
+  std::atomic<int>* alive_;
+};
+
+TEST(a_function_gets_the_result) {
+  batpak::store store(directory);
+  std::atomic<int> alive{0}, called{0};
+  std::atomic<std::uint64_t> sequences{0};
+  for (int i = 0; i < 1000; ++i)
+    store.append_async({"a", "s", 0x1000, "x"},
+                       [&, one = counted(alive)](const batpak::append_result& result) {
+                         ++called;
+                         if (!result.failure) sequences += result.receipts.at(0).sequence;
+                       });
+  std::optional<error_kind> failure;
+  new_event first{"a", "s", 0x1000, "x"};
+  first.expected = batpak::expect::no_stream();
+  // Not const, and with the result as a value.
+  auto fails = [&, one = std::make_unique<counted>(alive)](batpak::append_result result) mutable {
+    failure = result.failure->kind();
+    one.reset();
+    ++called;
+  };
+  store.append_async(first, std::move(fails));
+  // An lvalue is copied: the caller's stays as it is.
+  const std::function<void(batpak::append_result)> kept = [&](const batpak::append_result& result) {
+    called += static_cast<int>(result.receipts.size());
+  };
+  store.append_batch_async({{"a", "s", 0x1000, "x"}, {"b", "s", 0x1000, "y"}}, kept,
+                           batpak::durability::written);
+  CHECK(kept != nullptr);
+  // Closing ends every append under way.
+  store.close();
+  for (int i = 0; i < 100'000 && (called != 1003 || alive != 0); ++i)
+    std::this_thread::sleep_for(1ms);
+  CHECK(called == 1003 && alive == 0);
+  CHECK(sequences == 999 * 1000 / 2);
+  CHECK(failure == error_kind::clock_conflict);
+}
+
+TEST(a_function_that_cannot_be_called_is_destroyed) {
+  batpak::store store(directory);
+  std::atomic<int> alive{0};
+  const auto never = [&] {
+    return [one = counted(alive)](const batpak::append_result&) { std::abort(); };
+  };
+  CHECK(kind_of([&] { store.append_async({"a/b", "s", 0x1000, "x"}, never()); }) ==
+        error_kind::invalid_coordinate);
+  CHECK(alive == 0);
+  store.close();
+  CHECK(kind_of([&] { store.append_async({"a", "s", 0x1000, "x"}, never()); }) ==
+        error_kind::closed);
+  CHECK(alive == 0);
 }
 
 // --------------------------------------------------------------------------------------- errors
