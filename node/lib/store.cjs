@@ -12,7 +12,7 @@ const gates = require('./gates.cjs')
 const native = require('./native.cjs')
 const { copyBytes, getOutgoing, newEvent, writeEvents } = require('./new-event.cjs')
 const { RECEIPT_BYTES, copyReceipt, readReceipts } = require('./receipt.cjs')
-const { begin, getInbox } = require('./under-way.cjs')
+const { UnderWay, getInbox } = require('./under-way.cjs')
 const { Watch } = require('./watch.cjs')
 
 Symbol.dispose ??= Symbol('Symbol.dispose')
@@ -30,8 +30,7 @@ class Store {
   #native
   #appendNow
   #startAppend
-  /** The Promise of the append that was started last; it is also the one that ends last. */
-  #newest = Promise.resolve()
+  #underWay = new UnderWay()
   #watch
   #path
   #report
@@ -117,11 +116,9 @@ class Store {
   async #append({ checked, durability }) {
     try {
       const used = writeEvents(checked)
-      const append = begin((token) => {
+      const receipts = await this.#underWay.begin((token) => {
         this.#startAppend(getOutgoing().bytes, used, durability, token)
       })
-      this.#newest = append
-      const receipts = await append
       this.#watch.poke()
       return receipts
     } catch (error) {
@@ -355,9 +352,9 @@ class Store {
 
   async close() {
     // Appends that are under way end first, those that were started meanwhile as well.
-    await this.#newest.catch(() => {})
+    await this.#underWay.end()
     await later(this.#native, 'close')
-    await this.#newest.catch(() => {})
+    await this.#underWay.end()
     this.#watch.poke()
   }
 

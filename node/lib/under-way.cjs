@@ -1,5 +1,5 @@
-// Appends that are under way, each a Promise with a number. The native half leaves the results in
-// an inbox and wakes the event loop once for all that have gathered; see `src/inbox.rs`.
+// Appends that are under way, each a Promise. The native half leaves the results in an inbox and
+// wakes the event loop once for all that have gathered; see `src/inbox.rs`.
 'use strict'
 
 const { Block } = require('./block.cjs')
@@ -8,35 +8,64 @@ const { RECEIPT_BYTES, readReceipts } = require('./receipt.cjs')
 
 const FAILED = 0xffff_ffff
 
-/** By their numbers; the holes are the numbers that are free. */
+/** What is under way in this thread, by its number in the inbox; the holes are free numbers. */
 const appends = []
 const free = []
 let inbox
 
-/** This thread's inbox. The first append makes it, so that importing the package starts nothing. */
+/** This thread's inbox. The first store makes it, so that importing the package starts nothing. */
 function getInbox() {
   inbox ??= new native.NativeInbox(drain)
   return inbox
 }
 
-/** Has `start` begin an append with a number of its own; the Promise is of the receipts. */
-function begin(start) {
-  return new Promise((resolve, reject) => {
+/** The appends of one store that are under way. Their Promises settle in the order of their start. */
+class UnderWay {
+  /** The one that was started first and has not ended; each names the next. */
+  #oldest
+  #newest
+  #last = Promise.resolve()
+
+  /** Has `start` begin an append with a number of its own; the Promise is of the receipts. */
+  begin(start) {
     const token = free.length > 0 ? free.at(-1) : appends.length
     start(token)
     free.pop()
-    appends[token] = { resolve, reject }
+    const append = { line: this, result: undefined, next: undefined, settle: undefined }
+    appends[token] = append
+    if (this.#oldest === undefined) this.#oldest = append
+    else this.#newest.next = append
+    this.#newest = append
     // The process stays until the last one has ended.
     if (appends.length - free.length === 1) inbox.keepAlive(true)
-  })
+    this.#last = new Promise((resolve, reject) => {
+      append.settle = ({ receipts, error }) => (receipts ? resolve(receipts) : reject(error))
+    })
+    return this.#last
+  }
+
+  /** Settles what has a result, up to the first that has none. */
+  settle() {
+    while (this.#oldest?.result !== undefined) {
+      const { settle, result, next } = this.#oldest
+      this.#oldest = next
+      settle(result)
+    }
+  }
+
+  /** Resolves when all that were started before have ended. */
+  async end() {
+    await this.#last.catch(() => {})
+  }
 }
 
 function drain() {
-  for (let ended = inbox.take(); ended !== null; ended = inbox.take()) settle(ended)
-  if (free.length === appends.length) inbox.keepAlive(false)
+  for (let ended = inbox.take(); ended !== null; ended = inbox.take()) distribute(ended)
+  if (appends.length === free.length) inbox.keepAlive(false)
 }
 
-function settle({ block: buffer, errors = [] }) {
+/** Gives each append its result. */
+function distribute({ block: buffer, errors = [] }) {
   const block = new Block(Buffer.from(buffer))
   const count = Number(block.u64(0))
   let at = 8 + count * 8
@@ -44,17 +73,18 @@ function settle({ block: buffer, errors = [] }) {
   for (let index = 0; index < count; index += 1) {
     const token = block.u32(8 + index * 8)
     const receipts = block.u32(12 + index * 8)
-    const { resolve, reject } = appends[token]
+    const append = appends[token]
     appends[token] = undefined
     free.push(token)
     if (receipts === FAILED) {
-      reject(errors[failures])
+      append.result = { error: errors[failures] }
       failures += 1
     } else {
-      resolve(readReceipts(block, at, receipts))
+      append.result = { receipts: readReceipts(block, at, receipts) }
       at += receipts * RECEIPT_BYTES
     }
+    append.line.settle()
   }
 }
 
-module.exports = { begin, getInbox }
+module.exports = { UnderWay, getInbox }
