@@ -12,6 +12,7 @@
 from typing import Final, Literal
 
 from ._batpak import (
+    AsyncFollowIterator,
     Event,
     EventIterator,
     FollowIterator,
@@ -80,6 +81,7 @@ __all__ = [
     "DENIAL",
     "NO_STREAM",
     "Ancestry",
+    "AsyncFollowIterator",
     "BadHandleError",
     "BatpakError",
     "CallbackError",

@@ -1,6 +1,7 @@
 # The native module, as type checkers see it. `python -m mypy.stubtest batpak` compares the two.
 
 import sys
+from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from os import PathLike
@@ -23,6 +24,7 @@ from ._values import (
 )
 
 __all__ = [
+    "AsyncFollowIterator",
     "Event",
     "EventIterator",
     "FollowIterator",
@@ -211,6 +213,11 @@ class FollowIterator:
     def __next__(self) -> Event: ...
 
 @final
+class AsyncFollowIterator:
+    def __aiter__(self) -> AsyncFollowIterator: ...
+    def __anext__(self) -> Future[Event]: ...
+
+@final
 class Store:
     def __new__(
         cls,
@@ -274,6 +281,37 @@ class Store:
         gate_mode: _GateMode = "fail_fast",
         record_denial: bool = False,
     ) -> list[Receipt]: ...
+    def append_async(
+        self,
+        entity: str,
+        scope: str,
+        payload: object,
+        kind: int,
+        *,
+        durability: _Durability | None = None,
+        expected: _Expected = ...,
+        id: _Id | None = None,
+        correlation: _Id | None = None,
+        causation: _Id | Item | None = ...,
+        lane: int = 0,
+        depth: int = 0,
+        flags: int = 0,
+        payload_version: int = 0,
+        timestamp_us: int | datetime | None = None,
+        extensions: _Extensions | None = ...,
+        gates: _Gates | None = None,
+        gate_mode: _GateMode = "fail_fast",
+        record_denial: bool = False,
+    ) -> Future[Receipt]: ...
+    def append_batch_async(
+        self,
+        events: Iterable[NewEvent],
+        *,
+        durability: _Durability | None = None,
+        gates: _Gates | None = None,
+        gate_mode: _GateMode = "fail_fast",
+        record_denial: bool = False,
+    ) -> Future[list[Receipt]]: ...
     def record_denial(
         self,
         refused: NewEvent,
@@ -312,6 +350,19 @@ class Store:
         start: int | None = None,
         timeout: float | None = None,
     ) -> FollowIterator: ...
+    def follow_async(
+        self,
+        *,
+        entity: str | None = None,
+        prefix: str | None = None,
+        scope: str | None = None,
+        kind: int | None = None,
+        category: int | None = None,
+        lane: int | None = None,
+        clocks: tuple[int, int] | None = None,
+        start: int | None = None,
+        timeout: float | None = None,
+    ) -> AsyncFollowIterator: ...
     def ancestors(
         self, id: _Id, *, via: Literal["stream", "causation"] = "stream", limit: int = 1000
     ) -> Ancestry: ...

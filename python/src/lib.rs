@@ -9,11 +9,14 @@
 #[cfg(panic = "abort")]
 compile_error!("a panic must unwind to become an exception: build with panic = \"unwind\"");
 
+mod append_async;
 mod arguments;
 mod errors;
 mod event;
+mod follow_async;
 mod gates;
 mod new_event;
+mod outbox;
 mod payload;
 mod reading;
 mod receipt;
@@ -26,6 +29,8 @@ mod _batpak {
     use crate::errors::error_kinds;
     #[pymodule_export]
     use crate::event::Event;
+    #[pymodule_export]
+    use crate::follow_async::AsyncFollowIterator;
     #[pymodule_export]
     use crate::gates::evaluate;
     #[pymodule_export]

@@ -135,7 +135,8 @@ impl NewEvent {
         details: Details,
     ) -> PyResult<Self> {
         // What has no UTF-8 form is refused here, not when it is lent.
-        (arguments::text(entity)?, arguments::text(scope)?);
+        arguments::text(entity)?;
+        arguments::text(scope)?;
         Ok(Self {
             entity: entity.clone().unbind(),
             scope: scope.clone().unbind(),

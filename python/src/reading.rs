@@ -3,7 +3,9 @@
 use crate::errors::{call, refuse};
 use crate::event::Event;
 use crate::store::Store;
-use batpak_core::{EntityFilter, ErrorKind, EventKind, KindFilter, Query, Region, Result, Scan};
+use batpak_core::{
+    EntityFilter, ErrorKind, EventKind, Follow, KindFilter, Query, Region, Result, Scan,
+};
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +13,8 @@ use std::vec;
 
 /// The first page is small, so that looking at the first few events is cheap.
 const FIRST_PAGE_EVENTS: usize = 16;
-const PAGE_EVENTS: usize = 1024;
-const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_EVENTS: usize = 1024;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 /// How long a wait lasts before Python may handle a signal such as Ctrl-C.
 pub(crate) const WAIT_SLICE: Duration = Duration::from_millis(50);
 
@@ -88,7 +90,7 @@ impl Reading {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -156,61 +158,31 @@ impl PageIterator {
 #[pyclass(frozen, module = "batpak")]
 pub(crate) struct FollowIterator {
     following: Mutex<Following>,
-    store: Py<Store>,
     timeout: Option<Duration>,
+    /// Keeps the handle open while the iterator is in use.
+    _store: Py<Store>,
 }
 
+/// What is followed, and the rest of the page that was fetched last.
 struct Following {
-    region: Region,
-    /// Events below this sequence were given, or will come from `reading`.
-    end: u64,
-    reading: Reading,
+    follow: Follow,
+    page: vec::IntoIter<batpak_core::Event>,
 }
 
 impl Following {
     /// The next event if it becomes visible within `wait`.
-    fn next(
-        &mut self,
-        store: &batpak_core::Store,
-        wait: Duration,
-    ) -> Result<Option<batpak_core::Event>> {
-        if let Some(event) = self.ready()? {
-            return Ok(Some(event));
+    fn next(&mut self, wait: Duration) -> Result<Option<batpak_core::Event>> {
+        if self.page.len() == 0 {
+            self.page = self.follow.next_page(PAGE_EVENTS, PAGE_BYTES, wait)?.into_iter();
         }
-        let visible = store.wait(self.end.saturating_add(1), wait)?;
-        if visible > self.end {
-            let query = Query::new(self.region.clone()).from(self.end);
-            self.reading = Reading::new(Some(store.read(query)?));
-            self.end = visible;
-        }
-        self.ready()
-    }
-
-    fn ready(&mut self) -> Result<Option<batpak_core::Event>> {
-        // The scan may see events that became visible after `end` was taken. They come with the
-        // next scan, which begins there.
-        let event = self.reading.next()?.filter(|event| event.sequence() < self.end);
-        if event.is_none() {
-            self.reading = Reading::new(None);
-        }
-        Ok(event)
+        Ok(self.page.next())
     }
 }
 
 impl FollowIterator {
-    pub(crate) fn new(
-        py: Python<'_>,
-        store: Py<Store>,
-        region: Region,
-        start: Option<u64>,
-        timeout: Option<Duration>,
-    ) -> PyResult<Self> {
-        let handle = &store.get().handle;
-        let end = start.unwrap_or(0);
-        // A wrong region is refused here, not at the first event.
-        call(py, || handle.read(Query { limit: Some(0), ..Query::new(region.clone()) }))?;
-        let following = Following { region, end, reading: Reading::new(None) };
-        Ok(Self { following: Mutex::new(following), store, timeout })
+    pub(crate) fn new(store: Py<Store>, follow: Follow, timeout: Option<Duration>) -> Self {
+        let following = Following { follow, page: Vec::new().into_iter() };
+        Self { following: Mutex::new(following), timeout, _store: store }
     }
 }
 
@@ -221,12 +193,11 @@ impl FollowIterator {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
-        let store = &self.store.get().handle;
         let start = Instant::now();
         loop {
             let left = self.timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
             let slice = left.map_or(WAIT_SLICE, |left| left.min(WAIT_SLICE));
-            if let Some(event) = call(py, || lock(&self.following).next(store, slice))? {
+            if let Some(event) = call(py, || lock(&self.following).next(slice))? {
                 return Ok(Some(Event(event)));
             }
             if left.is_some_and(|left| left.is_zero()) {

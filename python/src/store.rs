@@ -1,8 +1,10 @@
 //! A store: one method per operation of core.
 
+use crate::append_async::Append;
 use crate::arguments::{self, DURABILITIES, Extensions, LINKS, MODES};
 use crate::errors::{call, refuse, without_panic};
 use crate::event::Event;
+use crate::follow_async::AsyncFollowIterator;
 use crate::gates::{self, Gates};
 use crate::new_event::{Details, NewEvent, causation, lend};
 use crate::payload;
@@ -185,6 +187,83 @@ impl Store {
         Ok(receipts.into_iter().map(Receipt).collect())
     }
 
+    /// Starts to append one event, and gives a future of its receipt to `await`. Thousands that
+    /// are under way at once share their writes and syncs, and are appended in the order of the
+    /// calls. What is wrong with the arguments raises here, and nothing is started; any other
+    /// error comes with the future. Cancelling the future does not take the append back.
+    ///
+    /// With `gates` it runs on a thread of the loop's executor, in no order with others: await it
+    /// before the next.
+    #[pyo3(signature = (
+        entity, scope, payload, kind, *, durability=None, expected=Expected::Any, id=None,
+        correlation=None, causation=Causation::None, lane=0, depth=0, flags=0, payload_version=0,
+        timestamp_us=None, extensions=Extensions::new(), gates=None, gate_mode="fail_fast",
+        record_denial=false,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn append_async<'py>(
+        slf: Bound<'py, Self>,
+        entity: &Bound<'py, PyString>,
+        scope: &Bound<'py, PyString>,
+        payload: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = arguments::kind)] kind: EventKind,
+        durability: Option<&str>,
+        #[pyo3(from_py_with = arguments::expected)] expected: Expected,
+        #[pyo3(from_py_with = arguments::optional_id)] id: Option<Id>,
+        #[pyo3(from_py_with = arguments::optional_id)] correlation: Option<Id>,
+        #[pyo3(from_py_with = causation)] causation: Causation,
+        #[pyo3(from_py_with = arguments::integer)] lane: u32,
+        #[pyo3(from_py_with = arguments::integer)] depth: u32,
+        #[pyo3(from_py_with = arguments::integer)] flags: u8,
+        #[pyo3(from_py_with = arguments::integer)] payload_version: u16,
+        #[pyo3(from_py_with = arguments::timestamp)] timestamp_us: Option<i64>,
+        #[pyo3(from_py_with = arguments::extensions)] extensions: Extensions,
+        gates: Option<&Bound<'py, PyAny>>,
+        gate_mode: &str,
+        record_denial: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let details = Details {
+            expected,
+            id,
+            correlation,
+            causation,
+            lane,
+            depth,
+            flags,
+            payload_version,
+            timestamp_us,
+            extensions,
+        };
+        let py = slf.py();
+        let event = Py::new(py, NewEvent::new(entity, scope, payload, kind, details)?)?;
+        let durability = arguments::durability(py, durability)?;
+        let gates = Gates::new(gates, gate_mode, record_denial)?;
+        let store = slf.unbind();
+        Append { store, events: vec![event], single: true, durability }.start(py, gates)
+    }
+
+    /// Starts to append all events or none, like `append_async`, and gives a future of the list
+    /// of receipts.
+    #[pyo3(signature = (
+        events, *, durability=None, gates=None, gate_mode="fail_fast", record_denial=false
+    ))]
+    fn append_batch_async<'py>(
+        slf: Bound<'py, Self>,
+        events: &Bound<'py, PyAny>,
+        durability: Option<&str>,
+        gates: Option<&Bound<'py, PyAny>>,
+        gate_mode: &str,
+        record_denial: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let event = |event: PyResult<Bound<'_, PyAny>>| Ok(event?.cast_into()?.unbind());
+        let events = events.try_iter()?.map(event).collect::<PyResult<_>>()?;
+        let durability = arguments::durability(py, durability)?;
+        let gates = Gates::new(gates, gate_mode, record_denial)?;
+        let store = slf.unbind();
+        Append { store, events, single: false, durability }.start(py, gates)
+    }
+
     /// Records, as an event, that gates refused `refused`; `evaluate` gives the outcomes.
     #[pyo3(signature = (refused, outcomes, *, durability=None))]
     fn record_denial(
@@ -283,7 +362,38 @@ impl Store {
         let py = slf.py();
         let region = region(py, entity, prefix, scope, kind, category, lane, clocks)?;
         let timeout = arguments::seconds(py, timeout)?;
-        FollowIterator::new(py, slf.unbind(), region, start, timeout)
+        let query = Query { from: start, ..Query::new(region) };
+        let handle = &slf.get().handle;
+        let follow = call(py, || handle.follow(query))?;
+        Ok(FollowIterator::new(slf.unbind(), follow, timeout))
+    }
+
+    /// Like `follow`, for `async for`. It belongs to the event loop that runs now, which goes on
+    /// while it waits. When a task is cancelled that waits for the next event, no event is lost.
+    #[pyo3(signature = (
+        *, entity=None, prefix=None, scope=None, kind=None, category=None, lane=None, clocks=None,
+        start=None, timeout=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn follow_async(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] entity: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] prefix: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] scope: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_kind)] kind: Option<EventKind>,
+        #[pyo3(from_py_with = arguments::optional_category)] category: Option<u8>,
+        #[pyo3(from_py_with = arguments::optional_integer)] lane: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] clocks: Option<(u32, u32)>,
+        #[pyo3(from_py_with = arguments::optional_integer)] start: Option<u64>,
+        timeout: Option<f64>,
+    ) -> PyResult<AsyncFollowIterator> {
+        let py = slf.py();
+        let region = region(py, entity, prefix, scope, kind, category, lane, clocks)?;
+        let timeout = arguments::seconds(py, timeout)?;
+        let query = Query { from: start, ..Query::new(region) };
+        let handle = &slf.get().handle;
+        let follow = call(py, || handle.follow(query))?;
+        AsyncFollowIterator::new(py, slf.unbind(), follow, timeout)
     }
 
     /// The event with this id and those before it along a link, newest first: the events before
