@@ -253,6 +253,10 @@ pub(crate) unsafe fn with_events(
             }
         }
     }
+    if let [event] = &*given {
+        // SAFETY: as above.
+        return body(&[unsafe { event.get(0, &extensions) }?]);
+    }
     let mut rest = extensions.as_slice();
     let mut new_events = Vec::with_capacity(given.len());
     for (at, event) in given.iter().enumerate() {

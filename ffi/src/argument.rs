@@ -5,6 +5,7 @@
 
 use crate::status::{batpak_error, cut};
 use batpak_core::{Error, ErrorKind, Result};
+use std::borrow::Cow;
 use std::ffi::c_char;
 use std::fmt::Display;
 
@@ -293,18 +294,18 @@ pub(crate) unsafe fn growing<T: Growing>(field: impl Display, value: *const T) -
 }
 
 /// An array of growing structs. The `struct_size` of the first is the distance between two, and
-/// all have the same.
+/// all have the same. Structs of the size that this library knows are not copied.
 ///
 /// SAFETY: a `values` that is not null points to `count` structs, each as long as the first one's
-/// `struct_size` says.
-pub(crate) unsafe fn growing_array<T: Growing>(
+/// `struct_size` says, that stay unchanged for `'a`.
+pub(crate) unsafe fn growing_array<'a, T: Growing>(
     field: impl Display,
     values: *const T,
     count: usize,
     limit: usize,
-) -> Result<Vec<T>> {
+) -> Result<Cow<'a, [T]>> {
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(Cow::Borrowed(&[]));
     }
     check_extent(&field, values.addr(), count, 8)?;
     // SAFETY: not null, and there is at least one.
@@ -316,21 +317,23 @@ pub(crate) unsafe fn growing_array<T: Growing>(
             format!("{field} has {count} items; the limit is {limit}"),
         ));
     }
-    (0..count)
-        .map(|at| {
-            // SAFETY: `check_extent` found that the sum does not overflow, and the caller
-            // promises `count` structs of this size.
-            unsafe {
-                let value = values.byte_add(at * size);
-                if value.cast::<u32>().read_unaligned() as usize != size {
-                    return Err(invalid(format!(
-                        "{field}[{at}]: struct_size is not that of the first"
-                    )));
-                }
-                read_sized(format_args!("{field}[{at}]"), value, size)
-            }
-        })
-        .collect()
+    // SAFETY: `check_extent` found that the sum does not overflow, and the caller promises
+    // `count` structs of this size.
+    let value = |at: usize| unsafe { values.byte_add(at * size) };
+    // SAFETY: as above; a struct begins with its size.
+    let differs =
+        |at: &usize| unsafe { value(*at).cast::<u32>().read_unaligned() } as usize != size;
+    if let Some(at) = (1..count).find(differs) {
+        return Err(invalid(format!("{field}[{at}]: struct_size is not that of the first")));
+    }
+    if size == size_of::<T>() && values.is_aligned() {
+        // SAFETY: `count` structs of this very size, aligned, of which every bit pattern is a
+        // value; the rest is the caller's promise.
+        return Ok(Cow::Borrowed(unsafe { std::slice::from_raw_parts(values, count) }));
+    }
+    // SAFETY: as for `value`.
+    let read = |at| unsafe { read_sized(format_args!("{field}[{at}]"), value(at), size) };
+    (0..count).map(read).collect::<Result<Vec<_>>>().map(Cow::Owned)
 }
 
 /// A growing struct that a result is written to, as much of it as the caller knows.

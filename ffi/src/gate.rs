@@ -177,7 +177,7 @@ pub(crate) unsafe fn gate_set<'a>(gates: *const batpak_gate, count: usize) -> Re
     let failure = Rc::new(OnceCell::new());
     // SAFETY: the caller's promise, here and below.
     let given = unsafe { growing_array("gates", gates, count, MAX_GATES) }?;
-    for (at, gate) in given.into_iter().enumerate() {
+    for (at, gate) in given.iter().copied().enumerate() {
         check_reserved(format_args!("gates[{at}].reserved"), gate.reserved)?;
         let Some(check) = gate.check else {
             return Err(invalid(format!("gates[{at}].check is null")));

@@ -302,23 +302,26 @@ struct Pages {
 }
 
 impl Pages {
+    /// The next events, pending ones first.
+    fn next(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
+        if self.pending.is_empty() {
+            return self.scan.next_page(max_events, max_bytes);
+        }
+        let mut bytes = 0usize;
+        let fits = |event: &&Event| {
+            bytes = bytes.saturating_add(event.payload().len());
+            bytes <= max_bytes
+        };
+        let count = self.pending.iter().take(max_events).take_while(fits).count().max(1);
+        Ok(self.pending.drain(..count).collect())
+    }
+
     /// Sees to it that events are pending, unless the scan is at its end.
     fn fill(&mut self, max_events: usize, max_bytes: usize) -> Result<()> {
         if self.pending.is_empty() {
             self.pending = self.scan.next_page(max_events, max_bytes)?.into();
         }
         Ok(())
-    }
-
-    /// How many of the pending events a caller gets who wants no more than this; one at least.
-    fn within(&self, max_events: usize, max_bytes: usize) -> usize {
-        let mut bytes = 0usize;
-        let fits = |event: &&Event| {
-            bytes = bytes.saturating_add(event.payload().len());
-            bytes <= max_bytes
-        };
-        let count = self.pending.iter().take(max_events).take_while(fits).count();
-        count.max(1).min(self.pending.len())
     }
 }
 
@@ -374,10 +377,7 @@ pub unsafe extern "C" fn batpak_scan_next(
         let output = unsafe { ViewOutput::new(view, events, count) }?;
         check_max_events(max_events)?;
         handle::with::<OpenScan>(scan, |scan| {
-            let mut pages = scan.0.lock()?;
-            pages.fill(max_events, max_bytes)?;
-            let count = pages.within(max_events, max_bytes);
-            output.set(pages.pending.drain(..count).collect());
+            output.set(scan.0.lock()?.next(max_events, max_bytes)?);
             Ok(())
         })
     })

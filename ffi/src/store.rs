@@ -406,20 +406,24 @@ impl Drop for StopWrites<'_> {
     }
 }
 
-/// Runs a call that reads, syncs or waits.
+impl OpenStore {
+    fn run(&self, body: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+        let mut stop = StopWrites(Some(self));
+        let result = body(&self.store);
+        stop.0 = None;
+        result
+    }
+}
+
+/// Runs a call that reads or waits.
 pub(crate) fn on_store(
     store: *const batpak_store,
     body: impl FnOnce(&Store) -> Result<()>,
 ) -> Result<()> {
-    handle::with::<OpenStore>(store, |open| {
-        let mut stop = StopWrites(Some(open));
-        let result = body(&open.store);
-        stop.0 = None;
-        result
-    })
+    handle::with::<OpenStore>(store, |open| open.run(body))
 }
 
-/// Runs a call that appends.
+/// Runs a call that appends, writes or syncs.
 pub(crate) fn append_to_store(
     store: *const batpak_store,
     body: impl FnOnce(&Store) -> Result<()>,
@@ -429,9 +433,8 @@ pub(crate) fn append_to_store(
             ErrorKind::Poisoned,
             "an earlier call on this store ended in a defect of the library; reopen the store",
         )),
-        false => Ok(()),
-    })?;
-    on_store(store, body)
+        false => open.run(body),
+    })
 }
 
 /// Opens the store in a directory.

@@ -7,6 +7,7 @@ use crate::handle::{self, Handled, Reservation};
 use crate::id::{batpak_hash, batpak_id};
 use crate::status::{batpak_error, batpak_status};
 use batpak_core::{Event, Result};
+use std::cell::Cell;
 
 /// A view: keeps the events of one call in place. Released by batpak_view_release.
 pub struct batpak_view;
@@ -101,11 +102,39 @@ impl batpak_event {
 /// What a view handle stands for.
 struct View {
     /// What the caller reads. It points into `_pins` and is not touched again before both go.
-    _events: Vec<batpak_event>,
+    events: Vec<batpak_event>,
     _pins: Vec<Event>,
 }
 
-// SAFETY: the pointers in `_events` point into `_pins`, which is immutable, and only the caller
+/// The largest array that is kept for the next view.
+const SPARE_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// The array of the view that this thread released last. Scans ask for one page after the
+    /// other, and fresh memory would cost more than all else: the system gives it page by page.
+    static SPARE: Cell<Vec<batpak_event>> = const { Cell::new(Vec::new()) };
+}
+
+impl View {
+    fn new(pins: Vec<Event>) -> Self {
+        let mut events = SPARE.try_with(Cell::take).unwrap_or_default();
+        events.extend(pins.iter().map(batpak_event::of));
+        Self { events, _pins: pins }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        if events.capacity() * size_of::<batpak_event>() <= SPARE_BYTES {
+            events.clear();
+            // A thread that is ending keeps nothing.
+            let _ended = SPARE.try_with(|spare| spare.set(events));
+        }
+    }
+}
+
+// SAFETY: the pointers in `events` point into `_pins`, which is immutable, and only the caller
 // follows them.
 unsafe impl Send for View {}
 // SAFETY: as above.
@@ -150,9 +179,9 @@ impl ViewOutput {
             self.view.set(std::ptr::null_mut());
             return;
         }
-        let events: Vec<_> = pins.iter().map(batpak_event::of).collect();
-        self.events.set(events.as_ptr());
-        self.view.set(self.reservation.fill(View { _events: events, _pins: pins }));
+        let view = View::new(pins);
+        self.events.set(view.events.as_ptr());
+        self.view.set(self.reservation.fill(view));
     }
 }
 
