@@ -17,6 +17,7 @@ from ._values import (
     GateOutcome,
     Head,
     OpenReport,
+    PackedPage,
     Refusal,
     Stats,
     StreamHead,
@@ -30,8 +31,10 @@ __all__ = [
     "FollowIterator",
     "Item",
     "NewEvent",
+    "PackedIterator",
     "PageIterator",
     "Receipt",
+    "Receipts",
     "Store",
     "error_kinds",
     "__version__",
@@ -148,6 +151,11 @@ class Receipt:
     def __ne__(self, other: object, /) -> bool: ...
 
 @final
+class Receipts:
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Receipt: ...
+
+@final
 class Event(_Buffer):
     @property
     def sequence(self) -> int: ...
@@ -201,11 +209,17 @@ class EventIterator:
     def __iter__(self) -> EventIterator: ...
     def __next__(self) -> Event: ...
     def pages(self, size: int) -> PageIterator: ...
+    def packed(self, size: int = 4096) -> PackedIterator: ...
 
 @final
 class PageIterator:
     def __iter__(self) -> PageIterator: ...
     def __next__(self) -> list[Event]: ...
+
+@final
+class PackedIterator:
+    def __iter__(self) -> PackedIterator: ...
+    def __next__(self) -> PackedPage: ...
 
 @final
 class FollowIterator:
@@ -281,6 +295,23 @@ class Store:
         gate_mode: _GateMode = "fail_fast",
         record_denial: bool = False,
     ) -> list[Receipt]: ...
+    def append_payloads(
+        self,
+        entity: str,
+        scope: str,
+        payloads: Iterable[object],
+        kind: int,
+        *,
+        durability: _Durability | None = None,
+        expected: _Expected = ...,
+        correlation: _Id | None = None,
+        causation: _Id | None = None,
+        lane: int = 0,
+        depth: int = 0,
+        flags: int = 0,
+        payload_version: int = 0,
+        timestamp_us: int | datetime | None = None,
+    ) -> Receipts: ...
     def append_async(
         self,
         entity: str,

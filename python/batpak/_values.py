@@ -122,6 +122,33 @@ class Ancestry:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedPage:
+    """Some events as columns, read-only views of numbers in the byte order of the machine:
+    `numpy.asarray(page.sequences)` needs no copy."""
+
+    sequences: memoryview[int]
+    """Places in the whole log, 64 bits."""
+    clocks: memoryview[int]
+    """Places in their streams, 32 bits."""
+    kinds: memoryview[int]
+    """What they say, 16 bits."""
+    timestamps_us: memoryview[int]
+    """When they happened, in microseconds since 1970, 64 bits and signed."""
+    offsets: memoryview[int]
+    """Where each payload begins in `payloads`, 64 bits, and at the end where the last one ends."""
+    payloads: memoryview[int]
+    """All payloads, one behind the other."""
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def payload(self, index: int) -> memoryview[int]:
+        """The payload of the event at this place in the page, from 0."""
+        index = range(len(self))[index]
+        return self.payloads[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One damage that `Store.verify` found."""
 

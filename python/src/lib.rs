@@ -36,9 +36,9 @@ mod _batpak {
     #[pymodule_export]
     use crate::new_event::{Item, NewEvent, operation_id};
     #[pymodule_export]
-    use crate::reading::{EventIterator, FollowIterator, PageIterator};
+    use crate::reading::{EventIterator, FollowIterator, PackedIterator, PageIterator};
     #[pymodule_export]
-    use crate::receipt::Receipt;
+    use crate::receipt::{Receipt, Receipts};
     #[pymodule_export]
     use crate::store::Store;
 

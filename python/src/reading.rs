@@ -3,6 +3,7 @@
 use crate::errors::{call, refuse};
 use crate::event::Event;
 use crate::store::Store;
+use crate::values;
 use batpak_core::{
     EntityFilter, ErrorKind, EventKind, Follow, KindFilter, Query, Region, Result, Scan,
 };
@@ -128,10 +129,38 @@ impl EventIterator {
 
     /// The rest of the events as lists of `size`; the last list may be shorter.
     fn pages(slf: Py<Self>, py: Python<'_>, size: usize) -> PyResult<PageIterator> {
-        if size == 0 {
-            return Err(refuse(py, ErrorKind::InvalidArgument, "size is 0; it must be 1 or more"));
-        }
-        Ok(PageIterator { events: slf, size })
+        Ok(PageIterator { size: page_size(py, size)?, events: slf })
+    }
+
+    /// The rest of the events as columns of `size`, for numpy, struct and the like; the last page
+    /// may be shorter.
+    #[pyo3(signature = (size=4096))]
+    fn packed(slf: Py<Self>, py: Python<'_>, size: usize) -> PyResult<PackedIterator> {
+        Ok(PackedIterator { size: page_size(py, size)?, events: slf })
+    }
+}
+
+fn page_size(py: Python<'_>, size: usize) -> PyResult<usize> {
+    let zero = || refuse(py, ErrorKind::InvalidArgument, "size is 0; it must be 1 or more");
+    if size == 0 { Err(zero()) } else { Ok(size) }
+}
+
+/// Columns of events of a store, in order.
+#[pyclass(frozen, module = "batpak")]
+pub(crate) struct PackedIterator {
+    events: Py<EventIterator>,
+    size: usize,
+}
+
+#[pymethods]
+impl PackedIterator {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let page = call(py, || lock(&self.events.get().reading).page(self.size))?;
+        if page.is_empty() { Ok(None) } else { values::packed_page(py, &page).map(Some) }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::arguments;
 use crate::values;
 use batpak_core::{Hash, Id};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
@@ -96,5 +97,27 @@ impl Receipt {
         let batpak_core::Receipt { id, sequence, clock, lane, duplicate, .. } = &self.0;
         let repeated = if *duplicate { ", duplicate" } else { "" };
         format!("<batpak.Receipt {sequence} {id}, clock {clock}, lane {lane}{repeated}>")
+    }
+}
+
+/// The receipts of a batch, in order; each is made when it is looked at.
+#[pyclass(frozen, sequence, module = "batpak")]
+pub(crate) struct Receipts(pub(crate) Vec<batpak_core::Receipt>);
+
+#[pymethods]
+impl Receipts {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn __getitem__(&self, index: isize) -> PyResult<Receipt> {
+        // The interpreter has added the length to a negative index.
+        let receipt = usize::try_from(index).ok().and_then(|index| self.0.get(index));
+        let receipt = receipt.ok_or_else(|| PyIndexError::new_err("there are fewer receipts"))?;
+        Ok(Receipt(receipt.clone()))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<batpak.Receipts of {} events>", self.0.len())
     }
 }

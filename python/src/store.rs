@@ -9,7 +9,7 @@ use crate::gates::{self, Gates};
 use crate::new_event::{Details, NewEvent, causation, lend};
 use crate::payload;
 use crate::reading::{EventIterator, FollowIterator, WAIT_SLICE, region};
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, Receipts};
 use crate::values;
 use batpak_core::{
     Causation, Direction, ErrorKind, EventKind, Expected, GateOutcome, Id, OpenOptions, Query,
@@ -185,6 +185,55 @@ impl Store {
             Some(gates) => gates.append(py, &self.handle, lent, durability),
         })??;
         Ok(receipts.into_iter().map(Receipt).collect())
+    }
+
+    /// Appends one event per payload to one stream, all or none, in this order, with nothing
+    /// between them. A long list of `bytes` costs least this way. `expected` is where the stream
+    /// stands before the first; `timestamp_us` and the rest are the same for all.
+    #[pyo3(signature = (
+        entity, scope, payloads, kind, *, durability=None, expected=Expected::Any,
+        correlation=None, causation=None, lane=0, depth=0, flags=0, payload_version=0,
+        timestamp_us=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn append_payloads(
+        &self,
+        py: Python<'_>,
+        entity: &Bound<'_, PyString>,
+        scope: &Bound<'_, PyString>,
+        payloads: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = arguments::kind)] kind: EventKind,
+        durability: Option<&str>,
+        #[pyo3(from_py_with = arguments::expected)] expected: Expected,
+        #[pyo3(from_py_with = arguments::optional_id)] correlation: Option<Id>,
+        #[pyo3(from_py_with = arguments::optional_id)] causation: Option<Id>,
+        #[pyo3(from_py_with = arguments::integer)] lane: u32,
+        #[pyo3(from_py_with = arguments::integer)] depth: u32,
+        #[pyo3(from_py_with = arguments::integer)] flags: u8,
+        #[pyo3(from_py_with = arguments::integer)] payload_version: u16,
+        #[pyo3(from_py_with = arguments::timestamp)] timestamp_us: Option<i64>,
+    ) -> PyResult<Receipts> {
+        let (entity, scope) = (arguments::text(entity)?, arguments::text(scope)?);
+        let payloads = payload::all_stored(payloads)?;
+        let durability = arguments::durability(py, durability)?;
+        let common = batpak_core::NewEvent {
+            correlation,
+            causation: causation.map_or(Causation::None, Causation::Event),
+            lane,
+            depth,
+            flags,
+            payload_version,
+            timestamp_us,
+            ..batpak_core::NewEvent::new(entity, scope, kind, &[])
+        };
+        let mut events: Vec<_> = payloads
+            .iter()
+            .map(|payload| batpak_core::NewEvent { payload: payload.as_bytes(), ..common })
+            .collect();
+        if let Some(first) = events.first_mut() {
+            first.expected = expected;
+        }
+        Ok(Receipts(call(py, || self.handle.append_batch(&events, durability))?))
     }
 
     /// Starts to append one event, and gives a future of its receipt to `await`. Thousands that

@@ -7,7 +7,7 @@ use batpak_core::{
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 
 type Object<'py> = PyResult<Bound<'py, PyAny>>;
 
@@ -74,6 +74,44 @@ pub(crate) fn ancestry<'py>(py: Python<'py>, ancestry: Ancestry) -> Object<'py> 
     let events = ancestry.events.into_iter().map(|event| Bound::new(py, Event(event)));
     let events = PyList::new(py, events.collect::<PyResult<Vec<_>>>()?)?;
     make(py, "Ancestry", (events, boundary))
+}
+
+pub(crate) fn packed_page<'py>(py: Python<'py>, events: &[batpak_core::Event]) -> Object<'py> {
+    let mut end = 0;
+    let ends = events.iter().map(|event| {
+        end += event.payload().len() as u64;
+        end
+    });
+    let offsets: Vec<u64> = std::iter::once(0).chain(ends).collect();
+    let payloads = PyBytes::new_with(py, end as usize, |mut rest| {
+        for event in events {
+            let (place, after) = rest.split_at_mut(event.payload().len());
+            place.copy_from_slice(event.payload());
+            rest = after;
+        }
+        Ok(())
+    })?;
+    let values = (
+        column(py, "Q", events, |event| event.sequence().to_ne_bytes())?,
+        column(py, "I", events, |event| event.clock().to_ne_bytes())?,
+        column(py, "H", events, |event| event.kind().0.to_ne_bytes())?,
+        column(py, "q", events, |event| event.timestamp_us().to_ne_bytes())?,
+        column(py, "Q", &offsets, |offset| offset.to_ne_bytes())?,
+        PyMemoryView::from(&payloads)?,
+    );
+    make(py, "PackedPage", values)
+}
+
+/// One number of each item, as a memoryview of this format.
+fn column<'py, T, const N: usize>(
+    py: Python<'py>,
+    format: &str,
+    items: &[T],
+    number: impl Fn(&T) -> [u8; N],
+) -> Object<'py> {
+    let numbers: Vec<[u8; N]> = items.iter().map(number).collect();
+    let bytes = PyBytes::new(py, numbers.as_flattened());
+    PyMemoryView::from(&bytes)?.call_method1("cast", (format,))
 }
 
 pub(crate) fn verify_report<'py>(py: Python<'py>, report: &VerifyReport) -> Object<'py> {

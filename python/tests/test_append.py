@@ -210,3 +210,41 @@ def test_a_seed_makes_stores_equal(tmp_path: Path) -> None:
         with Store(tmp_path / name, seed=7) as store:
             hashes.append(store.append("a", "s", b"1", kind=0x1000).hash)
     assert hashes[0] == hashes[1]
+
+
+def test_many_payloads_of_one_stream(store: Store) -> None:
+    store.append("a", "s", b"", kind=0x1000, lane=2)
+    payloads = [b"1", bytearray(b"22"), {"x": 3}]
+    receipts = store.append_payloads(
+        "a", "s", payloads, 0x1001, expected=0, correlation=ID, causation=ID, lane=2, depth=1,
+        flags=4, payload_version=5, timestamp_us=6, durability="written",
+    )
+    assert len(receipts) == 3
+    assert [receipt.sequence for receipt in receipts] == [1, 2, 3]
+    assert [receipts[-1].clock, receipts[-3].clock] == [3, 1]
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            receipts[index]
+    events = list(store.read(start=1))
+    assert [bytes(event) for event in events[:2]] == [b"1", b"22"]
+    assert events[2].value() == {"x": 3}
+    for event, receipt in zip(events, receipts, strict=True):
+        assert (event.id, event.hash) == (receipt.id, receipt.hash)
+        assert (event.correlation, event.causation, event.kind) == (ID, ID, 0x1001)
+        assert (event.lane, event.depth, event.flags, event.payload_version) == (2, 1, 4, 5)
+        assert event.timestamp_us == 6
+    generated = store.append_payloads("b", "s", (b"" for _ in range(2)), kind=0x1000)
+    assert [receipt.clock for receipt in generated] == [0, 1]
+    assert len(store.append_payloads("a", "s", [], kind=0x1000)) == 0
+
+
+def test_payloads_are_appended_all_or_none(store: Store) -> None:
+    with pytest.raises(batpak.ClockConflictError):
+        store.append_payloads("a", "s", [b"1", b"2"], kind=0x1000, expected=0)
+    with pytest.raises(batpak.TooLargeError):
+        store.append_payloads("a", "s", [b"1", bytes((16 << 20) + 1)], kind=0x1000)
+    with pytest.raises(TypeError, match="several"):
+        store.append_payloads("a", "s", b"12", kind=0x1000)
+    with pytest.raises(TypeError):
+        store.append_payloads("a", "s", 7, kind=0x1000)  # type: ignore[arg-type]
+    assert store.head().events == 0

@@ -7,6 +7,7 @@ import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,13 +16,14 @@ from batpak import Item, NewEvent, Store
 from test_threads import PATIENCE_SECONDS
 
 ID = "0123456789abcdef0123456789abcdef"
+DURABILITIES: list[Literal["durable", "written", "buffered"]] = ["durable", "written", "buffered"]
 
 
 def test_appends_under_way_keep_their_order(store: Store) -> None:
     async def append() -> list[batpak.Receipt]:
         futures = [
             store.append_async("a", "s", b"%d" % i, 0x1000, durability=durability)
-            for i, durability in enumerate(["durable", "written", "buffered"] * 500)
+            for i, durability in enumerate(DURABILITIES * 500)
         ]
         return await asyncio.gather(*futures)
 

@@ -105,6 +105,39 @@ def test_pages_go_on_where_the_iterator_stands(filled: Store) -> None:
     assert next(events, None) is None
 
 
+def test_packed_pages_hold_columns(filled: Store) -> None:
+    filled.append("last", "s", b"", kind=0x1007, timestamp_us=-5)
+    pages = list(filled.read(start=20).packed(8))
+    assert [len(page) for page in pages] == [8, 3]
+    first, last = pages
+    assert first.sequences.tolist() == list(range(20, 28))
+    assert last.sequences.tolist() == [28, 29, 30]
+    assert last.clocks.tolist() == [2, 2, 0]
+    assert last.kinds.tolist() == [0x1001, 0x1002, 0x1007]
+    assert last.timestamps_us[2] == -5
+    assert last.offsets.tolist() == [0, 1, 2, 2]
+    assert bytes(last.payloads) == bytes([28, 29])
+    payloads = [bytes(last.payload(index)) for index in (0, 1, 2, -1)]
+    assert payloads == [b"\x1c", b"\x1d", b"", b""]
+    with pytest.raises(IndexError):
+        last.payload(3)
+    for column in (last.sequences, last.offsets, last.payloads):
+        with pytest.raises(TypeError):
+            column[0] = 0
+    assert list(filled.read(entity="none").packed()) == []
+    with pytest.raises(batpak.InvalidArgumentError):
+        filled.read().packed(0)
+
+
+def test_packed_pages_go_backward_and_on_where_the_iterator_stands(filled: Store) -> None:
+    events = filled.read(backward=True)
+    assert next(events).sequence == 29
+    assert [page.sequences.tolist() for page in events.packed(20)] == [
+        list(range(28, 8, -1)),
+        list(range(8, -1, -1)),
+    ]
+
+
 def test_an_iterator_keeps_its_store_open(path: Path) -> None:
     with Store(path) as store:
         store.append_batch(NewEvent("a", "s", b"", kind=0x1000) for _ in range(100))
