@@ -49,16 +49,19 @@ function callNow(target, method, ...values) {
   }
 }
 
-/** Calls a store's or scan's native method on the calling thread. */
-const now = (target, method, ...values) => callNow(target, method, false, ...values)
-
-/** Calls a store's or scan's native method on the libuv pool. */
-async function later(target, method, ...values) {
+/** The same for one that gives a Promise. */
+async function callLater(target, method, ...values) {
   try {
-    return await target[method](true, ...values)
+    return await target[method](...values)
   } catch (error) {
     throw fromNative(error)
   }
 }
 
-module.exports = { BatpakError, errorKinds, fromNative, callNow, now, later }
+/** Calls a native method that can do either on the calling thread. */
+const now = (target, method, ...values) => callNow(target, method, false, ...values)
+
+/** Calls a native method that can do either on the libuv pool. */
+const later = (target, method, ...values) => callLater(target, method, true, ...values)
+
+module.exports = { BatpakError, errorKinds, fromNative, callNow, callLater, now, later }

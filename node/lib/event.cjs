@@ -165,11 +165,12 @@ const GETTERS = Object.entries(Object.getOwnPropertyDescriptors(Event.prototype)
   .map(([name]) => name)
 
 /** The events of a block. */
-function readEvents(buffer) {
-  const block = new Block(Buffer.from(buffer))
-  const end = HEADER_BYTES + Number(block.u64(0)) * FIXED_BYTES
-  const events = []
-  for (let at = HEADER_BYTES; at < end; at += FIXED_BYTES) events.push(new Event(HERE, block, at))
+function readEvents(bytes) {
+  const block = new Block(bytes)
+  const events = new Array(Number(block.u64(0)))
+  for (let index = 0; index < events.length; index += 1) {
+    events[index] = new Event(HERE, block, HEADER_BYTES + index * FIXED_BYTES)
+  }
   return events
 }
 

@@ -12,6 +12,7 @@ const gates = require('./gates.cjs')
 const native = require('./native.cjs')
 const { copyBytes, getOutgoing, newEvent, writeEvents } = require('./new-event.cjs')
 const { RECEIPT_BYTES, copyReceipt, readReceipts } = require('./receipt.cjs')
+const { pages, pagesSync, singly, singlySync } = require('./pages.cjs')
 const { UnderWay, getInbox } = require('./under-way.cjs')
 const { Watch } = require('./watch.cjs')
 
@@ -179,61 +180,35 @@ class Store {
   }
 
   async get(id) {
-    return readEvents(await later(this.#native, 'get', check.id('id', id)))[0]
+    return oneEvent(await later(this.#native, 'get', check.id('id', id)))
   }
 
   getSync(id) {
-    return readEvents(now(this.#native, 'get', check.id('id', id)))[0]
+    return oneEvent(now(this.#native, 'get', check.id('id', id)))
   }
 
   async at(sequence) {
-    return readEvents(await later(this.#native, 'at', check.u64('sequence', sequence)))[0]
+    return oneEvent(await later(this.#native, 'at', check.u64('sequence', sequence)))
   }
 
   atSync(sequence) {
-    return readEvents(now(this.#native, 'at', check.u64('sequence', sequence)))[0]
+    return oneEvent(now(this.#native, 'at', check.u64('sequence', sequence)))
   }
 
   read(query) {
-    return singly(this.#pages(args.queryArguments(query), args.FIRST_ALONE))
+    return singly(pages(this.#native, args.queryArguments(query), args.FIRST_ALONE))
   }
 
   readSync(query) {
-    return singlySync(this.#pagesSync(args.queryArguments(query), args.FIRST_ALONE))
+    return singlySync(pagesSync(this.#native, args.queryArguments(query), args.FIRST_ALONE))
   }
 
   pages(query, sizes) {
-    return this.#pages(args.queryArguments(query), args.pageArguments(sizes))
+    return pages(this.#native, args.queryArguments(query), args.pageArguments(sizes))
   }
 
   pagesSync(query, sizes) {
-    return this.#pagesSync(args.queryArguments(query), args.pageArguments(sizes))
-  }
-
-  async *#pages(query, { events, bytes, first = events }) {
-    const scan = await later(this.#native, 'read', query)
-    try {
-      let page = readEvents(await later(scan, 'nextPage', first, bytes))
-      while (page.length > 0) {
-        yield page
-        page = readEvents(await later(scan, 'nextPage', events, bytes))
-      }
-    } finally {
-      callNow(scan, 'close')
-    }
-  }
-
-  *#pagesSync(query, { events, bytes, first = events }) {
-    const scan = now(this.#native, 'read', query)
-    try {
-      let page = readEvents(now(scan, 'nextPage', first, bytes))
-      while (page.length > 0) {
-        yield page
-        page = readEvents(now(scan, 'nextPage', events, bytes))
-      }
-    } finally {
-      callNow(scan, 'close')
-    }
+    return pagesSync(this.#native, args.queryArguments(query), args.pageArguments(sizes))
   }
 
   /** A read that does not end: after what is there comes what is appended. */
@@ -249,7 +224,8 @@ class Store {
       // What is visible before the read begins is in it, so what the region leaves out of that
       // is never looked at again.
       const { visible } = await later(this.#native, 'frontier')
-      for await (const page of this.#pages({ ...query, from: next }, args.pageArguments())) {
+      const region = { ...query, from: next }
+      for await (const page of pages(this.#native, region, args.pageArguments())) {
         for (const event of page) {
           signal?.throwIfAborted()
           next = event.sequence + 1n
@@ -404,20 +380,17 @@ function denialOf(event, outcomes, options) {
   }
 }
 
+/** The event of a block of one or none. */
+function oneEvent(buffer) {
+  return readEvents(Buffer.from(buffer))[0]
+}
+
 function stream(entity, lane) {
   return [check.text('entity', entity, 'INVALID_COORDINATE'), check.unsigned('lane', lane)]
 }
 
 function ancestry({ events, boundary }) {
-  return { events: readEvents(events), boundary }
-}
-
-async function* singly(pages) {
-  for await (const page of pages) yield* page
-}
-
-function* singlySync(pages) {
-  for (const page of pages) yield* page
+  return { events: readEvents(Buffer.from(events)), boundary }
 }
 
 module.exports = { Store }

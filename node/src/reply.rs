@@ -48,7 +48,7 @@ impl Reply for Block {
 
 impl Block {
     pub(crate) fn of_events(events: &[Event]) -> Result<Self> {
-        slab::write_events(events).map(Self)
+        slab::events(events).map(Self)
     }
 
     pub(crate) fn of_receipts(receipts: &[Receipt]) -> Self {

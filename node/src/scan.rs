@@ -1,38 +1,69 @@
 //! A query being read, page by page.
 
+use crate::function;
 use crate::job;
 use crate::reply::Block;
-use batpak_core::{Result, Scan};
+use crate::slab;
+use batpak_core::{Event, Result, Scan};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A scan; `None` once it was closed, so that nothing stays pinned until the garbage collector
 /// comes by.
 #[napi]
 pub struct NativeScan {
-    scan: Arc<Mutex<Option<Scan>>>,
+    scan: Arc<Mutex<Option<Pages>>>,
+}
+
+struct Pages {
+    scan: Scan,
+    /// Events that were read, and found no room.
+    waiting: Vec<Event>,
 }
 
 impl NativeScan {
     pub(crate) fn new(scan: Scan) -> Self {
-        Self { scan: Arc::new(Mutex::new(Some(scan))) }
+        Self { scan: Arc::new(Mutex::new(Some(Pages { scan, waiting: Vec::new() }))) }
     }
 }
 
 #[napi]
 impl NativeScan {
-    /// The next events as a block; at the end, a block of none.
+    /// A Promise of the next events as a block; at the end, of a block of none.
     #[napi(catch_unwind)]
     pub fn next_page<'env>(
         &self,
         env: &'env Env,
-        background: bool,
         max_events: u32,
         max_bytes: u32,
     ) -> napi::Result<Unknown<'env>> {
         let scan = Arc::clone(&self.scan);
-        job::start(env, background, move || next(&scan, max_events as usize, max_bytes as usize))
+        job::later(env, move || {
+            Block::of_events(&next(&mut lock(&scan), max_events, max_bytes)?)
+        })
+    }
+
+    /// The function that writes the next events to the array that it takes before the same limits,
+    /// and gives the length of the block. If that is more than the array has, nothing is written,
+    /// and the same events come with the next call.
+    #[napi(catch_unwind)]
+    pub fn pager<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        let scan = Arc::clone(&self.scan);
+        function::create(env, move |call| {
+            let (max_events, max_bytes) = (call.number(1)?, call.number(2)?);
+            let bytes = call.bytes(0)?;
+            let mut scan = lock(&scan);
+            let events = next(&mut scan, max_events, max_bytes)?;
+            if let Some(length) = slab::write_events(&events, bytes) {
+                return Ok(length as u32);
+            }
+            let room = slab::room_for_events(&events)?;
+            if let Some(pages) = scan.as_mut() {
+                pages.waiting = events;
+            }
+            Ok(room as u32)
+        })
     }
 
     /// Gives up what the scan holds.
@@ -42,16 +73,16 @@ impl NativeScan {
     }
 }
 
-fn next(scan: &Mutex<Option<Scan>>, max_events: usize, max_bytes: usize) -> Result<Block> {
-    let page = match lock(scan).as_mut() {
-        Some(scan) => scan.next_page(max_events, max_bytes)?,
-        None => Vec::new(),
-    };
-    Block::of_events(&page)
+fn next(pages: &mut Option<Pages>, max_events: u32, max_bytes: u32) -> Result<Vec<Event>> {
+    let Some(pages) = pages else { return Ok(Vec::new()) };
+    if !pages.waiting.is_empty() {
+        return Ok(std::mem::take(&mut pages.waiting));
+    }
+    pages.scan.next_page(max_events as usize, max_bytes as usize)
 }
 
 /// After a panic the scan may have lost its place, never its memory safety, and the caller was
 /// told of the panic.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

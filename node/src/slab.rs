@@ -161,39 +161,48 @@ fn u32_at(fixed: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(part(fixed, offset))
 }
 
-/// Writes a block of events that were read.
-pub(crate) fn write_events(events: &[Event]) -> Result<Vec<u8>> {
-    let names_at = 8 + events.len() * EVENT_BYTES;
-    let total = names_at + events.iter().map(variable_bytes).sum::<usize>();
-    if u32::try_from(total).is_err() {
-        let message = format!("{total} bytes of events do not fit one answer; ask for fewer");
+/// Writes a block of events that were read; gives its length, or nothing if there is no room.
+pub(crate) fn write_events(events: &[Event], block: &mut [u8]) -> Option<usize> {
+    block.get_mut(..8)?.copy_from_slice(&(events.len() as u64).to_le_bytes());
+    let mut end = 8 + events.len() * EVENT_BYTES;
+    for (index, event) in events.iter().enumerate() {
+        // Each is taken once: an event checks its texts whenever it is asked for them.
+        let (entity, scope) = (event.entity().as_bytes(), event.scope().as_bytes());
+        let parts = [entity, scope, event.extension_bytes(), event.payload()];
+        let place = 8 + index * EVENT_BYTES;
+        let fixed = fixed(event, parts.map(<[u8]>::len), end as u32);
+        block.get_mut(place..place + EVENT_BYTES)?.copy_from_slice(&fixed);
+        for part in parts {
+            block.get_mut(end..end + part.len())?.copy_from_slice(part);
+            end += part.len();
+        }
+    }
+    Some(end)
+}
+
+/// Room enough for a block of these events. A place in it must fit 32 bits.
+pub(crate) fn room_for_events(events: &[Event]) -> Result<usize> {
+    // What varies in length is part of the frame, too.
+    let room = 8 + events.iter().map(|event| EVENT_BYTES + event.stored_bytes()).sum::<usize>();
+    if u32::try_from(room).is_err() {
+        let message = format!("{room} bytes of events do not fit one answer; ask for fewer");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
-    let mut out = Vec::with_capacity(total);
-    out.extend_from_slice(&(events.len() as u64).to_le_bytes());
-    let mut place = names_at;
-    for event in events {
-        out.extend_from_slice(&fixed(event, place as u32));
-        place += variable_bytes(event);
-    }
-    for event in events {
-        out.extend_from_slice(event.entity().as_bytes());
-        out.extend_from_slice(event.scope().as_bytes());
-        out.extend_from_slice(event.extension_bytes());
-        out.extend_from_slice(event.payload());
-    }
-    Ok(out)
+    Ok(room)
 }
 
-fn variable_bytes(event: &Event) -> usize {
-    event.entity().len()
-        + event.scope().len()
-        + event.extension_bytes().len()
-        + event.payload().len()
+/// A block of events that were read.
+pub(crate) fn events(events: &[Event]) -> Result<Vec<u8>> {
+    let mut block = vec![0; room_for_events(events)?];
+    let length = write_events(events, &mut block).unwrap_or_default();
+    block.truncate(length);
+    Ok(block)
 }
 
-/// The fixed bytes of an event whose names and bytes stand at a place in the block.
-fn fixed(event: &Event, place: u32) -> [u8; EVENT_BYTES] {
+/// The fixed bytes of an event whose entity, scope, extensions and payload, of these lengths, stand
+/// at a place in the block.
+fn fixed(event: &Event, lengths: [usize; 4], place: u32) -> [u8; EVENT_BYTES] {
+    let [entity, scope, extensions, payload] = lengths;
     let mut out = [0; EVENT_BYTES];
     put(&mut out, 0, event.sequence().to_le_bytes());
     put(&mut out, 8, event.timestamp_us().to_le_bytes());
@@ -208,11 +217,11 @@ fn fixed(event: &Event, place: u32) -> [u8; EVENT_BYTES] {
     put(&mut out, 152, event.clock().to_le_bytes());
     put(&mut out, 156, event.lane().to_le_bytes());
     put(&mut out, 160, event.depth().to_le_bytes());
-    put(&mut out, 164, (event.payload().len() as u32).to_le_bytes());
+    put(&mut out, 164, (payload as u32).to_le_bytes());
     put(&mut out, 168, place.to_le_bytes());
-    put(&mut out, 172, (event.entity().len() as u16).to_le_bytes());
-    put(&mut out, 174, (event.scope().len() as u16).to_le_bytes());
-    put(&mut out, 176, (event.extension_bytes().len() as u16).to_le_bytes());
+    put(&mut out, 172, (entity as u16).to_le_bytes());
+    put(&mut out, 174, (scope as u16).to_le_bytes());
+    put(&mut out, 176, (extensions as u16).to_le_bytes());
     put(&mut out, 178, event.kind().0.to_le_bytes());
     put(&mut out, 180, event.payload_version().to_le_bytes());
     put(&mut out, 182, [event.flags(), u8::from(event.batch_continues())]);
