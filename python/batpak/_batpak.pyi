@@ -2,7 +2,7 @@
 
 import sys
 from asyncio import Future
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -154,6 +154,7 @@ class Receipt:
 class Receipts:
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Receipt: ...
+    def __iter__(self) -> Iterator[Receipt]: ...
 
 @final
 class Event(_Buffer):

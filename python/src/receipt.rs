@@ -3,9 +3,10 @@
 use crate::arguments;
 use crate::values;
 use batpak_core::{Hash, Id};
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyIterator, PyString, PyTuple};
 
 /// Proof that an event was accepted, and where.
 #[pyclass(frozen, eq, module = "batpak")]
@@ -101,7 +102,7 @@ impl Receipt {
 }
 
 /// The receipts of a batch, in order; each is made when it is looked at.
-#[pyclass(frozen, sequence, module = "batpak")]
+#[pyclass(frozen, module = "batpak")]
 pub(crate) struct Receipts(pub(crate) Vec<batpak_core::Receipt>);
 
 #[pymethods]
@@ -111,10 +112,15 @@ impl Receipts {
     }
 
     fn __getitem__(&self, index: isize) -> PyResult<Receipt> {
-        // The interpreter has added the length to a negative index.
-        let receipt = usize::try_from(index).ok().and_then(|index| self.0.get(index));
+        let place = if index < 0 { index + self.0.len() as isize } else { index };
+        let receipt = usize::try_from(place).ok().and_then(|place| self.0.get(place));
         let receipt = receipt.ok_or_else(|| PyIndexError::new_err("there are fewer receipts"))?;
         Ok(Receipt(receipt.clone()))
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        let receipts: Vec<_> = self.0.iter().cloned().map(Receipt).collect();
+        receipts.into_bound_py_any(py)?.try_iter()
     }
 
     fn __repr__(&self) -> String {
