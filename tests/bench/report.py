@@ -24,7 +24,7 @@ COLUMNS = 8
 def short(value: float) -> str:
     """Three significant digits, with k and M."""
     for size, letter in ((1e6, " M"), (1e3, " k")):
-        if value >= size:
+        if value >= 0.9995 * size:
             return f"{value / size:#.3g}".rstrip(".") + letter
     return f"{value:#.3g}".rstrip(".")
 

@@ -1,8 +1,8 @@
 //! batpak itself.
 
-use crate::log::{Log, NewEvent, Result, SCOPE, Safety, Store, Visit};
+use crate::log::{Log, NewEvent, Result, SCOPE, Safety, Store, Visit, Way};
 use crate::workload;
-use batpak_core::{Durability, Event, EventKind, Id, OpenOptions, Query, Region};
+use batpak_core::{Direction, Durability, Event, EventKind, Id, OpenOptions, Query, Region};
 use std::path::Path;
 
 pub struct Batpak(pub batpak_core::Store);
@@ -87,6 +87,22 @@ impl Store for Batpak {
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {
         self.read(Query::new(Region::entity(entity)), visit)
+    }
+
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()> {
+        self.read(Query::new(Region::prefix(prefix).with_kind(self::kind(kind))), visit)
+    }
+
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()> {
+        let direction = match way {
+            Way::Forwards => Direction::Forward,
+            Way::Backwards => Direction::Backward,
+        };
+        let query = Query { direction, from: Some(from), ..Query::default() };
+        for event in self.0.read(query)?.next_page(count, usize::MAX)? {
+            show(&event, visit);
+        }
+        Ok(())
     }
 
     fn close(self: Box<Self>) -> Result<()> {

@@ -38,6 +38,13 @@ pub const SCOPE: &str = "bench";
 /// Gets an event's id, zeros where there are none, and its payload.
 pub type Visit<'a> = dyn FnMut(&[u8; 16], &[u8]) + 'a;
 
+/// The order of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Forwards,
+    Backwards,
+}
+
 /// Something that events can be appended to, by any number of threads.
 pub trait Log: Sync {
     /// Appends all events or none, with one commit.
@@ -56,7 +63,7 @@ pub trait Log: Sync {
 pub trait Store: Log {
     fn by_sequence(&self, sequence: u64, visit: &mut Visit<'_>) -> Result<()>;
 
-    /// Whether events have sequences to be found by.
+    /// Whether events have sequences to be found by, in both directions.
     fn has_sequences(&self) -> bool {
         true
     }
@@ -65,6 +72,12 @@ pub trait Store: Log {
 
     /// The events of one entity, in order.
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()>;
+
+    /// The events of one kind of all entities below `prefix:`, in order of their sequences.
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()>;
+
+    /// So many events from this sequence on, forwards or backwards.
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()>;
 
     fn close(self: Box<Self>) -> Result<()>;
 }

@@ -20,8 +20,13 @@ const APPENDS: &[Appends] = &[
     appends(Safety::Buffered, 1, 60_000),
 ];
 
-/// One round.
-pub fn measure(directory: &Path, selection: &Selection) -> Result<()> {
+/// So many rounds.
+pub fn measure(directory: &Path, rounds: usize, selection: &Selection) -> Result<()> {
+    (1..=rounds).try_for_each(|round| measure_round(&directory.join(round.to_string()), selection))
+}
+
+fn measure_round(directory: &Path, selection: &Selection) -> Result<()> {
+    std::fs::create_dir(directory)?;
     let frame_bytes = batpak::frame_bytes(&directory.join("sample"), PAYLOAD_BYTES)?;
     let frame = Frame { payload_bytes: PAYLOAD_BYTES, frame_bytes, hashed: false };
     for work in APPENDS {

@@ -1,6 +1,6 @@
 //! The workloads. Each gives how many events it appended or read in a second.
 
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit, Way};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -10,6 +10,8 @@ pub const ENTITIES: usize = 1_000;
 pub const KINDS: usize = 4;
 /// The size of a payload, unless said otherwise.
 pub const PAYLOAD_BYTES: usize = 256;
+/// When to stop if something takes ages.
+const LONGEST_SECONDS: f64 = 0.5;
 /// The largest batch.
 pub const BATCH: usize = 1_000;
 
@@ -156,7 +158,8 @@ pub fn reading(expected: usize, read: impl FnOnce(&mut Visit<'_>) -> Result<()>)
     let started = Instant::now();
     read(&mut |_, payload| {
         seen += 1;
-        sum += u64::from(payload[payload.len() - 1]);
+        // A byte of each cache line.
+        sum += payload.iter().step_by(64).map(|byte| u64::from(*byte)).sum::<u64>();
     })?;
     let seconds = started.elapsed().as_secs_f64();
     black_box(sum);
@@ -192,6 +195,32 @@ pub fn streams(store: &dyn Store, events: usize, count: usize) -> Result<f64> {
         scattered(count, ENTITIES).try_for_each(|at| store.stream(&entities[at], visit))
     })?;
     Ok(read as f64 / seconds)
+}
+
+/// Reads the events of one kind below ten entities, of different ones each time.
+pub fn regions(store: &dyn Store, events: usize, count: usize) -> Result<f64> {
+    let read = count * events / ENTITIES * 10 / KINDS;
+    let seconds = reading(read, |visit| {
+        scattered(count, ENTITIES / 10).try_for_each(|number| {
+            let prefix = format!("entity:{number:02}");
+            store.region(&prefix, (number % KINDS) as u16, visit)
+        })
+    })?;
+    Ok(read as f64 / seconds)
+}
+
+/// Reads pages anywhere, until there are `count` or the time is up; gives the microseconds that
+/// one takes.
+pub fn pages(store: &dyn Store, events: usize, page: usize, way: Way, count: usize) -> Result<f64> {
+    let (mut read, mut seconds) = (0, 0.0);
+    for at in scattered(count, events - 2 * page) {
+        seconds += reading(page, |visit| store.page((at + page) as u64, page, way, visit))?;
+        read += 1;
+        if seconds > LONGEST_SECONDS {
+            break;
+        }
+    }
+    Ok(1e6 * seconds / f64::from(read))
 }
 
 /// The id of every event, by sequence.

@@ -1,7 +1,7 @@
 //! The published crate batpak 0.10, with its defaults but for the largest batch.
 
-use crate::log::{Log, NewEvent, Result, SCOPE, Safety, Store, Visit};
-use batpak_0x::coordinate::Coordinate;
+use crate::log::{Log, NewEvent, Result, SCOPE, Safety, Store, Visit, Way};
+use batpak_0x::coordinate::{Coordinate, KindFilter, Region};
 use batpak_0x::event::EventKind;
 use batpak_0x::id::EventId;
 use batpak_0x::store::{
@@ -19,6 +19,19 @@ impl Crate0x {
             .with_batch_max_size(crate::workload::BATCH as u32)
             .with_batch_max_bytes(MAX_BATCH_BYTES);
         Ok(Self(Crate::open(config)?))
+    }
+}
+
+impl Crate0x {
+    /// Gives the payload of the next event each time it is called.
+    pub fn subscribe(&self) -> impl Fn() -> Result<Vec<u8>> + Send {
+        let subscription = self.0.subscribe_lossy(&Region::scope(SCOPE));
+        move || {
+            let next = subscription.recv().ok_or("the subscription has ended")?;
+            let mut payload = Vec::new();
+            self.show(next.event_id, &mut |_, bytes| payload.extend_from_slice(bytes))?;
+            Ok(payload)
+        }
     }
 }
 
@@ -103,6 +116,20 @@ impl Store for Crate0x {
 
     fn stream(&self, entity: &str, visit: &mut Visit<'_>) -> Result<()> {
         self.show_all(&self.0.by_entity(entity), visit)
+    }
+
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()> {
+        let kind = KindFilter::Exact(self::kind(kind));
+        self.show_all(&self.0.query(&Region::entity(prefix).with_fact(kind)), visit)
+    }
+
+    /// The crate's own events have sequences too, so that this is about where the page begins.
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()> {
+        if way == Way::Backwards {
+            return Err("the crate gives no pages backwards".into());
+        }
+        let region = Region::scope(SCOPE);
+        self.show_all(&self.0.query_entries_after(&region, Some(from), count), visit)
     }
 
     fn close(self: Box<Self>) -> Result<()> {

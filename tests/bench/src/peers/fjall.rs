@@ -1,9 +1,9 @@
 //! fjall: a keyspace of events, and two that find them by id and by stream. It does not check that
 //! ids and clocks are new, which favours it.
 
-use super::record::{Ledger, record, show, stream_key};
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use super::record::{Ledger, kind_of, record, show, sorted, stream_key};
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit, Way};
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 use std::path::Path;
 
@@ -70,6 +70,31 @@ impl Store for Fjall {
         self.streams
             .range(stream_key(entity, 0)..=stream_key(entity, u32::MAX))
             .try_for_each(|entry| self.show(&entry.value()?, visit))
+    }
+
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()> {
+        let entries = self.streams.prefix(format!("{prefix}:"));
+        let sequences = entries.map(|entry| Ok(entry.value()?)).collect::<Result<Vec<_>>>()?;
+        for sequence in sorted(sequences) {
+            if let Some(record) = self.events.get(sequence)?
+                && kind_of(&record) == kind
+            {
+                show(&record, visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()> {
+        let from = from.to_be_bytes();
+        let mut entries: Box<dyn Iterator<Item = Guard>> = match way {
+            Way::Forwards => Box::new(self.events.range(from..)),
+            Way::Backwards => Box::new(self.events.range(..=from).rev()),
+        };
+        entries.by_ref().take(count).try_for_each(|entry| {
+            show(&entry.value()?, visit);
+            Ok(())
+        })
     }
 
     fn close(self: Box<Self>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! LMDB: a table of events, and two that find them by id and by stream.
 
-use super::record::{Ledger, record, show, stream_key};
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use super::record::{Ledger, kind_of, record, show, sorted, stream_key};
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit, Way};
 use heed::byteorder::BigEndian;
 use heed::types::{Bytes, U64};
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn};
@@ -91,6 +91,38 @@ impl Store for Lmdb {
         let prefix = [entity.as_bytes(), &[0]].concat();
         for entry in self.streams.prefix_iter(&transaction, &prefix)? {
             self.show(&transaction, entry?.1, visit)?;
+        }
+        Ok(())
+    }
+
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()> {
+        let transaction = self.env.read_txn()?;
+        let prefix = [prefix.as_bytes(), b":"].concat();
+        let entries = self.streams.prefix_iter(&transaction, &prefix)?;
+        let sequences = entries.map(|entry| Ok(entry?.1)).collect::<Result<Vec<_>>>()?;
+        for sequence in sorted(sequences) {
+            if let Some(record) = self.events.get(&transaction, &sequence)?
+                && kind_of(record) == kind
+            {
+                show(record, visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()> {
+        let transaction = self.env.read_txn()?;
+        match way {
+            Way::Forwards => {
+                for entry in self.events.range(&transaction, &(from..))?.take(count) {
+                    show(entry?.1, visit);
+                }
+            }
+            Way::Backwards => {
+                for entry in self.events.rev_range(&transaction, &(..=from))?.take(count) {
+                    show(entry?.1, visit);
+                }
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The other stores, each doing the same work in its own way.
 
 pub mod commitlog;
-mod crate_0x;
+pub mod crate_0x;
 mod fjall;
 pub mod grouped;
 mod lmdb;
@@ -13,6 +13,7 @@ mod rocksdb;
 mod sqlite;
 
 use crate::log::{Result, Safety, Store};
+use sqlite::{ALL, FEW, Sqlite};
 use std::path::Path;
 
 /// Everything that is compared, in the order of the tables.
@@ -27,14 +28,18 @@ pub const STORES: &[&str] = &[
     "RocksDB",
 ];
 
+/// SQLite with every field and index that batpak has.
+pub const ALL_FIELDS: &str = "SQLite, all fields";
+
 /// Opens a store for appends of this safety, which some have to know beforehand.
 pub fn open(name: &str, path: &Path, safety: Safety) -> Result<Box<dyn Store>> {
     Ok(match name {
         "batpak" => Box::new(crate::batpak::Batpak::open(path)?),
         "batpak 0.10" => Box::new(crate_0x::Crate0x::open(path)?),
-        "SQLite" if safety == Safety::Durable => Box::new(sqlite::Sqlite::open(path, "FULL")?),
-        "SQLite" => Box::new(sqlite::Sqlite::open(path, "NORMAL")?),
-        "SQLite, OFF" => Box::new(sqlite::Sqlite::open(path, "OFF")?),
+        "SQLite" if safety == Safety::Durable => Box::new(Sqlite::open(path, &FEW, "FULL")?),
+        "SQLite" => Box::new(Sqlite::open(path, &FEW, "NORMAL")?),
+        "SQLite, OFF" => Box::new(Sqlite::open(path, &FEW, "OFF")?),
+        ALL_FIELDS => Box::new(Sqlite::open(path, &ALL, "NORMAL")?),
         "LMDB" => Box::new(lmdb::Lmdb::open(path, lmdb::flags(safety))?),
         "LMDB, writemap" => {
             Box::new(lmdb::Lmdb::open(path, lmdb::flags(safety) | heed::EnvFlags::WRITE_MAP)?)

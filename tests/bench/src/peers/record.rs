@@ -80,6 +80,16 @@ pub fn show(record: &[u8], visit: &mut Visit<'_>) {
     }
 }
 
+pub fn kind_of(record: &[u8]) -> u16 {
+    u16::from_le_bytes([record[ENTITY_AT - 2], record[ENTITY_AT - 1]])
+}
+
+/// The places of a region's events, which come by entity, in the order of the log.
+pub fn sorted<T: Ord>(mut sequences: Vec<T>) -> Vec<T> {
+    sequences.sort_unstable();
+    sequences
+}
+
 /// The event as a message of a log without ids, clocks and hashes: length of the entity, entity,
 /// payload.
 pub fn message(event: &NewEvent<'_>) -> Vec<u8> {

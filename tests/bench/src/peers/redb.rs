@@ -1,7 +1,7 @@
 //! redb: a table of events, and two that find them by id and by stream.
 
-use super::record::{Ledger, record, show, stream_key};
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use super::record::{Ledger, kind_of, record, show, sorted, stream_key};
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit, Way};
 use parking_lot::Mutex;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::Path;
@@ -84,6 +84,39 @@ impl Store for Redb {
         for entry in streams.range(&first[..]..=&last[..])? {
             if let Some(record) = events.get(entry?.1.value())? {
                 show(record.value(), visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()> {
+        let transaction = self.database.begin_read()?;
+        let (streams, events) = (transaction.open_table(STREAMS)?, transaction.open_table(EVENTS)?);
+        let (first, end) = (format!("{prefix}:"), format!("{prefix};"));
+        let entries = streams.range(first.as_bytes()..end.as_bytes())?;
+        let sequences = entries.map(|entry| Ok(entry?.1.value())).collect::<Result<Vec<_>>>()?;
+        for sequence in sorted(sequences) {
+            if let Some(record) = events.get(sequence)?
+                && kind_of(record.value()) == kind
+            {
+                show(record.value(), visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()> {
+        let events = self.database.begin_read()?.open_table(EVENTS)?;
+        match way {
+            Way::Forwards => {
+                for entry in events.range(from..)?.take(count) {
+                    show(entry?.1.value(), visit);
+                }
+            }
+            Way::Backwards => {
+                for entry in events.range(..=from)?.rev().take(count) {
+                    show(entry?.1.value(), visit);
+                }
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! RocksDB: a column family of events, and two that find them by id and by stream. It does not
 //! check that ids and clocks are new, which favours it.
 
-use super::record::{Ledger, record, show, stream_key};
-use crate::log::{Log, NewEvent, Result, Safety, Store, Visit};
+use super::record::{Ledger, kind_of, record, show, sorted, stream_key};
+use crate::log::{Log, NewEvent, Result, Safety, Store, Visit, Way};
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
 use std::path::Path;
@@ -79,6 +79,41 @@ impl Store for Rocksdb {
                 break;
             }
             self.show(&sequence, visit)?;
+        }
+        Ok(())
+    }
+
+    fn region(&self, prefix: &str, kind: u16, visit: &mut Visit<'_>) -> Result<()> {
+        let (first, end) = (format!("{prefix}:"), format!("{prefix};"));
+        let mode = IteratorMode::From(first.as_bytes(), Direction::Forward);
+        let mut sequences = Vec::new();
+        for entry in self.database.iterator_cf(self.family("streams")?, mode) {
+            let (key, sequence) = entry?;
+            if *key >= *end.as_bytes() {
+                break;
+            }
+            sequences.push(sequence);
+        }
+        let events = self.family("events")?;
+        for sequence in sorted(sequences) {
+            if let Some(record) = self.database.get_pinned_cf(events, sequence)?
+                && kind_of(&record) == kind
+            {
+                show(&record, visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&self, from: u64, count: usize, way: Way, visit: &mut Visit<'_>) -> Result<()> {
+        let direction = match way {
+            Way::Forwards => Direction::Forward,
+            Way::Backwards => Direction::Reverse,
+        };
+        let from = from.to_be_bytes();
+        let mode = IteratorMode::From(&from, direction);
+        for entry in self.database.iterator_cf(self.family("events")?, mode).take(count) {
+            show(&entry?.1, visit);
         }
         Ok(())
     }
