@@ -5,6 +5,7 @@ use crate::values;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString};
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::c_int;
@@ -133,7 +134,8 @@ impl Event {
 
     /// The payload decoded from MessagePack; raises `DecodeError` if it is something else.
     fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("batpak._payload")?.call_method1("decode", (slf,))
+        static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        DECODE.import(slf.py(), "batpak._payload", "decode")?.call1((slf,))
     }
 
     fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

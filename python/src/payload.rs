@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
 /// The bytes to store for `value`. The `bytes` object itself is shared, not copied: it cannot
@@ -13,8 +14,9 @@ pub(crate) fn stored<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBy
     match PyMemoryView::from(value) {
         Ok(view) => copied(&view),
         Err(_) => {
-            let packed = value.py().import("batpak._payload")?.call_method1("encode", (value,))?;
-            Ok(packed.cast_into()?)
+            static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let encode = ENCODE.import(value.py(), "batpak._payload", "encode")?;
+            Ok(encode.call1((value,))?.cast_into()?)
         }
     }
 }

@@ -7,12 +7,16 @@ use batpak_core::{
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 
 type Object<'py> = PyResult<Bound<'py, PyAny>>;
 
 fn make<'py>(py: Python<'py>, name: &str, values: impl PyCallArgs<'py>) -> Object<'py> {
-    py.import("batpak._values")?.getattr(name)?.call1(values)
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module =
+        MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("batpak._values")?.unbind()));
+    module?.bind(py).getattr(name)?.call1(values)
 }
 
 /// An id as 32 hex digits.
@@ -146,5 +150,6 @@ pub(crate) fn microseconds(datetime: &Bound<'_, PyAny>) -> PyResult<i64> {
 }
 
 pub(crate) fn is_datetime(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    value.is_instance(&value.py().import("datetime")?.getattr("datetime")?)
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    value.is_instance(CLASS.import(value.py(), "datetime", "datetime")?)
 }

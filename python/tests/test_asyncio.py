@@ -428,3 +428,8 @@ def test_a_process_may_end_with_appends_under_way(path: Path, end: str) -> None:
     with Store(path) as store:
         assert store.head().events >= 1
         assert store.verify().intact
+
+
+def test_the_example(path: Path) -> None:
+    example = Path(__file__).parent.parent / "examples" / "asynchronous.py"
+    assert run(example.read_text(), path) == ["last event: 999"]
