@@ -28,7 +28,7 @@ impl Handled for OpenFollow {
 }
 
 /// A call that waits looks this often whether its handle was closed.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Starts to follow a query: it gives what is there, then what is appended, as it becomes visible,
 /// in order and without loss. In a store opened for reading it follows a writer in another process.

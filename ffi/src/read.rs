@@ -108,6 +108,11 @@ unsafe impl Growing for batpak_query {
 }
 
 impl batpak_query {
+    /// A query as BATPAK_QUERY_INIT makes it.
+    pub fn defaults() -> Self {
+        Self::initial()
+    }
+
     /// The query that `query` points to; null is everything, forwards.
     ///
     /// SAFETY: a `query` that is not null points to a struct of the size that it says, with texts

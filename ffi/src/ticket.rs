@@ -295,3 +295,55 @@ pub unsafe extern "C" fn batpak_store_append_then(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(process: u32) -> Arc<Answer> {
+        let (waiting, told) = (Mutex::default(), Condvar::new());
+        Arc::new(Answer { result: OnceLock::new(), waiting, told, process })
+    }
+
+    fn failure(answer: &Answer) -> ErrorKind {
+        match answer.wait(Duration::ZERO) {
+            Err(error) => error.kind(),
+            Ok(result) => result.unwrap().as_ref().unwrap_err().kind(),
+        }
+    }
+
+    #[test]
+    fn an_append_that_vanishes_is_answered() {
+        let answer = answer(std::process::id());
+        let teller = Teller(answer.clone());
+        assert!(answer.wait(Duration::ZERO).unwrap().is_none());
+        let waiting = std::thread::spawn({
+            let answer = answer.clone();
+            move || answer.wait(Duration::MAX).unwrap().is_some()
+        });
+        drop(teller);
+        assert!(waiting.join().unwrap());
+        assert_eq!(failure(&answer), ErrorKind::Panic);
+    }
+
+    #[test]
+    fn the_first_answer_counts() {
+        let answer = answer(std::process::id());
+        let teller = Teller(answer.clone());
+        teller.0.tell(Err(Error::new(ErrorKind::DiskFull, "full")));
+        teller.0.tell(Ok(Vec::new()));
+        drop(teller);
+        assert_eq!(failure(&answer), ErrorKind::DiskFull);
+    }
+
+    #[test]
+    fn in_a_forked_child_only_an_answer_that_was_there_is_given() {
+        let inherited = answer(std::process::id() + 1);
+        // The lock may be held by a thread that the child does not have.
+        let lock = inherited.waiting.lock();
+        assert_eq!(failure(&inherited), ErrorKind::Forked);
+        assert!(inherited.result.set(Ok(Vec::new())).is_ok());
+        assert!(matches!(inherited.wait(Duration::MAX), Ok(Some(Ok(_)))));
+        drop(lock);
+    }
+}
