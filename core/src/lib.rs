@@ -28,7 +28,7 @@
 //! operation), `index` (where events are), `storage` (the operating system), `format` (bytes),
 //! and the vocabulary at the crate's root.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod coordinate;
 mod error;
@@ -40,6 +40,7 @@ mod index;
 mod kind;
 mod options;
 pub mod payload;
+mod process;
 mod region;
 #[doc(hidden)]
 pub mod storage;

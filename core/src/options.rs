@@ -69,6 +69,9 @@ pub struct OpenOptions {
     pub buffer_ms: u32,
     /// The most files kept open; 0 takes a quarter of the process limit.
     pub max_open_files: u32,
+    /// How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
+    /// every read goes to the operating system.
+    pub cache_bytes: usize,
     /// For tests and reproductions: ids and times become functions of the seed and the sequence,
     /// so that the same appends give the same bytes.
     pub seed: Option<u64>,
@@ -84,6 +87,7 @@ impl Default for OpenOptions {
             buffer_bytes: 1 << 20,
             buffer_ms: 100,
             max_open_files: 0,
+            cache_bytes: 64 << 20,
             seed: None,
         }
     }

@@ -3,13 +3,16 @@
 //!
 //! Imports `storage`, `format` and the vocabulary.
 
+pub(crate) mod filter;
 pub(crate) mod heads;
 pub(crate) mod sealed;
 pub(crate) mod tail;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::Id;
 use crate::region::Region;
+use crate::storage::blocks::{Place, read_from_file};
+use crate::storage::files::Files;
 
 /// A segment that no longer changes.
 pub(crate) enum Part {
@@ -41,10 +44,10 @@ impl Part {
         }
     }
 
-    /// The events that may have this id.
-    pub(crate) fn candidates_for_id(&self, id: Id) -> Result<Vec<u32>> {
+    /// The events that may have this id, of which this is the tag.
+    pub(crate) fn candidates_for_id(&self, id: Id, tag: u32) -> Result<Vec<u32>> {
         match self {
-            Self::Sealed(sealed) => sealed.candidates_for_id(id),
+            Self::Sealed(sealed) => sealed.candidates_for_id(tag),
             Self::Indexed(tail) => Ok(tail.candidates_for_id(id)),
         }
     }
@@ -59,6 +62,46 @@ impl Part {
         match self {
             Self::Sealed(sealed) => sealed.candidates(region, low, high),
             Self::Indexed(tail) => Ok(tail.candidates(region, low, high)),
+        }
+    }
+
+    /// Where the frame of this event starts and ends.
+    pub(crate) fn span(&self, index: u32) -> Result<(u64, u64)> {
+        match self {
+            Self::Sealed(sealed) => sealed.span(index),
+            Self::Indexed(tail) => {
+                tail.span(index).ok_or_else(|| Error::corrupt("an event beyond the last is named"))
+            }
+        }
+    }
+
+    /// Shows the bytes of a frame.
+    pub(crate) fn view_frame<T>(
+        &self,
+        files: &Files,
+        start: u64,
+        bytes: usize,
+        show: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        match self {
+            Self::Sealed(sealed) => sealed.view_frame(start, bytes, show),
+            Self::Indexed(_) => {
+                let mut buffer = vec![0; bytes];
+                self.read_frames(files, &mut buffer, start)?;
+                Ok(show(&buffer))
+            }
+        }
+    }
+
+    /// Reads frames that follow each other.
+    pub(crate) fn read_frames(&self, files: &Files, buffer: &mut [u8], start: u64) -> Result<()> {
+        match self {
+            Self::Sealed(sealed) => sealed.read_frames(buffer, start),
+            Self::Indexed(tail) => {
+                let (number, settled) = (tail.number, tail.end);
+                let place = Place { files, number, file: None, settled, keep: false };
+                read_from_file(&place, buffer, start)
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! A sealed segment, found through its footer. The footer is read in place, section by section,
-//! with one positioned read per probe; nothing of it is kept but its first page. A section's
-//! checksum is checked when the section is first used.
+//! through the cache; nothing else of it is kept but its first page and a filter of ids. A
+//! section's checksum is checked when the section is first used.
 
+use super::filter::Filter;
 use super::{between, clock_window, merge};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{
@@ -10,14 +11,14 @@ use crate::format::footer::{
 use crate::format::segment::{HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::format::{field, manifest, postings};
-use crate::ids::Id;
 use crate::region::{EntityFilter, KindFilter, Region, below};
+use crate::storage::blocks::{Blocks, Place};
 use crate::storage::files::{Files, read_exact};
 use crate::storage::recovery::MAX_SEGMENT_FILE_BYTES;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// How many id entries one probe reads.
+/// How many id entries one probe looks at.
 const ID_WINDOW: u64 = 512;
 /// How many bytes a checksum pass reads at once.
 const CHECK_BYTES: usize = 256 << 10;
@@ -27,6 +28,9 @@ pub(crate) struct Sealed {
     pub(crate) header: Header,
     pub(crate) footer: Footer,
     files: Arc<Files>,
+    blocks: Arc<Blocks>,
+    /// Which ids are not here; `None` where there is no room for it.
+    ids: OnceLock<Option<Filter>>,
     /// Where the footer starts in the file.
     start: u64,
     /// Bit n: section n matched its checksum.
@@ -34,8 +38,13 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// Opens the segment that the manifest lists, and checks that it is that segment.
-    pub(crate) fn open(files: &Arc<Files>, entry: manifest::Entry) -> Result<Self> {
+    /// Opens the segment that the manifest lists, and checks that it is that segment. What was kept
+    /// of it while it was the newest one is kept on.
+    pub(crate) fn open(
+        files: &Arc<Files>,
+        entry: manifest::Entry,
+        blocks: Option<Arc<Blocks>>,
+    ) -> Result<Self> {
         let path = files.segment_path(entry.number);
         let refuse = |why: &str, offset: u64| {
             Error::corrupt(format!("a sealed segment is not what the manifest lists: {why}"))
@@ -88,9 +97,16 @@ impl Sealed {
         {
             return Err(refuse("the footer is of another segment", start));
         }
-        let sealed =
-            Self { entry, header, footer, files: files.clone(), start, checked: AtomicU64::new(0) };
-        Ok(sealed)
+        Ok(Self {
+            entry,
+            header,
+            footer,
+            files: files.clone(),
+            blocks: blocks.unwrap_or_else(|| Blocks::new(&files.cache, length)),
+            ids: OnceLock::new(),
+            start,
+            checked: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn end_sequence(&self) -> u64 {
@@ -100,29 +116,71 @@ impl Sealed {
     fn section(&self, id: u32) -> Result<Section> {
         let section = self.footer.section(id).ok_or_else(|| self.damaged(id, "it is missing"))?;
         if self.checked.load(Ordering::Relaxed) & 1 << id == 0 {
-            let mut hasher = crc32fast::Hasher::new();
-            let mut done = 0;
-            while done < section.length {
-                let bytes = (section.length - done).min(CHECK_BYTES as u64) as usize;
-                hasher.update(&self.read(section, done, bytes)?);
-                done += bytes as u64;
-            }
-            if hasher.finalize() != section.crc {
-                return Err(self.damaged(id, "it does not match its checksum"));
-            }
-            self.checked.fetch_or(1 << id, Ordering::Relaxed);
+            self.check(section, |_| {})?;
         }
         Ok(section)
     }
 
-    fn read(&self, section: Section, offset: u64, bytes: usize) -> Result<Vec<u8>> {
+    /// Reads a whole section, shows its bytes piece by piece, and compares its checksum.
+    fn check(&self, section: Section, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut buffer = vec![0; CHECK_BYTES.min(section.length as usize)];
+        let mut done = 0;
+        while done < section.length {
+            let bytes = (section.length - done).min(CHECK_BYTES as u64) as usize;
+            self.blocks.read(&self.place(), &mut buffer[..bytes], self.at(section, done))?;
+            hasher.update(&buffer[..bytes]);
+            each(&buffer[..bytes]);
+            done += bytes as u64;
+        }
+        if hasher.finalize() != section.crc {
+            return Err(self.damaged(section.id, "it does not match its checksum"));
+        }
+        self.checked.fetch_or(1 << section.id, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn place(&self) -> Place<'_> {
+        let (files, number) = (&*self.files, self.entry.number);
+        Place { files, number, file: None, settled: self.entry.length, keep: true }
+    }
+
+    /// Where this part of the section is in the file.
+    fn at(&self, section: Section, offset: u64) -> u64 {
+        self.start + section.offset + offset
+    }
+
+    /// Shows a part of a section.
+    fn view<T>(
+        &self,
+        section: Section,
+        offset: u64,
+        bytes: usize,
+        show: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
         if offset.checked_add(bytes as u64).is_none_or(|end| end > section.length) {
             return Err(self.damaged(section.id, "an entry points outside it"));
         }
-        let number = self.entry.number;
-        let file = self.files.segment(number)?;
-        let at = self.start + section.offset + offset;
-        read_exact(&*file, &self.files.segment_path(number), number, at, bytes)
+        self.blocks.view(&self.place(), self.at(section, offset), bytes, show)
+    }
+
+    fn read(&self, section: Section, offset: u64, bytes: usize) -> Result<Vec<u8>> {
+        self.view(section, offset, bytes, <[u8]>::to_vec)
+    }
+
+    /// Shows the bytes of a frame.
+    pub(crate) fn view_frame<T>(
+        &self,
+        start: u64,
+        bytes: usize,
+        show: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        self.blocks.view(&Place { keep: false, ..self.place() }, start, bytes, show)
+    }
+
+    /// Reads frames one after the other.
+    pub(crate) fn read_frames(&self, buffer: &mut [u8], start: u64) -> Result<()> {
+        self.blocks.read(&Place { keep: false, ..self.place() }, buffer, start)
     }
 
     fn damaged(&self, section: u32, why: &str) -> Error {
@@ -141,6 +199,24 @@ impl Sealed {
                 tree.size() == self.end_sequence() && tree.root() == self.footer.summary.root
             })
             .ok_or_else(|| self.damaged(section.id, "the peaks do not make the root"))
+    }
+
+    /// Where the frame of this event starts and ends.
+    pub(crate) fn span(&self, index: u32) -> Result<(u64, u64)> {
+        let last = u64::from(index) + 1 >= self.entry.events;
+        if u64::from(index) >= self.entry.events {
+            return Err(self.damaged(section::OFFSETS, "an event beyond the last is named"));
+        }
+        let section = self.section(section::OFFSETS)?;
+        let bytes = if last { 4 } else { 8 };
+        let (start, end) = self.view(section, u64::from(index) * 4, bytes, |bytes| {
+            let start = u64::from(field!(bytes, 0, u32)) * 8;
+            (start, if last { self.start } else { u64::from(field!(bytes, 4, u32)) * 8 })
+        })?;
+        if start < HEADER_BYTES as u64 || start >= end || end > self.start {
+            return Err(self.damaged(section::OFFSETS, "frames do not follow each other"));
+        }
+        Ok((start, end))
     }
 
     /// Where the frames of these rising events start and end. Neighbours share a read.
@@ -180,14 +256,14 @@ impl Sealed {
         Ok(bounds)
     }
 
-    /// The events that may have this id: those whose id has the same tag.
-    pub(crate) fn candidates_for_id(&self, id: Id) -> Result<Vec<u32>> {
+    /// The events that may have the id of this tag: those whose id has the same one.
+    pub(crate) fn candidates_for_id(&self, tag: u32) -> Result<Vec<u32>> {
+        if let Some(filter) = self.filter()?
+            && !filter.may_hold(tag)
+        {
+            return Ok(Vec::new());
+        }
         let section = self.section(section::IDS)?;
-        let tag = footer::id_tag(self.header.lineage, id);
-        let entries = |low: u64, high: u64| -> Result<Vec<(u32, u32)>> {
-            let bytes = self.read(section, low * 8, (high - low) as usize * 8)?;
-            Ok(bytes.chunks_exact(8).map(|b| (field!(b, 0, u32), field!(b, 4, u32))).collect())
-        };
         // Tags are spread evenly, so a guess from the nearest known tag is near. Ids that somebody
         // chose may be spread otherwise: after two guesses, halve.
         let count = self.entry.events;
@@ -195,44 +271,87 @@ impl Sealed {
         let (mut low, mut high) = (0, count);
         let mut guess = spread(tag.into());
         let mut guesses = 0;
-        let mut window;
+        let mut found = Vec::new();
         loop {
             let from = (guess - i128::from(ID_WINDOW / 2)).max(0) as u64;
             let from = from.clamp(low, high.saturating_sub(ID_WINDOW).max(low));
             let to = (from + ID_WINDOW).min(high);
-            window = entries(from, to)?;
-            let begins_below = from == low || window.first().is_some_and(|(t, _)| *t < tag);
-            let ends_above = to == high || window.last().is_some_and(|(t, _)| *t >= tag);
+            let window = self.id_window(section, from, to, tag, &mut found)?;
+            let begins_below = from == low || window.first.is_some_and(|first| first < tag);
+            let ends_above = to == high || window.last.is_some_and(|last| last >= tag);
             if begins_below && ends_above {
-                low = to;
+                // Equal tags may go on behind the window, also where `high` cut it off.
+                let (mut at, mut last) = (to, window.last);
+                while at < count && last.is_none_or(|last| last <= tag) {
+                    let to = (at + ID_WINDOW).min(count);
+                    last = self.id_window(section, at, to, tag, &mut found)?.last;
+                    at = to;
+                }
                 break;
             }
+            found.clear();
             if begins_below {
                 low = to;
             } else {
                 high = from;
             }
             guesses += 1;
-            guess = match window.first() {
-                Some((known, _)) if guesses < 2 => {
-                    i128::from(from) + spread(i64::from(tag) - i64::from(*known))
+            guess = match window.first {
+                Some(known) if guesses < 2 => {
+                    i128::from(from) + spread(i64::from(tag) - i64::from(known))
                 }
                 _ => i128::from(low + (high - low) / 2),
             };
         }
-        let mut found: Vec<u32> =
-            window.iter().filter(|(t, _)| *t == tag).map(|(_, index)| *index).collect();
-        // Equal tags may go on behind the window, also where `high` cut it off.
-        let mut at = low;
-        while at < count && window.last().is_none_or(|(t, _)| *t <= tag) {
-            let to = (at + ID_WINDOW).min(count);
-            window = entries(at, to)?;
-            found.extend(window.iter().filter(|(t, _)| *t == tag).map(|(_, index)| *index));
-            at = to;
-        }
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+
+    /// Looks through the id entries `from..to`: adds the events with this tag to `found`.
+    fn id_window(
+        &self,
+        section: Section,
+        from: u64,
+        to: u64,
+        tag: u32,
+        found: &mut Vec<u32>,
+    ) -> Result<IdWindow> {
+        self.view(section, from * 8, (to - from) as usize * 8, |bytes| {
+            let (entries, _) = bytes.as_chunks::<8>();
+            let tag_of = |entry: &[u8; 8]| field!(entry, 0, u32);
+            let first = entries.partition_point(|entry| tag_of(entry) < tag);
+            let same = entries[first..].iter().take_while(|entry| tag_of(entry) == tag);
+            found.extend(same.map(|entry| field!(entry, 4, u32)));
+            IdWindow { first: entries.first().map(tag_of), last: entries.last().map(tag_of) }
+        })
+    }
+
+    /// The filter of ids, made when it is first asked for.
+    fn filter(&self) -> Result<Option<&Filter>> {
+        if let Some(filter) = self.ids.get() {
+            return Ok(filter.as_ref());
+        }
+        let bytes = Filter::bytes(self.entry.events);
+        let cache = self.blocks.cache();
+        let mut filter = cache.take_filter_bytes(bytes).then(|| Filter::new(self.entry.events));
+        if let Some(filter) = &mut filter {
+            let section = self.footer.section(section::IDS);
+            let section = section.ok_or_else(|| self.damaged(section::IDS, "it is missing"))?;
+            let checked = self.check(section, |bytes| {
+                let (entries, _) = bytes.as_chunks::<8>();
+                entries.iter().for_each(|entry| filter.add(field!(entry, 0, u32)));
+            });
+            checked.inspect_err(|_| cache.give_filter_bytes_back(bytes))?;
+        }
+        // Another thread may have been faster.
+        let made = filter.is_some();
+        let mut filter = Some(filter);
+        let kept = self.ids.get_or_init(|| filter.take().flatten()).as_ref();
+        if made && filter.is_some() {
+            cache.give_filter_bytes_back(bytes);
+        }
+        Ok(kept)
     }
 
     /// The events in `low..high` that may be in the region; `None` means any of them may.
@@ -426,6 +545,12 @@ impl Sealed {
     }
 }
 
+/// The tags at the ends of some id entries.
+struct IdWindow {
+    first: Option<u32>,
+    last: Option<u32>,
+}
+
 /// Names in order, with a record each.
 struct Dictionary<'a> {
     sealed: &'a Sealed,
@@ -451,9 +576,16 @@ impl Dictionary<'_> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let record = self.records(middle, middle + 1)?;
-            let name = self.names(field!(record, 0, u32), field!(record, 4, u16).into())?;
-            if name.as_slice() < wanted.as_bytes() {
+            let at = DICTIONARY_HEADER_BYTES as u64 + u64::from(middle) * self.record_bytes as u64;
+            let (name, bytes) =
+                self.sealed.view(self.section, at, self.record_bytes, |record| {
+                    (field!(record, 0, u32), field!(record, 4, u16))
+                })?;
+            let name_at = self.names_at + u64::from(name);
+            let below = self
+                .sealed
+                .view(self.section, name_at, bytes.into(), |name| name < wanted.as_bytes())?;
+            if below {
                 low = middle + 1;
             } else {
                 high = middle;

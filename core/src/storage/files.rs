@@ -1,6 +1,7 @@
 //! The files of one store: paths, whole-file reads, atomic replacement, and a bounded set of
 //! open segments.
 
+use super::blocks::Cache;
 use super::{Access, Vfs, VfsFile, read_full_at, write_all_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::segment;
@@ -15,11 +16,18 @@ pub(crate) struct Files {
     /// Open sealed segments, the most recently used last.
     open: Mutex<Vec<(u64, Arc<dyn VfsFile>)>>,
     max_open: usize,
+    pub(crate) cache: Arc<Cache>,
 }
 
 impl Files {
-    pub(crate) fn new(vfs: Arc<dyn Vfs>, dir: PathBuf, max_open: usize) -> Self {
-        Self { vfs, dir, open: Mutex::new(Vec::new()), max_open: max_open.max(1) }
+    pub(crate) fn new(
+        vfs: Arc<dyn Vfs>,
+        dir: PathBuf,
+        max_open: usize,
+        cache_bytes: usize,
+    ) -> Self {
+        let cache = Cache::new(cache_bytes);
+        Self { vfs, dir, open: Mutex::new(Vec::new()), max_open: max_open.max(1), cache }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

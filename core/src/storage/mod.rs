@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) mod blocks;
 pub(crate) mod files;
 pub mod real;
 pub(crate) mod recovery;

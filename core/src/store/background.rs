@@ -1,10 +1,11 @@
 //! A thread of the store's own, which sleeps until it is woken. No promise rests on there being
 //! one: where none can be started, appends do its work.
 
+use crate::process;
 use std::thread::JoinHandle;
 
 pub(super) struct Background {
-    process: u32,
+    process: u64,
     /// `None` if there is no thread, or once it was told to stop.
     handles: Option<Handles>,
 }
@@ -28,7 +29,7 @@ impl Background {
         let thread = std::thread::Builder::new().name(name.into());
         let thread = thread.spawn(move || work(woken, stopped)).ok();
         let handles = thread.map(|thread| Handles { wake, stop, thread });
-        Self { process: std::process::id(), handles }
+        Self { process: process::generation(), handles }
     }
 
     /// Wakes the thread, now or when it next sleeps. `false` if there is none.
@@ -52,7 +53,7 @@ impl Drop for Background {
     /// In a forked child the thread does not exist, and may have left a lock of its channels
     /// behind locked: they are not touched.
     fn drop(&mut self) {
-        if std::process::id() != self.process {
+        if process::generation() != self.process {
             std::mem::forget(self.handles.take());
         }
     }

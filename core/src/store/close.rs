@@ -7,6 +7,7 @@ use super::{Inner, Store};
 use crate::error::{Result, Retry};
 use crate::format::manifest::{self, ClosedEnd};
 use crate::options::Durability;
+use crate::process;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +22,7 @@ impl Store {
     /// If buffered events cannot be written, for want of space, say, the store stays open, so that
     /// closing can be tried again. After any other error it is closed all the same.
     pub fn close(&self) -> Result<()> {
-        if std::process::id() != self.0.process {
+        if process::generation() != self.0.process {
             return self.0.check_usable();
         }
         self.0.close()

@@ -568,7 +568,7 @@ impl Inner {
             live.unwritten.clear();
             live.unwritten.shrink_to(KEPT_BUFFER_BYTES);
             live.unwritten.extend_from_slice(&commit.buffer);
-            live.written_end = commit.written_end;
+            live.set_written_end(commit.written_end);
             live.written_events = live.visible() - frames_in(&commit.buffer);
         }
         if commit.durable_end == commit.written_end {

@@ -57,7 +57,10 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     report.events = found.events;
     report.segments = manifest.segments.len() as u64;
     report.clean = found.clean;
-    let mut inner = Inner::new(files, options, &manifest, found.into_live(), report);
+    let mut inner = {
+        let live = found.into_live(&files, options);
+        Inner::new(files, options, &manifest, live, report)
+    };
     inner.follower = Some(Follower::default());
     // What an open-ended head leaves unsaid.
     inner.catch_up()?;
@@ -201,7 +204,7 @@ impl Inner {
             Ok(end) => self.extend(end, None).map(|()| Reader::Alone),
             Err(found) => {
                 let (found, reader) = *found;
-                let fresh = found.into_live();
+                let fresh = found.into_live(&self.files, &self.options);
                 let mut live = self.live.write();
                 // What was shown stays shown, even if a writer was killed before it was durable.
                 if fresh.visible() >= live.visible() {
@@ -217,8 +220,8 @@ impl Inner {
     fn extend(&self, to: u64, durable_events: Option<u64>) -> Result<()> {
         let (number, from, sequence, file) = {
             let live = self.live.read();
-            let (Some(tail), Some(file)) = (&live.tail, &live.tail_file) else { return Ok(()) };
-            (tail.number, tail.end, tail.next_sequence(), file.clone())
+            let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else { return Ok(()) };
+            (tail.number, tail.end, tail.next_sequence(), newest.file.clone())
         };
         let mut bytes = Vec::new();
         if to > from {
@@ -243,8 +246,8 @@ impl Inner {
         loop {
             let (number, from, sequence, file) = {
                 let live = self.live.read();
-                let (Some(tail), Some(file)) = (&live.tail, &live.tail_file) else { return Ok(()) };
-                (tail.number, tail.end, tail.next_sequence(), file.clone())
+                let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else { return Ok(()) };
+                (tail.number, tail.end, tail.next_sequence(), newest.file.clone())
             };
             let path = self.files.segment_path(number);
             let mut bytes = vec![0; most];
@@ -274,8 +277,9 @@ impl Inner {
             note_head(&mut live.heads, &frame, stream);
             at += frame.layout().padded();
         }
-        live.written_end = tail.end;
-        live.written_events = tail.next_sequence();
+        let (end, events) = (tail.end, tail.next_sequence());
+        live.set_written_end(end);
+        live.written_events = events;
         if let Some(durable) = durable_events {
             live.durable_events = durable.min(live.written_events).max(live.durable_events);
         }
@@ -285,8 +289,8 @@ impl Inner {
     fn end_alone(&self) -> Result<u64> {
         let (number, from, sequence, file) = {
             let live = self.live.read();
-            let (Some(tail), Some(file)) = (&live.tail, &live.tail_file) else { return Ok(0) };
-            (tail.number, tail.end, tail.next_sequence(), file.clone())
+            let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else { return Ok(0) };
+            (tail.number, tail.end, tail.next_sequence(), newest.file.clone())
         };
         let path = self.files.segment_path(number);
         let length =

@@ -32,7 +32,9 @@ use crate::index::Part;
 use crate::index::heads::{Heads, Known, LaneHead};
 use crate::index::tail::Tail;
 use crate::options::OpenOptions;
+use crate::process;
 use crate::storage::VfsFile;
+use crate::storage::blocks::{Blocks, Place};
 use crate::storage::files::Files;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::path::Path;
@@ -62,8 +64,8 @@ pub(crate) struct Inner {
     report: OpenReport,
     store: Id,
     lineage: Id,
-    /// The process that opened the store.
-    process: u32,
+    /// The generation of the process that opened the store.
+    process: u64,
     closed: AtomicBool,
     live: RwLock<Live>,
     /// Signalled when events have become visible.
@@ -81,14 +83,41 @@ pub(crate) struct Live {
     parts: Arc<Vec<Arc<Part>>>,
     /// The newest segment; `None` before the first append.
     tail: Option<Tail>,
-    tail_file: Option<Arc<dyn VfsFile>>,
-    /// Up to where the newest segment's file holds visible events.
-    written_end: u64,
-    /// Visible frames that are not in the file yet; they stand at `written_end`.
+    newest: Option<Newest>,
+    /// Visible frames that are not in the newest segment's file yet, but stand behind its end.
     unwritten: Vec<u8>,
     heads: Heads,
     written_events: u64,
     durable_events: u64,
+}
+
+/// The newest segment's file.
+#[derive(Clone)]
+pub(crate) struct Newest {
+    number: u64,
+    file: Arc<dyn VfsFile>,
+    /// Up to where it holds visible events.
+    written_end: u64,
+    blocks: Arc<Blocks>,
+}
+
+impl Newest {
+    /// The file of a segment that gets about so long.
+    fn new(
+        files: &Files,
+        number: u64,
+        file: Arc<dyn VfsFile>,
+        written_end: u64,
+        most: u64,
+    ) -> Self {
+        let blocks = Blocks::new(&files.cache, most.max(written_end) + (64 << 20));
+        Self { number, file, written_end, blocks }
+    }
+
+    fn place<'a>(&'a self, files: &'a Files) -> Place<'a> {
+        let (number, file) = (self.number, Some(&self.file));
+        Place { files, number, file, settled: self.written_end, keep: false }
+    }
 }
 
 impl Live {
@@ -104,17 +133,24 @@ impl Live {
     /// The bytes of those of these rising spans that are not in the file yet, from the first of
     /// them to the end of the last, and where they stand.
     fn in_memory(&self, spans: &[(u64, u64)]) -> Option<(u64, Arc<[u8]>)> {
-        let start = spans.iter().map(|(start, _)| *start).find(|s| *s >= self.written_end)?;
+        let written_end = self.newest.as_ref()?.written_end;
+        let start = spans.iter().map(|(start, _)| *start).find(|s| *s >= written_end)?;
         let (_, end) = spans.last()?;
-        let from = (start - self.written_end) as usize;
-        let to = end.saturating_sub(self.written_end) as usize;
+        let from = (start - written_end) as usize;
+        let to = end.saturating_sub(written_end) as usize;
         Some((start, self.unwritten.get(from..to).unwrap_or_default().into()))
+    }
+
+    fn set_written_end(&mut self, written_end: u64) {
+        if let Some(newest) = &mut self.newest {
+            newest.written_end = written_end;
+        }
     }
 
     /// Everything visible is in the file, up to this offset, and durable.
     fn settle(&mut self, written_end: u64) {
         self.unwritten.clear();
-        self.written_end = written_end;
+        self.set_written_end(written_end);
         self.written_events = self.visible();
         self.durable_events = self.written_events;
     }
@@ -140,7 +176,7 @@ impl Inner {
     /// Refuses a closed store, and one inherited over a fork. Comes before any lock: in a forked
     /// child a lock may be held by a thread that does not exist there.
     fn check_usable(&self) -> Result<()> {
-        if std::process::id() != self.process {
+        if process::generation() != self.process {
             return Err(Error::new(
                 ErrorKind::Forked,
                 "the store was opened before a fork; open it again in this process",
@@ -189,7 +225,7 @@ impl Drop for Store {
     /// nothing is done: the files are the parent's.
     fn drop(&mut self) {
         if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
-            && std::process::id() == self.0.process
+            && process::generation() == self.0.process
         {
             let _ = self.0.close();
         }

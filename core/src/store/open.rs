@@ -2,7 +2,7 @@
 
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
-use super::{Inner, Live, Store, follow, note_head, salvage};
+use super::{Inner, Live, Newest, Store, follow, note_head, salvage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
 use crate::format::manifest::{self, Entry, Manifest, ManifestError};
@@ -14,6 +14,7 @@ use crate::index::heads::{Heads, LaneHead};
 use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
 use crate::options::{OpenMode, OpenOptions};
+use crate::process;
 use crate::storage::files::{Files, read_exact};
 use crate::storage::real::{RealVfs, default_open_files};
 use crate::storage::recovery::{self, End};
@@ -95,7 +96,7 @@ fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<F
         0 => default_open_files(),
         files => files as usize,
     };
-    Ok(Arc::new(Files::new(vfs, dir, max_open)))
+    Ok(Arc::new(Files::new(vfs, dir, max_open, options.cache_bytes)))
 }
 
 impl Inner {
@@ -112,7 +113,7 @@ impl Inner {
             report,
             store: manifest.store,
             lineage: manifest.lineage,
-            process: std::process::id(),
+            process: process::generation(),
             handles: 1.into(),
             closed: false.into(),
             live: RwLock::new(live),
@@ -220,7 +221,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         open_ended: false,
         staging: Staging::default(),
     };
-    let live = found.into_live();
+    let live = found.into_live(&files, options);
     let inner = Inner::new(files, options, &manifest, live, report);
     inner.publish_head(&mut commit, false);
     Ok((inner, commit))
@@ -405,12 +406,15 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn into_live(self) -> Live {
+    pub(super) fn into_live(self, files: &Files, options: &OpenOptions) -> Live {
+        let newest = self.tail.as_ref().zip(self.tail_file);
+        let newest = newest.map(|(tail, file)| {
+            Newest::new(files, tail.number, file, tail.end, options.segment_bytes)
+        });
         Live {
-            written_end: self.tail.as_ref().map_or(0, |tail| tail.end),
             parts: Arc::new(self.parts),
             tail: self.tail,
-            tail_file: self.tail_file,
+            newest,
             unwritten: Vec::new(),
             heads: self.heads,
             written_events: self.events,
@@ -479,7 +483,7 @@ fn load_sealed(
     for (index, entry) in entries.iter().enumerate() {
         let part = match known.iter().find(|part| part.number() == entry.number) {
             Some(part) => part.clone(),
-            None => Arc::new(Part::Sealed(Sealed::open(files, *entry)?)),
+            None => Arc::new(Part::Sealed(Sealed::open(files, *entry, None)?)),
         };
         if let Part::Sealed(sealed) = &*part {
             check_header(files, manifest, entry, &sealed.header, root)?;

@@ -4,15 +4,16 @@
 //! frames (neighbours with one read), checks each frame's checksum, and filters what the index
 //! could not. The live lock is held for looking at the index only, never for reading a file.
 
-use super::{Inner, Live, Store};
+use super::{Inner, Live, Newest, Store};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::format::footer;
 use crate::format::frame::{Frame, MAX_FRAME_BYTES};
 use crate::ids::Id;
 use crate::index::Part;
 use crate::index::tail::Tail;
 use crate::region::{Direction, Query};
-use crate::storage::{VfsFile, read_full_at};
+use crate::storage::files::Files;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use std::sync::Arc;
 const RUN_BYTES: u64 = 256 << 10;
 /// Frames closer than this are read together: reading over the gap costs less than another call.
 const GAP_BYTES: u64 = 2 << 10;
+/// So few bytes are copied out of a cached block as they are.
+const SHORT_BYTES: usize = 8 << 10;
 /// The events of an iterator's pages: few at first, for those who stop early.
 const FIRST_PAGE: usize = 16;
 const LARGEST_PAGE: usize = 1024;
@@ -33,14 +36,52 @@ enum Source {
     Tail,
 }
 
+/// Where the frames of one segment are.
+enum Frames {
+    Part(Arc<Part>),
+    Newest(Newest),
+}
+
+impl Frames {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Part(part) => part.number(),
+            Self::Newest(newest) => newest.number,
+        }
+    }
+
+    /// Reads so many bytes of frames.
+    fn chunk(&self, files: &Files, start: u64, bytes: usize) -> Result<Arc<[u8]>> {
+        if bytes <= SHORT_BYTES {
+            return match self {
+                Self::Part(part) => part.view_frame(files, start, bytes, |b| Arc::from(b)),
+                Self::Newest(newest) => {
+                    newest.blocks.view(&newest.place(files), start, bytes, |b| Arc::from(b))
+                }
+            };
+        }
+        let mut chunk: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
+        if let Some(buffer) = Arc::get_mut(&mut chunk) {
+            match self {
+                Self::Part(part) => part.read_frames(files, buffer, start)?,
+                Self::Newest(newest) => newest.blocks.read(&newest.place(files), buffer, start)?,
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+fn gone() -> Error {
+    Error::corrupt("the newest segment is gone")
+}
+
 impl Inner {
     /// The event at this sequence, if it is visible.
     pub(super) fn event_at(&self, sequence: u64) -> Result<Option<Event>> {
         match self.locate(sequence) {
             None => Ok(None),
             Some((source, first, _)) => {
-                let index = (sequence - first) as u32;
-                Ok(self.fetch(&source, first, &[index], usize::MAX)?.pop())
+                self.fetch_one(&source, first, (sequence - first) as u32).map(Some)
             }
         }
     }
@@ -53,20 +94,23 @@ impl Inner {
                 live.tail.as_ref().map(|tail| (tail.first_sequence, tail.candidates_for_id(id)));
             (live.parts.clone(), in_tail)
         };
-        // Ids with the same tag are few, but one at a time costs no more when the first is right.
         if let Some((first, indexes)) = in_tail {
             for index in indexes {
-                let found = self.fetch(&Source::Tail, first, &[index], usize::MAX)?;
-                if let Some(event) = found.into_iter().find(|event| event.id() == id) {
+                let event = self.fetch_one(&Source::Tail, first, index)?;
+                if event.id() == id {
                     return Ok(Some(event));
                 }
             }
         }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let tag = footer::id_tag(self.lineage, id);
         for part in parts.iter().rev() {
-            for index in part.candidates_for_id(id)? {
+            for index in part.candidates_for_id(id, tag)? {
                 let source = Source::Part(part.clone());
-                let found = self.fetch(&source, part.first_sequence(), &[index], usize::MAX)?;
-                if let Some(event) = found.into_iter().find(|event| event.id() == id) {
+                let event = self.fetch_one(&source, part.first_sequence(), index)?;
+                if event.id() == id {
                     return Ok(Some(event));
                 }
             }
@@ -168,6 +212,36 @@ impl Inner {
         }
     }
 
+    /// Reads one event.
+    fn fetch_one(&self, source: &Source, first_sequence: u64, index: u32) -> Result<Event> {
+        let found = match source {
+            Source::Part(part) => Err(part.clone()),
+            Source::Tail => self.in_tail_or_part(
+                first_sequence,
+                |live, tail| {
+                    let span = tail.span(index);
+                    let memory = live.in_memory(span.as_slice());
+                    Ok((span, memory, live.newest.clone()))
+                },
+                |part| Ok(Err(part)),
+            )?,
+        };
+        let sequence = first_sequence + u64::from(index);
+        let (span, frames) = match found {
+            Err(part) => (part.span(index)?, Frames::Part(part)),
+            Ok((span, in_memory, newest)) => {
+                let (start, end) = span.ok_or_else(gone)?;
+                if let Some((at, chunk)) = in_memory {
+                    let number = newest.ok_or_else(gone)?.number;
+                    return self.event_in(&chunk, at, start, number, sequence);
+                }
+                ((start, end), Frames::Newest(newest.ok_or_else(gone)?))
+            }
+        };
+        let chunk = self.read_chunk(&frames, span.0, span.1)?;
+        self.event_in(&chunk, span.0, span.0, frames.number(), sequence)
+    }
+
     /// Reads these events, given by rising index, until they have `max_bytes` of frames; at
     /// least one.
     fn fetch(
@@ -177,44 +251,34 @@ impl Inner {
         indexes: &[u32],
         max_bytes: usize,
     ) -> Result<Vec<Event>> {
-        let mut spans;
-        let file: Arc<dyn VfsFile>;
-        let number;
-        let mut in_memory: Option<(u64, Arc<[u8]>)> = None;
-        match source {
-            Source::Part(part) => {
-                number = part.number();
-                spans = part.spans(indexes)?;
-                file = self.files.segment(number)?;
+        let found = match source {
+            Source::Part(part) => Err(part.clone()),
+            Source::Tail => self.in_tail_or_part(
+                first_sequence,
+                |live, tail| {
+                    let mut spans = tail.spans(indexes);
+                    limit_bytes(&mut spans, max_bytes);
+                    let memory = live.in_memory(&spans);
+                    Ok((spans, memory, live.newest.clone()))
+                },
+                |part| Ok(Err(part)),
+            )?,
+        };
+        let (spans, in_memory, frames) = match found {
+            Err(part) => {
+                let mut spans = part.spans(indexes)?;
                 limit_bytes(&mut spans, max_bytes);
+                (spans, None, Frames::Part(part))
             }
-            Source::Tail => {
-                let found = self.in_tail_or_part(
-                    first_sequence,
-                    |live, tail| {
-                        let mut spans = tail.spans(indexes);
-                        limit_bytes(&mut spans, max_bytes);
-                        let memory = live.in_memory(&spans);
-                        Ok((tail.number, spans, live.tail_file.clone(), memory))
-                    },
-                    |part| Ok(Err(part)),
-                )?;
-                let (tail_number, tail_spans, tail_file, memory) = match found {
-                    Ok(found) => found,
-                    Err(part) => {
-                        let source = Source::Part(part);
-                        return self.fetch(&source, first_sequence, indexes, max_bytes);
-                    }
-                };
-                let gone = || Error::corrupt("the newest segment is gone");
-                (number, spans, in_memory) = (tail_number, tail_spans, memory);
-                file = tail_file.ok_or_else(gone)?;
+            Ok((spans, memory, newest)) => {
+                (spans, memory, Frames::Newest(newest.ok_or_else(gone)?))
             }
-        }
+        };
         if spans.len() > indexes.len() {
             return Err(Error::corrupt("the index names more frames than events"));
         }
 
+        let number = frames.number();
         let memory_from = in_memory.as_ref().map_or(u64::MAX, |(start, _)| *start);
         let on_disk = spans.partition_point(|(start, _)| *start < memory_from);
         let mut events = Vec::with_capacity(spans.len());
@@ -228,7 +292,7 @@ impl Inner {
             {
                 to += 1;
             }
-            let chunk = self.read_chunk(&*file, number, run_start, spans[to - 1].1)?;
+            let chunk = self.read_chunk(&frames, run_start, spans[to - 1].1)?;
             for place in at..to {
                 let sequence = first_sequence + u64::from(indexes[place]);
                 events.push(self.event_in(&chunk, run_start, spans[place].0, number, sequence)?);
@@ -244,28 +308,15 @@ impl Inner {
         Ok(events)
     }
 
-    fn read_chunk(
-        &self,
-        file: &dyn VfsFile,
-        number: u64,
-        start: u64,
-        end: u64,
-    ) -> Result<Arc<[u8]>> {
-        let path = || self.files.segment_path(number);
+    fn read_chunk(&self, frames: &Frames, start: u64, end: u64) -> Result<Arc<[u8]>> {
         let most = (RUN_BYTES as usize).max(MAX_FRAME_BYTES.next_multiple_of(8)) as u64;
         let Some(bytes) = end.checked_sub(start).filter(|bytes| *bytes <= most) else {
+            let number = frames.number();
             let why = "the index names a frame of impossible size";
-            return Err(Error::corrupt(why).at_path(&path()).at(number, start));
+            let path = self.files.segment_path(number);
+            return Err(Error::corrupt(why).at_path(&path).at(number, start));
         };
-        let mut chunk: Arc<[u8]> = std::iter::repeat_n(0, bytes as usize).collect();
-        let Some(buffer) = Arc::get_mut(&mut chunk) else { return Ok(chunk) };
-        let read = read_full_at(file, buffer, start)
-            .map_err(|e| Error::io("cannot read the segment", &path(), &e).at(number, start))?;
-        if read < buffer.len() {
-            let why = "the segment is shorter than its index";
-            return Err(Error::corrupt(why).at_path(&path()).at(number, start + read as u64));
-        }
-        Ok(chunk)
+        frames.chunk(&self.files, start, bytes as usize)
     }
 
     fn event_in(

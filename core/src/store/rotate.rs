@@ -4,8 +4,8 @@
 //! footer at its end is a leftover to be cut, and a successor without frames is a leftover to be
 //! removed. No event is written to the successor before the manifest names it.
 
-use super::Inner;
 use super::commit::{Commit, SEEDED_EPOCH_US, Writer};
+use super::{Inner, Newest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::manifest::{self, Entry};
 use crate::format::segment::{self, Header};
@@ -70,7 +70,10 @@ impl Inner {
         // 4. The manifest names both. Nothing can fail behind it.
         let part = match manifest.segments.last() {
             None => None,
-            Some(entry) => Some(Arc::new(Part::Sealed(Sealed::open(&self.files, *entry)?))),
+            Some(entry) => {
+                let blocks = self.live.read().newest.as_ref().map(|newest| newest.blocks.clone());
+                Some(Arc::new(Part::Sealed(Sealed::open(&self.files, *entry, blocks)?)))
+            }
         };
         manifest.segments.push(Entry { number, first_sequence, events: 0, length: 0 });
         self.files.replace(manifest::FILE_NAME, &manifest.encode())?;
@@ -83,12 +86,12 @@ impl Inner {
             parts.push(part);
             live.parts = Arc::new(parts);
         }
-        live.written_end = tail.end;
+        let end = tail.end;
+        let newest =
+            Newest::new(&self.files, number, file.clone(), end, self.options.segment_bytes);
+        live.newest = Some(newest);
         live.tail = Some(tail);
-        live.tail_file = Some(file.clone());
-        commit.written_end = live.written_end;
-        commit.durable_end = live.written_end;
-        commit.file_end = live.written_end;
+        (commit.written_end, commit.durable_end, commit.file_end) = (end, end, end);
         commit.file = Some(file);
         drop(live);
         self.publish_head(commit, commit.open_ended);
@@ -107,7 +110,7 @@ impl Inner {
         let (footer, end) = {
             let live = self.live.read();
             let footer = live.tail.as_ref().map(Tail::footer).unwrap_or_default();
-            (footer, live.written_end)
+            (footer, live.newest.as_ref().map_or(0, |newest| newest.written_end))
         };
         let path = self.files.segment_path(number);
         let length = end + footer.len() as u64;

@@ -171,7 +171,7 @@ impl Inner {
     fn extents(&self) -> Result<Vec<Extent>> {
         let (parts, tail) = {
             let live = self.live.read();
-            let tail = live.tail.as_ref().zip(live.tail_file.clone()).map(|(tail, file)| {
+            let tail = live.tail.as_ref().zip(live.newest.clone()).map(|(tail, newest)| {
                 // Events that were buffered after the flush are not in the file yet.
                 let whole = live.unwritten.is_empty();
                 Extent {
@@ -179,8 +179,8 @@ impl Inner {
                     first_sequence: tail.first_sequence,
                     end_sequence: tail.next_sequence(),
                     from: HEADER_BYTES as u64,
-                    to: live.written_end,
-                    file: Some(file),
+                    to: newest.written_end,
+                    file: Some(newest.file),
                     part: None,
                     root: whole.then(|| tail.tree.root()),
                     index: (whole && tail.events() > 0).then(|| tail.footer()),
