@@ -79,22 +79,31 @@ export interface NewEvent {
     | undefined
 }
 
-/** Proof that an event was accepted, and where. */
+/**
+ * Proof that an event was accepted, and where. It reads its fields from a block of bytes when they
+ * are asked for; receipts that came together share a block, which lives as long as any of them.
+ */
 export interface Receipt {
-  id: Id
+  readonly id: Id
   /** Its place in the whole log, from 0. */
-  sequence: bigint
+  readonly sequence: bigint
   /** Its place in its stream, from 0. */
-  clock: number
-  lane: number
+  readonly clock: number
+  readonly lane: number
   /** When it happened, in microseconds since 1970. */
-  timestampUs: bigint
+  readonly timestampUs: bigint
   /** When it was recorded, in microseconds since 1970. */
-  wallUs: bigint
-  hash: Hash
+  readonly wallUs: bigint
+  readonly hash: Hash
   /** The event was there before: the append repeated an earlier one. */
-  duplicate: boolean
+  readonly duplicate: boolean
+  /** Every field, in an object of its own. */
+  toObject(): ReceiptFields
+  /** Every field in a form that JSON has: bigints as digits. */
+  toJSON(): Record<keyof ReceiptFields, string | number | boolean>
 }
+
+export type ReceiptFields = Omit<Receipt, 'toObject' | 'toJSON'>
 
 /** Why a gate refuses. */
 export interface Refusal {
@@ -335,8 +344,9 @@ export class Event {
 }
 
 /**
- * An open store. The methods that return a Promise work on the libuv pool and never block the
- * event loop; those that end in `Sync` block it. Arguments are copied before either returns.
+ * An open store. The methods that return a Promise never block the event loop: appends are committed
+ * by a thread of the store, all that are under way together, and the rest works on the libuv pool.
+ * Those that end in `Sync` block it. Arguments are copied before either returns.
  */
 export class Store implements Disposable, AsyncDisposable {
   private constructor()
@@ -348,6 +358,7 @@ export class Store implements Disposable, AsyncDisposable {
   /** What opening found and did. */
   readonly report: OpenReport
 
+  /** Appends are committed, and their Promises settle, in the order in which they were started. */
   append(event: NewEvent, options?: AppendOptions): Promise<Receipt>
   appendSync(event: NewEvent, options?: AppendOptions): Receipt
   /** Appends all events or none, in this order, with nothing between them. */
@@ -414,7 +425,10 @@ export class Store implements Disposable, AsyncDisposable {
   /** Writes what is buffered and syncs. */
   sync(): Promise<void>
   syncSync(): void
-  /** Writes and syncs what is buffered, and closes. Closing twice is fine. */
+  /**
+   * Writes and syncs what is buffered, and closes, after the appends that are under way. Closing
+   * twice is fine.
+   */
   close(): Promise<void>
   closeSync(): void
   [Symbol.dispose](): void

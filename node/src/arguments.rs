@@ -35,7 +35,10 @@ impl OpenArguments {
             mode: self.mode.map_or(Ok(defaults.mode), open_mode)?,
             segment_bytes: u64_or(&self.segment_bytes, defaults.segment_bytes)?,
             max_payload_bytes: self.max_payload_bytes.unwrap_or(defaults.max_payload_bytes),
-            durability: self.durability.map_or(Ok(None), durability)?.unwrap_or(defaults.durability),
+            durability: self
+                .durability
+                .map_or(Ok(None), durability)?
+                .unwrap_or(defaults.durability),
             buffer_bytes: self.buffer_bytes.map_or(defaults.buffer_bytes, |bytes| bytes as usize),
             buffer_ms: self.buffer_ms.unwrap_or(defaults.buffer_ms),
             max_open_files: self.max_open_files.unwrap_or(defaults.max_open_files),

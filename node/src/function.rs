@@ -116,7 +116,13 @@ impl Call {
         let status = unsafe {
             let array = self.arguments[index];
             sys::napi_get_typedarray_info(
-                self.env, array, &mut kind, &mut length, &mut data, buffer, offset,
+                self.env,
+                array,
+                &mut kind,
+                &mut length,
+                &mut data,
+                buffer,
+                offset,
             )
         };
         accept(status)?;

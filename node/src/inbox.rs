@@ -62,8 +62,10 @@ impl NativeInbox {
         let block = slab::write_ended(&taken);
         answer.set("block", ArrayBuffer::copy_from(env, &block)?)?;
         if !errors.is_empty() {
-            let errors: Vec<_> =
-                errors.iter().map(|failure| error::describe(env, failure)).collect::<napi::Result<_>>()?;
+            let errors: Vec<_> = errors
+                .iter()
+                .map(|failure| error::describe(env, failure))
+                .collect::<napi::Result<_>>()?;
             answer.set("errors", errors)?;
         }
         Ok(Some(answer))

@@ -39,9 +39,7 @@ impl NativeScan {
         max_bytes: u32,
     ) -> napi::Result<Unknown<'env>> {
         let scan = Arc::clone(&self.scan);
-        job::later(env, move || {
-            Block::of_events(&next(&mut lock(&scan), max_events, max_bytes)?)
-        })
+        job::later(env, move || Block::of_events(&next(&mut lock(&scan), max_events, max_bytes)?))
     }
 
     /// The function that writes the next events to the array that it takes before the same limits,

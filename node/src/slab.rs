@@ -246,7 +246,8 @@ pub(crate) fn receipts(receipts: &[Receipt]) -> Vec<u8> {
 pub(crate) fn write_ended(ended: &[(u32, Option<Vec<Receipt>>)]) -> Vec<u8> {
     let receipts = || ended.iter().filter_map(|(_, receipts)| receipts.as_deref());
     let head = 8 + 8 * ended.len();
-    let mut out = Vec::with_capacity(head + receipts().map(<[_]>::len).sum::<usize>() * RECEIPT_BYTES);
+    let mut out =
+        Vec::with_capacity(head + receipts().map(<[_]>::len).sum::<usize>() * RECEIPT_BYTES);
     out.extend_from_slice(&(ended.len() as u64).to_le_bytes());
     for (token, receipts) in ended {
         let count = receipts.as_ref().map_or(FAILED, |receipts| receipts.len() as u32);

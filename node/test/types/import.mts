@@ -52,6 +52,7 @@ export async function everyMethod(): Promise<void> {
   receipts.push(...store.appendBatchSync(others, { durability: 'buffered' }))
   const sequence: bigint = receipt.sequence
   const clock: number = receipt.clock
+  const copied: bigint = receipt.toObject().sequence
   const outcomes = [{ gate: 'g', verdict: 'deny', code: 'C', message: 'm' }] as const
   await store.recordDenial(event, outcomes)
   store.recordDenialSync(event, outcomes, { durability: 'durable' })
@@ -88,7 +89,7 @@ export async function everyMethod(): Promise<void> {
   const numbers: number[] = errorKinds.map(({ number }) => number)
   void [buffer, value, unknownValue, extension, ancestry.boundary, head.root, stream?.clock]
   void [frontier.visible, stats.storeId, verified.findings[0]?.message, report.cutAt?.segment]
-  void [visible, seen, decoded, numbers]
+  void [visible, seen, decoded, numbers, copied]
 }
 
 export function everyError(error: unknown): string {
@@ -129,6 +130,8 @@ export function refused(store: Store): void {
   store.appendSync({ ...event, extensions: { 'a.b': 'text' } })
   // @ts-expect-error a sequence is a bigint
   const sequence: number = store.headSync().events
+  // @ts-expect-error receipts are read-only
+  store.appendSync(event).clock = 5
   // @ts-expect-error fields are read-only
   store.atSync(0n)!.entity = 'b'
   // @ts-expect-error clocks come in pairs
