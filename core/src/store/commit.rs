@@ -268,6 +268,7 @@ impl Inner {
         staging.before.clear();
         let now_us = self.now_us(staging.next_sequence());
         let mut receipts = std::mem::take(&mut request.receipts);
+        receipts.reserve_exact(request.len());
         let last = request.len().saturating_sub(1);
         let staged = request.events().enumerate().try_for_each(|(index, event)| {
             let continues = index < last;

@@ -31,6 +31,9 @@ const GROUP_BYTES: usize = 64 << 20;
 const SPINS: u32 = 20;
 const YIELDS: u32 = 40;
 
+/// Memory for groups of more requests is not kept.
+const KEPT_PLACES: usize = 4096;
+
 /// What is called with the result of an append that nobody waits for.
 pub type Then = Box<dyn FnOnce(Result<Vec<Receipt>>) + Send>;
 
@@ -49,8 +52,8 @@ struct Line {
     waiting: VecDeque<Place>,
     /// How many groups were led.
     groups: usize,
-    /// Memory for the next group.
-    spare: Vec<Place>,
+    /// Memory for the next groups: one is led while another's results are handed out.
+    spare: Vec<Vec<Place>>,
     /// Some requests did not fit into the group for which they came.
     left_over: bool,
     committer: Option<Background>,
@@ -216,7 +219,7 @@ impl Inner {
         own: Option<Box<Request>>,
     ) -> Option<Box<Request>> {
         let queue = &writer.queue;
-        let mut group = std::mem::take(&mut line.spare);
+        let mut group = line.spare.pop().unwrap_or_default();
         if let Some(request) = own {
             group.push(Place { request, answer: Answer::Leader });
         }
@@ -274,11 +277,9 @@ impl Inner {
         if left_over {
             queue.bells[1 - bell].ring(true);
         }
-        let mut line = queue.line.lock();
-        if line.spare.capacity() == 0 {
-            line.spare = group;
+        if group.capacity() <= KEPT_PLACES {
+            queue.line.lock().spare.push(group);
         }
-        drop(line);
         for (then, request) in thens {
             then(request.finish());
         }
