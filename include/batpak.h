@@ -69,7 +69,7 @@
 #define BATPAK_ERROR_INIT \
     {sizeof(batpak_error), 0, 0, 0, 0, 0, 0, 0, {0}}
 #define BATPAK_OPTIONS_INIT \
-    {sizeof(batpak_options), 0, 0, 16777216u, 67108864u, 1048576u, 100u, 0u, 0, 0, 0}
+    {sizeof(batpak_options), 0, 0, 16777216u, 67108864u, 1048576u, 100u, 0u, 0, 0, 0, 67108864u}
 #define BATPAK_OPEN_REPORT_INIT \
     {sizeof(batpak_open_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define BATPAK_FRONTIER_INIT \
@@ -848,6 +848,11 @@ typedef struct batpak_options {
      * Zero.
      */
     uint32_t reserved;
+    /**
+     * How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
+     * every read goes to the operating system.
+     */
+    uint64_t cache_bytes;
 } batpak_options;
 
 /**

@@ -1126,6 +1126,9 @@ struct open_options {
   std::uint32_t buffer_ms = detail::default_options().buffer_ms;
   /// The most files kept open; 0 takes a quarter of the process limit.
   std::uint32_t max_open_files = detail::default_options().max_open_files;
+  /// How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
+  /// every read goes to the operating system.
+  std::uint64_t cache_bytes = detail::default_options().cache_bytes;
   /// For tests and reproductions: ids and times become functions of the seed and the sequence, so
   /// that the same appends give the same bytes.
   std::optional<std::uint64_t> seed{};
@@ -1277,6 +1280,7 @@ class store {
     given.buffer_bytes = options.buffer_bytes;
     given.buffer_ms = options.buffer_ms;
     given.max_open_files = options.max_open_files;
+    given.cache_bytes = options.cache_bytes;
     given.seed = options.seed.value_or(0);
     given.has_seed = options.seed.has_value();
     batpak_store* opened = nullptr;

@@ -96,6 +96,9 @@ pub struct batpak_options {
     pub has_seed: i32,
     /// Zero.
     pub reserved: u32,
+    /// How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
+    /// every read goes to the operating system.
+    pub cache_bytes: u64,
 }
 
 // SAFETY: `batpak_options` is `repr(C)`, begins with its size, and every bit pattern is a value.
@@ -114,6 +117,7 @@ unsafe impl Growing for batpak_options {
             seed: 0,
             has_seed: 0,
             reserved: 0,
+            cache_bytes: defaults.cache_bytes as u64,
         }
     }
 }
@@ -127,15 +131,19 @@ impl batpak_options {
     fn get(&self) -> Result<OpenOptions> {
         check_reserved("reserved", self.reserved)?;
         let durability = durability(self.durability)?;
+        let in_memory = |field: &str, bytes: u64| {
+            usize::try_from(bytes)
+                .map_err(|_| invalid(format!("{field} is larger than any memory")))
+        };
         Ok(OpenOptions {
             mode: open_mode(self.mode)?,
             segment_bytes: self.segment_bytes,
             max_payload_bytes: self.max_payload_bytes,
             durability: durability.ok_or_else(|| no_such("durability", self.durability))?,
-            buffer_bytes: usize::try_from(self.buffer_bytes)
-                .map_err(|_| invalid("buffer_bytes is larger than any memory"))?,
+            buffer_bytes: in_memory("buffer_bytes", self.buffer_bytes)?,
             buffer_ms: self.buffer_ms,
             max_open_files: self.max_open_files,
+            cache_bytes: in_memory("cache_bytes", self.cache_bytes)?,
             seed: flag("has_seed", self.has_seed)?.then_some(self.seed),
         })
     }

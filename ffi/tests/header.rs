@@ -24,14 +24,15 @@ fn macros() -> String {
         init(
             "batpak_options",
             &format!(
-                "{}, {}, {}u, {}u, {}u, {}u, {}u, 0, 0, 0",
+                "{}, {}, {}u, {}u, {}u, {}u, {}u, 0, 0, 0, {}u",
                 o.mode,
                 o.durability,
                 o.max_payload_bytes,
                 o.segment_bytes,
                 o.buffer_bytes,
                 o.buffer_ms,
-                o.max_open_files
+                o.max_open_files,
+                o.cache_bytes
             ),
         ),
         init("batpak_open_report", "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
