@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::vec;
 
@@ -62,12 +62,6 @@ impl AsyncFollowIterator {
     }
 }
 
-impl Drop for AsyncFollowIterator {
-    fn drop(&mut self) {
-        self.following.abandoned.store(true, Ordering::Relaxed);
-    }
-}
-
 #[pymethods]
 impl AsyncFollowIterator {
     fn __aiter__(slf: Py<Self>) -> Py<Self> {
@@ -91,7 +85,7 @@ impl AsyncFollowIterator {
         {
             return Err(PyRuntimeError::new_err("another task waits for the next event"));
         }
-        let watch = Watch(following.clone());
+        let watch = Watch(Arc::downgrade(following));
         future.call_method1(intern!(py, "add_done_callback"), (watch,))?;
         following.abandoned.store(false, Ordering::Relaxed);
         if !state.reading {
@@ -103,18 +97,20 @@ impl AsyncFollowIterator {
     }
 }
 
-/// Notices that the one who asked was cancelled.
+/// Notices that the one who asked was cancelled. It belongs to a future that may belong to what is
+/// followed.
 #[pyclass(frozen)]
-struct Watch(Arc<Following>);
+struct Watch(Weak<Following>);
 
 #[pymethods]
 impl Watch {
     fn __call__(&self, future: &Bound<'_, PyAny>) {
-        let mut state = lock(&self.0.state);
+        let Some(following) = self.0.upgrade() else { return };
+        let mut state = lock(&following.state);
         // Not so if the event came, or if somebody has asked again meanwhile.
         if state.waiter.as_ref().is_some_and(|waiter| waiter.is(future)) {
             state.waiter = None;
-            self.0.abandoned.store(true, Ordering::Relaxed);
+            following.abandoned.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -148,7 +144,7 @@ impl Following {
             if !page.is_empty() {
                 return Ok(Read::Page(page));
             }
-            if self.abandoned.load(Ordering::Relaxed) {
+            if self.abandoned.load(Ordering::Relaxed) || self.outbox.is_closed() {
                 return Ok(Read::Abandoned);
             }
             if left.is_some_and(|left| left.is_zero()) {

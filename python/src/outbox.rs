@@ -24,7 +24,8 @@ type Delivery = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 
 /// What has ended for one event loop.
 pub(crate) struct Outbox {
-    ended: Mutex<Vec<Delivery>>,
+    /// `None` when the loop is closed.
+    ended: Mutex<Option<Vec<Delivery>>>,
     /// Threads write to the bell; the loop watches the ear.
     bell: UnixStream,
     ear: UnixStream,
@@ -54,10 +55,15 @@ impl Outbox {
         let collect = Bound::new(py, Collect(outbox.clone()))?;
         event_loop.call_method1("add_reader", (outbox.ear.as_raw_fd(), collect))?;
         let mut outboxes = mem::take(&mut *lock(&OUTBOXES));
-        // What ended for a closed loop can hold its futures, and those hold the loop.
-        outboxes.retain(|(weak, _)| {
+        outboxes.retain(|(weak, outbox)| {
             let closed = |other: Bound<'_, PyAny>| other.call_method0("is_closed")?.is_truthy();
-            weak.bind(py).upgrade().is_some_and(|other| !closed(other).unwrap_or(true))
+            let open = weak.bind(py).upgrade().is_some_and(|other| !closed(other).unwrap_or(true));
+            if !open {
+                // What nobody will collect can hold this outbox, and through its futures the loop.
+                let ended = lock(&outbox.ended).take();
+                drop(ended);
+            }
+            open
         });
         outboxes.push((PyWeakrefReference::new(event_loop)?.unbind(), outbox.clone()));
         lock(&OUTBOXES).append(&mut outboxes);
@@ -68,14 +74,20 @@ impl Outbox {
         let (bell, ear) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         ear.set_nonblocking(true)?;
-        Ok(Self { ended: Mutex::default(), bell, ear })
+        Ok(Self { ended: Mutex::new(Some(Vec::new())), bell, ear })
+    }
+
+    /// Whether its loop was closed before another one began.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.ended).is_none()
     }
 
     /// Has the loop call `delivery` soon. Any thread may call this, with the GIL or without.
     pub(crate) fn put(&self, delivery: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
         let mut ended = lock(&self.ended);
-        let was_empty = ended.is_empty();
-        ended.push(Box::new(delivery));
+        let Some(deliveries) = ended.as_mut() else { return };
+        let was_empty = deliveries.is_empty();
+        deliveries.push(Box::new(delivery));
         drop(ended);
         if was_empty {
             // The socket holds many bytes and there is one at a time; what cannot be written is
@@ -94,7 +106,7 @@ impl Collect {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         // Before the outbox is emptied: what comes behind that rings again.
         let _ = (&self.0.ear).read(&mut [0; 8]);
-        let ended = mem::take(&mut *lock(&self.0.ended));
+        let ended = lock(&self.0.ended).as_mut().map(mem::take).unwrap_or_default();
         // One that fails, by an interrupt, say, must not keep the others from being told.
         let results: Vec<_> = ended.into_iter().map(|delivery| delivery(py)).collect();
         results.into_iter().collect()

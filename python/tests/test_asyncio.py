@@ -189,6 +189,22 @@ def test_a_loop_is_not_kept(store: Store) -> None:
     assert loop() is None
 
 
+def test_loops_closed_with_appends_under_way_are_not_kept_for_long(store: Store) -> None:
+    async def append() -> "weakref.ref[asyncio.AbstractEventLoop]":
+        for _ in range(100):
+            store.append_async("a", "s", b"", 0x1000)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(store.follow_async(start=1 << 40)), 0.001)
+        return weakref.ref(asyncio.get_running_loop())
+
+    loops = [asyncio.run(append()) for _ in range(5)]
+    store.sync()
+    # The next loop clears up behind the ones before it.
+    asyncio.run(append())
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 5
+
+
 def test_a_store_may_close_with_appends_under_way(path: Path) -> None:
     async def append() -> int:
         store = Store(path)
