@@ -174,4 +174,9 @@ function readEvents(bytes) {
   return events
 }
 
-module.exports = { Event, readEvents }
+/** The event of a block of one or none that lies within a block. */
+function firstEvent(block, at) {
+  return block.u32(at) === 0 ? undefined : new Event(HERE, block, at + HEADER_BYTES)
+}
+
+module.exports = { Event, readEvents, firstEvent }

@@ -177,11 +177,11 @@ function writeEvent(start, event) {
   let present = 0
   if (id !== undefined) {
     present |= HAS_ID
-    writeId(bytes, start, id)
+    writeId(outgoing, start, id)
   }
   if (correlation !== undefined) {
     present |= HAS_CORRELATION
-    writeId(bytes, start + 16, correlation)
+    writeId(outgoing, start + 16, correlation)
   }
   if (timestampUs !== undefined) {
     present |= HAS_TIMESTAMP
@@ -195,7 +195,7 @@ function writeEvent(start, event) {
   let caused = CAUSED_BY_NOTHING
   if (typeof causation === 'string') {
     caused = CAUSED_BY_EVENT
-    writeId(bytes, start + 32, causation)
+    writeId(outgoing, start + 32, causation)
   } else if (causation !== undefined) {
     caused = CAUSED_BY_ITEM
     view.setUint32(start + 60, causation.item, true)
@@ -248,7 +248,8 @@ function writeText(bytes, at, text) {
   return length
 }
 
-function writeId(bytes, at, id) {
+/** Writes 32 lower-case hex digits as 16 bytes. */
+function writeId({ bytes }, at, id) {
   for (let index = 0; index < 16; index += 1) {
     const [high, low] = [id.charCodeAt(2 * index), id.charCodeAt(2 * index + 1)]
     bytes[at + index] = (DIGITS[high] << 4) | DIGITS[low]
@@ -265,4 +266,4 @@ function makeRoom(length, used) {
   outgoing = larger
 }
 
-module.exports = { newEvent, copyBytes, writeEvents, getOutgoing }
+module.exports = { newEvent, copyBytes, writeEvents, writeId, getOutgoing }

@@ -7,10 +7,11 @@ const args = require('./arguments.cjs')
 const { Block } = require('./block.cjs')
 const check = require('./check.cjs')
 const { readEvents } = require('./event.cjs')
-const { callNow, fromNative, later, now } = require('./errors.cjs')
+const { callLater, callNow, fromNative, later, now } = require('./errors.cjs')
 const gates = require('./gates.cjs')
+const { lookUp } = require('./lookup.cjs')
 const native = require('./native.cjs')
-const { copyBytes, getOutgoing, newEvent, writeEvents } = require('./new-event.cjs')
+const { copyBytes, getOutgoing, newEvent, writeEvents, writeId } = require('./new-event.cjs')
 const { RECEIPT_BYTES, copyReceipt, readReceipts } = require('./receipt.cjs')
 const { pages, pagesSync, singly, singlySync } = require('./pages.cjs')
 const { UnderWay, getInbox } = require('./under-way.cjs')
@@ -31,6 +32,8 @@ class Store {
   #native
   #appendNow
   #startAppend
+  #findSequence
+  #findId
   #underWay = new UnderWay()
   #watch
   #path
@@ -41,6 +44,8 @@ class Store {
     this.#native = handle
     this.#appendNow = callNow(handle, 'appender')
     this.#startAppend = callNow(handle, 'starter', getInbox())
+    this.#findSequence = callNow(handle, 'sequenceLookup')
+    this.#findId = callNow(handle, 'idLookup')
     this.#watch = new Watch(() => later(handle, 'refresh'))
     this.#path = path
     this.#report = callNow(handle, 'report')
@@ -180,19 +185,19 @@ class Store {
   }
 
   async get(id) {
-    return oneEvent(await later(this.#native, 'get', check.id('id', id)))
+    return oneEvent(await callLater(this.#native, 'get', check.id('id', id)))
   }
 
   getSync(id) {
-    return oneEvent(now(this.#native, 'get', check.id('id', id)))
+    return lookUp(this.#findId, writeId, check.id('id', id))
   }
 
   async at(sequence) {
-    return oneEvent(await later(this.#native, 'at', check.u64('sequence', sequence)))
+    return oneEvent(await callLater(this.#native, 'at', check.u64('sequence', sequence)))
   }
 
   atSync(sequence) {
-    return oneEvent(now(this.#native, 'at', check.u64('sequence', sequence)))
+    return lookUp(this.#findSequence, writeSequence, check.u64('sequence', sequence))
   }
 
   read(query) {
@@ -379,6 +384,8 @@ function denialOf(event, outcomes, options) {
     durability: args.appendDurability(given.durability),
   }
 }
+
+const writeSequence = (block, at, sequence) => block.view.setBigUint64(at, sequence, true)
 
 /** The event of a block of one or none. */
 function oneEvent(buffer) {

@@ -6,7 +6,7 @@
 
 use crate::error;
 use crate::slab;
-use batpak_core::{Error, Receipt, Result};
+use batpak_core::{Receipt, Result};
 use napi::bindgen_prelude::{ArrayBuffer, Env, Function, Object, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Status, sys};
@@ -29,15 +29,22 @@ pub struct NativeInbox {
 }
 
 pub(crate) struct Inbox {
-    ended: Mutex<Ended>,
+    content: Mutex<Content>,
     wake: Wake,
 }
 
 #[derive(Default)]
-struct Ended {
-    results: VecDeque<(u32, Result<Vec<Receipt>>)>,
+struct Content {
+    ended: VecDeque<Ended>,
     /// The event loop was woken and has not yet found the inbox empty.
     awake: bool,
+}
+
+/// An append that has ended.
+pub(crate) struct Ended {
+    /// Its number in its environment.
+    pub(crate) token: u32,
+    pub(crate) result: Result<Vec<Receipt>>,
 }
 
 #[napi]
@@ -46,26 +53,24 @@ impl NativeInbox {
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), Unknown<'static>>) -> napi::Result<Self> {
         let wake = wake.build_threadsafe_function().weak::<true>().callee_handled::<false>();
-        let inbox = Inbox { ended: Mutex::default(), wake: wake.build()? };
+        let inbox = Inbox { content: Mutex::default(), wake: wake.build()? };
         Ok(Self { inbox: Arc::new(inbox) })
     }
 
     /// Takes the oldest results: a block of receipts, and an array of errors if there are any.
-    /// `null` if there are no results; only then is the event loop woken again.
+    /// `null` if there are none; only after that is the event loop woken again.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<Object<'env>>> {
-        let (taken, errors) = self.inbox.take();
+        let taken = self.inbox.take();
         if taken.is_empty() {
             return Ok(None);
         }
         let mut answer = Object::new(env)?;
-        let block = slab::write_ended(&taken);
-        answer.set("block", ArrayBuffer::copy_from(env, &block)?)?;
+        answer.set("block", ArrayBuffer::copy_from(env, slab::ended(&taken))?)?;
+        let failures = taken.iter().filter_map(|ended| ended.result.as_ref().err());
+        let errors = failures.map(|failure| error::describe(env, failure));
+        let errors = errors.collect::<napi::Result<Vec<_>>>()?;
         if !errors.is_empty() {
-            let errors: Vec<_> = errors
-                .iter()
-                .map(|failure| error::describe(env, failure))
-                .collect::<napi::Result<_>>()?;
             answer.set("errors", errors)?;
         }
         Ok(Some(answer))
@@ -100,33 +105,32 @@ impl NativeInbox {
 impl Inbox {
     /// Puts in the result of the append that has this number in its environment.
     pub(crate) fn put(&self, token: u32, result: Result<Vec<Receipt>>) {
-        let mut ended = self.lock();
-        ended.results.push_back((token, result));
-        if !std::mem::replace(&mut ended.awake, true) {
-            drop(ended);
+        let mut content = self.lock();
+        content.ended.push_back(Ended { token, result });
+        if !std::mem::replace(&mut content.awake, true) {
+            drop(content);
             // Fails only when the environment is ending: nobody is left to be told.
             self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
 
-    /// The oldest results; what failed leaves its error beside them, in the same order.
-    fn take(&self) -> (Vec<(u32, Option<Vec<Receipt>>)>, Vec<Error>) {
-        let mut ended = self.lock();
+    /// The oldest that have ended, with their results in the order in which they came.
+    fn take(&self) -> Vec<Ended> {
+        let mut content = self.lock();
         let mut taken = Vec::new();
-        let mut errors = Vec::new();
         let mut receipts = 0;
         while receipts < ANSWER_RECEIPTS
-            && let Some((token, result)) = ended.results.pop_front()
+            && let Some(ended) = content.ended.pop_front()
         {
-            receipts += result.as_ref().map_or(1, |receipts| receipts.len().max(1));
-            taken.push((token, result.map_err(|error| errors.push(error)).ok()));
+            receipts += ended.result.as_ref().map_or(1, |receipts| receipts.len().max(1));
+            taken.push(ended);
         }
-        ended.awake = !taken.is_empty();
-        (taken, errors)
+        content.awake = !taken.is_empty();
+        taken
     }
 
     /// Nothing that can panic is done under the lock.
-    fn lock(&self) -> MutexGuard<'_, Ended> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Events go in and come out as one block of bytes per call ([`slab`]), so that a batch costs one
 //! crossing and JavaScript never holds memory of the store. Appending has functions of its own
-//! ([`append`]): one appends before it returns, the other leaves the result in an [`inbox`]. Every
-//! other method takes `background`: without it the work is done on the calling thread and its
+//! ([`append`]): one appends before it returns, the other leaves the result in an [`inbox`]. So has
+//! reading one event ([`lookup`]). Every other method takes `background`: without it the work is done on the calling thread and its
 //! result returned; with it the work is done on the libuv pool and a Promise is returned
 //! ([`job`]). Arguments are numbers, strings, bigints and bytes that the JavaScript half has
 //! checked; they are checked here once more where a wrong one could do harm.
@@ -18,6 +18,7 @@ pub mod error;
 mod function;
 pub mod inbox;
 mod job;
+mod lookup;
 pub mod reply;
 pub mod scan;
 mod slab;

@@ -53,7 +53,7 @@ impl NativeScan {
             let bytes = call.bytes(0)?;
             let mut scan = lock(&scan);
             let events = next(&mut scan, max_events, max_bytes)?;
-            if let Some(length) = slab::write_events(&events, bytes) {
+            if let Some(length) = slab::write_events(&events, bytes, 0) {
                 return Ok(length as u32);
             }
             let room = slab::room_for_events(&events)?;

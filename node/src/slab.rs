@@ -39,6 +39,7 @@
 //! Appends that have ended: their number (u64), per append its token (u32) and the number of its
 //! receipts (u32; [`FAILED`] if it has an error instead), then all receipts.
 
+use crate::inbox::Ended;
 use batpak_core::{
     Causation, Error, ErrorKind, Event, EventKind, Expected, Id, NewEvent, Receipt, Result,
 };
@@ -161,17 +162,19 @@ fn u32_at(fixed: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(part(fixed, offset))
 }
 
-/// Writes a block of events that were read; gives its length, or nothing if there is no room.
-pub(crate) fn write_events(events: &[Event], block: &mut [u8]) -> Option<usize> {
-    block.get_mut(..8)?.copy_from_slice(&(events.len() as u64).to_le_bytes());
-    let mut end = 8 + events.len() * EVENT_BYTES;
-    for (index, event) in events.iter().enumerate() {
+/// Writes a block of events that were read, from a place in a larger block on; gives where it ends,
+/// or nothing if there is no room. Places count from the start of the larger block.
+pub(crate) fn write_events(events: &[Event], block: &mut [u8], start: usize) -> Option<usize> {
+    block.get_mut(start..start + 8)?.copy_from_slice(&(events.len() as u64).to_le_bytes());
+    let mut place = start + 8;
+    let mut end = place + events.len() * EVENT_BYTES;
+    for event in events {
         // Each is taken once: an event checks its texts whenever it is asked for them.
         let (entity, scope) = (event.entity().as_bytes(), event.scope().as_bytes());
         let parts = [entity, scope, event.extension_bytes(), event.payload()];
-        let place = 8 + index * EVENT_BYTES;
         let fixed = fixed(event, parts.map(<[u8]>::len), end as u32);
         block.get_mut(place..place + EVENT_BYTES)?.copy_from_slice(&fixed);
+        place += EVENT_BYTES;
         for part in parts {
             block.get_mut(end..end + part.len())?.copy_from_slice(part);
             end += part.len();
@@ -194,7 +197,7 @@ pub(crate) fn room_for_events(events: &[Event]) -> Result<usize> {
 /// A block of events that were read.
 pub(crate) fn events(events: &[Event]) -> Result<Vec<u8>> {
     let mut block = vec![0; room_for_events(events)?];
-    let length = write_events(events, &mut block).unwrap_or_default();
+    let length = write_events(events, &mut block, 0).unwrap_or_default();
     block.truncate(length);
     Ok(block)
 }
@@ -242,19 +245,17 @@ pub(crate) fn receipts(receipts: &[Receipt]) -> Vec<u8> {
     out
 }
 
-/// Writes a block of appends that have ended; those without receipts have failed.
-pub(crate) fn write_ended(ended: &[(u32, Option<Vec<Receipt>>)]) -> Vec<u8> {
-    let receipts = || ended.iter().filter_map(|(_, receipts)| receipts.as_deref());
-    let head = 8 + 8 * ended.len();
-    let mut out =
-        Vec::with_capacity(head + receipts().map(<[_]>::len).sum::<usize>() * RECEIPT_BYTES);
-    out.extend_from_slice(&(ended.len() as u64).to_le_bytes());
-    for (token, receipts) in ended {
-        let count = receipts.as_ref().map_or(FAILED, |receipts| receipts.len() as u32);
+/// A block of appends that have ended.
+pub(crate) fn ended(appends: &[Ended]) -> Vec<u8> {
+    let receipts = || appends.iter().flat_map(|append| append.result.iter().flatten());
+    let mut out = Vec::with_capacity(8 + 8 * appends.len() + receipts().count() * RECEIPT_BYTES);
+    out.extend_from_slice(&(appends.len() as u64).to_le_bytes());
+    for Ended { token, result } in appends {
+        let count = result.as_ref().map_or(FAILED, |receipts| receipts.len() as u32);
         out.extend_from_slice(&token.to_le_bytes());
         out.extend_from_slice(&count.to_le_bytes());
     }
-    for receipt in receipts().flatten() {
+    for receipt in receipts() {
         out.extend_from_slice(&receipt_bytes(receipt));
     }
     out

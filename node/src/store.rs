@@ -5,6 +5,7 @@ use crate::append;
 use crate::arguments::{self, OpenArguments, OutcomeArguments, QueryArguments, u64_of};
 use crate::inbox::NativeInbox;
 use crate::job;
+use crate::lookup;
 use crate::reply::{AncestryReply, Block};
 use crate::slab;
 use batpak_core::{Result, Store};
@@ -53,6 +54,18 @@ impl NativeStore {
         append::starter(env, self.store.clone(), inbox.share())
     }
 
+    /// The function that reads an event by its sequence before it returns.
+    #[napi(catch_unwind)]
+    pub fn sequence_lookup<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        lookup::by_sequence(env, self.store.clone())
+    }
+
+    /// The function that reads an event by its id before it returns.
+    #[napi(catch_unwind)]
+    pub fn id_lookup<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        lookup::by_id(env, self.store.clone())
+    }
+
     /// Records that gates refused the one event of a block; gives a block of one receipt.
     #[napi(catch_unwind)]
     pub fn record_denial<'env>(
@@ -78,30 +91,18 @@ impl NativeStore {
         })
     }
 
-    /// The event with this id, as a block of one or none.
+    /// A Promise of the event with this id, as a block of one or none.
     #[napi(catch_unwind)]
-    pub fn get<'env>(
-        &self,
-        env: &'env Env,
-        background: bool,
-        id: String,
-    ) -> napi::Result<Unknown<'env>> {
+    pub fn get<'env>(&self, env: &'env Env, id: String) -> napi::Result<Unknown<'env>> {
         let store = self.store.clone();
-        job::start(env, background, move || Block::of_events(store.get(id.parse()?)?.as_slice()))
+        job::later(env, move || Block::of_events(store.get(id.parse()?)?.as_slice()))
     }
 
-    /// The event at this sequence, as a block of one or none.
+    /// A Promise of the event at this sequence, as a block of one or none.
     #[napi(catch_unwind)]
-    pub fn at<'env>(
-        &self,
-        env: &'env Env,
-        background: bool,
-        sequence: BigInt,
-    ) -> napi::Result<Unknown<'env>> {
+    pub fn at<'env>(&self, env: &'env Env, sequence: BigInt) -> napi::Result<Unknown<'env>> {
         let store = self.store.clone();
-        job::start(env, background, move || {
-            Block::of_events(store.at(u64_of(&sequence)?)?.as_slice())
-        })
+        job::later(env, move || Block::of_events(store.at(u64_of(&sequence)?)?.as_slice()))
     }
 
     /// Starts reading.

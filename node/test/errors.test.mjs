@@ -71,12 +71,18 @@ test('the native half refuses what has no sense, too', async (t) => {
   }
   assert.equal(append(Buffer.alloc(0), 0, 0), 0)
   assert.equal(inbox.take(), null)
-  assert.throws(() => handle.at(false, -1n), refused)
-  assert.throws(() => handle.at(false, 2n ** 64n), refused)
+  for (const find of [handle.sequenceLookup(), handle.idLookup()]) {
+    assert.throws(() => find(Buffer.alloc(32), 30), refused)
+    assert.throws(() => find(Buffer.alloc(32), 2 ** 31), refused)
+    assert.throws(() => find([], 0), refused)
+    assert.equal(find(Buffer.alloc(32), 8), 16)
+  }
+  await assert.rejects(handle.at(-1n), refused)
+  await assert.rejects(handle.at(2n ** 64n), refused)
   assert.throws(() => handle.ancestors(false, 'x', 0, 1n), refused)
   assert.throws(() => handle.ancestors(false, '0'.repeat(32), 7, 1n), refused)
   assert.throws(() => handle.read(false, { backward: false, entity: 'a', prefix: 'a' }), refused)
-  assert.throws(() => handle.at(false, 'text'))
+  assert.throws(() => handle.at('text'))
   assert.throws(() => handle.head())
   assert.equal(handle.head(false).events, 0n)
 })

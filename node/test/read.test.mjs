@@ -166,3 +166,23 @@ test('heads, numbers and reports', async (t) => {
   assert.equal(await store.refresh(), 2n)
   assert.equal(store.refreshSync(), 2n)
 })
+
+test('events that are read one by one stay as they are', (t) => {
+  const store = openStore(t)
+  // Small and large ones, so that blocks are shared, renewed and made for one alone.
+  const sizes = Array.from({ length: 300 }, (_, index) => (index * 977) % 20_000)
+  for (const [index, size] of sizes.entries()) {
+    store.appendSync({ ...EVENT, payload: Buffer.alloc(size, index) }, { durability: 'buffered' })
+  }
+  const events = sizes.map((_, index) => store.atSync(index))
+  const again = events.map(({ id }) => store.getSync(id))
+  assert.equal(store.atSync(300), undefined)
+  assert.equal(store.getSync('f'.repeat(32)), undefined)
+  for (const [index, size] of sizes.entries()) {
+    for (const event of [events[index], again[index]]) {
+      assert.equal(event.sequence, BigInt(index))
+      assert.equal(event.entity, EVENT.entity)
+      assert.ok(event.payload.equals(Buffer.alloc(size, index)))
+    }
+  }
+})
