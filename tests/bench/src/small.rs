@@ -5,7 +5,7 @@ use crate::file::{Frame, PlainFile, Space};
 use crate::log::{Log, Result, Safety};
 use crate::print;
 use crate::selection::Selection;
-use crate::workload::{Appends, PAYLOAD_BYTES};
+use crate::workload::{self, Appends, ENTITIES, PAYLOAD_BYTES};
 use std::path::Path;
 
 const fn appends(safety: Safety, batch: usize, events: usize) -> Appends {
@@ -18,15 +18,31 @@ const APPENDS: &[Appends] = &[
     appends(Safety::Written, 1, 30_000),
     appends(Safety::Written, 1_000, 100_000),
     appends(Safety::Buffered, 1, 60_000),
+    appends(Safety::Buffered, 1_000, 100_000),
 ];
+const READ_EVENTS: usize = 100_000;
+const READS: usize = 20_000;
+const STREAMS: usize = 50;
 
 /// So many rounds.
 pub fn measure(directory: &Path, rounds: usize, selection: &Selection) -> Result<()> {
-    (1..=rounds).try_for_each(|round| measure_round(&directory.join(round.to_string()), selection))
+    (1..=rounds).try_for_each(|round| {
+        let directory = directory.join(round.to_string());
+        std::fs::create_dir(&directory)?;
+        measure_appends(&directory, selection)?;
+        measure_reads(&directory.join("reads"), selection)
+    })
 }
 
-fn measure_round(directory: &Path, selection: &Selection) -> Result<()> {
-    std::fs::create_dir(directory)?;
+fn show(subject: &str, measure: &str, rate: f64) {
+    print(subject, measure, "events per second", rate);
+    // Where the disk has no part in it, what counts is what a call or an event takes.
+    if !measure.starts_with("durable") && !measure.starts_with("written") {
+        print(subject, &format!("{measure}, each"), "ns", 1e9 / rate);
+    }
+}
+
+fn measure_appends(directory: &Path, selection: &Selection) -> Result<()> {
     let frame_bytes = batpak::frame_bytes(&directory.join("sample"), PAYLOAD_BYTES)?;
     let frame = Frame { payload_bytes: PAYLOAD_BYTES, frame_bytes, hashed: false };
     for work in APPENDS {
@@ -41,8 +57,28 @@ fn measure_round(directory: &Path, selection: &Selection) -> Result<()> {
                 "file" => Box::new(PlainFile::create(&path, frame, Space::Grows)?),
                 _ => Box::new(PlainFile::create(&path, frame, room)?),
             };
-            print(subject, &work.name(), "events per second", work.run(&*log)?);
+            show(subject, &work.name(), work.run(&*log)?);
         }
     }
+    Ok(())
+}
+
+fn measure_reads(path: &Path, selection: &Selection) -> Result<()> {
+    let log = Batpak::open(path)?;
+    workload::fill(&log, ENTITIES, READ_EVENTS)?;
+    log.0.close()?;
+    let log = Batpak::open(path)?;
+    if selection.has("Rust", "read by id") {
+        let ids = workload::ids(&log)?;
+        show("Rust", "read by id", workload::reads_by_id(&log, &ids, READS)?);
+    }
+    if selection.has("Rust", "scan") {
+        show("Rust", "scan", workload::scan(&log, READ_EVENTS)?);
+    }
+    let by_entity = format!("one entity's {} events", READ_EVENTS / ENTITIES);
+    if selection.has("Rust", &by_entity) {
+        show("Rust", &by_entity, workload::streams(&log, READ_EVENTS, STREAMS)?);
+    }
+    log.0.close()?;
     Ok(())
 }
