@@ -245,6 +245,7 @@ class Store:
         buffer_bytes: int | None = None,
         buffer_ms: int | None = None,
         max_open_files: int | None = None,
+        cache_bytes: int | None = None,
         seed: int | None = None,
     ) -> Store: ...
     @classmethod
@@ -259,6 +260,7 @@ class Store:
         buffer_bytes: int | None = None,
         buffer_ms: int | None = None,
         max_open_files: int | None = None,
+        cache_bytes: int | None = None,
         seed: int | None = None,
     ) -> Store: ...
     @property

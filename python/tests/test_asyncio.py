@@ -6,6 +6,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -308,7 +309,11 @@ def test_following_a_writer_elsewhere(path: Path) -> None:
 
 
 def reading_threads() -> int:
-    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    names = []
+    for name in Path("/proc/self/task").glob("*/comm"):
+        # A thread may end while its name is read.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            names.append(name.read_text().strip())
     return names.count("batpak-follow")
 
 

@@ -149,3 +149,13 @@ def test_the_example_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "1 0x1002 3.20",
         "2 events, intact",
     ]
+
+
+def test_reading_without_a_cache(path: Path) -> None:
+    with Store(path, cache_bytes=0, segment_bytes=4096) as store:
+        receipts = store.append_payloads("a", "s", [bytes(1000)] * 50, kind=0x1000)
+        assert [event.sequence for event in store.read()] == list(range(50))
+        event = store.get(receipts[0].id)
+        assert event is not None and event.hash == receipts[0].hash
+    with pytest.raises(batpak.InvalidArgumentError):
+        Store(path, cache_bytes=-1)
