@@ -6,9 +6,15 @@ use crate::arguments;
 use crate::function::{self, Call};
 use crate::inbox::Inbox;
 use crate::slab;
-use batpak_core::{Error, ErrorKind, Result, Store};
+use batpak_core::{Error, ErrorKind, Receipt, Result, Store};
 use napi::bindgen_prelude::{Env, Unknown};
 use std::sync::Arc;
+
+/// What an append gives; one receipt alone needs no list.
+enum Receipts {
+    One(Receipt),
+    Many(Vec<Receipt>),
+}
 
 /// A function that appends the events of a block as one batch before it returns. It leaves the
 /// receipts where the events were, and gives their number.
@@ -16,16 +22,18 @@ pub(crate) fn appender(env: &Env, store: Store) -> napi::Result<Unknown<'_>> {
     function::create(env, move |call| {
         let (used, durability) = (call.number(1)?, arguments::durability(call.number(2)?)?);
         let block = call.bytes(0)?;
-        slab::with_new_events(part(block, used)?, |events| match events {
+        let receipts = slab::with_new_events(part(block, used)?, |events| match events {
             // One event alone skips the checks of a batch.
-            [event] => Ok(vec![store.append(event, durability)?]),
-            events => store.append_batch(events, durability),
-        })
-        .map(|receipts| {
-            // There is room: a receipt is smaller than the fixed part of an event.
-            slab::write_receipts(&receipts, block);
-            receipts.len() as u32
-        })
+            [event] => store.append(event, durability).map(Receipts::One),
+            events => store.append_batch(events, durability).map(Receipts::Many),
+        })?;
+        let receipts = match &receipts {
+            Receipts::One(receipt) => std::slice::from_ref(receipt),
+            Receipts::Many(receipts) => receipts,
+        };
+        // There is room: a receipt is smaller than the fixed part of an event.
+        slab::write_receipts(receipts, block);
+        Ok(receipts.len() as u32)
     })
 }
 

@@ -67,6 +67,14 @@ pub(crate) fn with_new_events<T>(
     then: impl FnOnce(&[NewEvent<'_>]) -> Result<T>,
 ) -> Result<T> {
     let mut reader = Reader { rest: block };
+    if !block.is_empty() {
+        let (event, extensions) = reader.new_event()?;
+        if extensions == 0 && reader.rest.is_empty() {
+            // One event, as most often, needs no lists.
+            return then(&[event]);
+        }
+        reader.rest = block;
+    }
     // The lists of extensions stand one behind the other; an event has its own once all are there.
     let mut extensions: Vec<Extension<'_>> = Vec::new();
     let mut lists = Vec::new();
