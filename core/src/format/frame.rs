@@ -19,6 +19,7 @@ pub(crate) const NEWER: &str = "the frame has fields of a newer format";
 const MARKER: u8 = 0xB7;
 /// The fields from here to the payload are under the event hash.
 const HASHED_FROM: usize = 48;
+const HASH_AT: usize = 16;
 /// Followed by the batch bit.
 const HASH_TAG: &[u8; 15] = b"batpak.event.2\0";
 
@@ -65,19 +66,76 @@ pub(crate) struct Fields<'a> {
     pub(crate) synced_to: u64,
 }
 
-fn event_hash(batch: u8, lineage: Id, payload_hash: &[u8], hashed: &[u8]) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(HASH_TAG).update(&[batch]).update(&lineage.0).update(payload_hash).update(hashed);
-    Hash(*hasher.finalize().as_bytes())
+/// Appends the message whose BLAKE3 is an event's hash: `hashed` are the frame's bytes from
+/// [`HASHED_FROM`] to the payload.
+fn event_message(batch: u8, lineage: Id, payload_hash: &Hash, hashed: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(HASH_TAG);
+    out.push(batch);
+    out.extend_from_slice(&lineage.0);
+    out.extend_from_slice(&payload_hash.0);
+    out.extend_from_slice(hashed);
 }
 
 fn header_check(frame: &[u8]) -> u16 {
     crc32(&[&frame[0..4], &frame[8..10], &frame[12..16]]) as u16
 }
 
-/// Appends the frame to `out`, padding included, and returns the event's hash. `out` must be at a
-/// multiple of the alignment. All sizes have been checked against their limits.
-pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Hash {
+/// Frames that have got everything but their hash and their checksum. They are hashed together,
+/// which must be before one of them is the predecessor of another.
+#[derive(Debug, Default)]
+pub(crate) struct Unsealed {
+    frames: Vec<UnsealedFrame>,
+    /// What is hashed, one message after the other.
+    messages: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct UnsealedFrame {
+    /// Where it begins.
+    at: usize,
+    message: Range<usize>,
+    hash: Hash,
+}
+
+impl super::hash::Hashed for UnsealedFrame {
+    fn message(&self) -> Range<usize> {
+        self.message.clone()
+    }
+
+    fn set_hash(&mut self, hash: Hash) {
+        self.hash = hash;
+    }
+}
+
+impl Unsealed {
+    /// Finishes all frames, which are in `frames`.
+    pub(crate) fn seal(&mut self, frames: &mut [u8]) {
+        super::hash::hash_all(&mut self.frames, &self.messages);
+        for UnsealedFrame { at, hash, .. } in self.frames.drain(..) {
+            let frame = &mut frames[at..];
+            let bytes = padded(field!(frame, 0, u32) as usize);
+            frame[HASH_AT..HASHED_FROM].copy_from_slice(&hash.0);
+            let crc = crc32(&[&frame[0..4], &frame[8..bytes]]);
+            frame[4..8].copy_from_slice(&crc.to_le_bytes());
+        }
+        self.messages.clear();
+    }
+
+    /// Forgets the frames that begin at `from` or behind it.
+    pub(crate) fn forget_from(&mut self, from: usize) {
+        let kept = self.frames.partition_point(|frame| frame.at < from);
+        self.frames.truncate(kept);
+    }
+}
+
+/// The hash of a sealed frame.
+pub(crate) fn hash_of(frame: &[u8]) -> Hash {
+    Hash(array(frame, HASH_AT))
+}
+
+/// Appends the frame to `out`, padding included, and to `unsealed`. `out` must be at a multiple of
+/// the alignment. All sizes have been checked against their limits.
+pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>, unsealed: &mut Unsealed) {
     let f = fields;
     let start = out.len();
     let mut present = 0;
@@ -123,7 +181,11 @@ pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Has
     out.extend_from_slice(f.scope.as_bytes());
     out.extend_from_slice(f.extensions);
     let batch = if f.batch_continues { state::BATCH_CONTINUES } else { 0 };
-    let hash = event_hash(batch, lineage, &f.payload_hash.0, &out[start + HASHED_FROM..]);
+    let message_at = unsealed.messages.len();
+    let hashed = &out[start + HASHED_FROM..];
+    event_message(batch, lineage, &f.payload_hash, hashed, &mut unsealed.messages);
+    let message = message_at..unsealed.messages.len();
+    unsealed.frames.push(UnsealedFrame { at: start, message, hash: Hash::ZERO });
     out.extend_from_slice(f.payload);
     let length = out.len() - start;
     out.resize(start + padded(length), 0);
@@ -133,12 +195,8 @@ pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Has
     frame[8] = MARKER;
     frame[9] = batch;
     frame[12..16].copy_from_slice(&((f.synced_to / 8) as u32).to_le_bytes());
-    frame[16..48].copy_from_slice(&hash.0);
     let check = header_check(frame);
     frame[10..12].copy_from_slice(&check.to_le_bytes());
-    let crc = crc32(&[&frame[0..4], &frame[8..]]);
-    frame[4..8].copy_from_slice(&crc.to_le_bytes());
-    hash
 }
 
 /// If a frame can start here by its first [`HEADER_BYTES`] bytes: its padded length.
@@ -282,7 +340,9 @@ impl<'a> Frame<'a> {
         let payload_hash = payload_hash(&self.bytes[payload.clone()]);
         let hashed = &self.bytes[HASHED_FROM..payload.start];
         let batch = self.bytes[9] & state::BATCH_CONTINUES;
-        event_hash(batch, lineage, &payload_hash.0, hashed) == self.hash()
+        let mut message = Vec::with_capacity(HASHED_FROM + 64 + hashed.len());
+        event_message(batch, lineage, &payload_hash, hashed, &mut message);
+        blake3::hash(&message).as_bytes() == &self.hash().0
     }
 
     pub(crate) fn layout(&self) -> Layout {
@@ -405,6 +465,13 @@ mod tests {
             batch_continues: false,
             ..fields()
         }
+    }
+
+    fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>) -> Hash {
+        let (start, mut unsealed) = (out.len(), Unsealed::default());
+        super::encode(fields, lineage, out, &mut unsealed);
+        unsealed.seal(out);
+        hash_of(&out[start..])
     }
 
     #[test]

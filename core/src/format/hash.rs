@@ -1,7 +1,7 @@
-//! BLAKE3 of payloads, one by one or many at once.
+//! BLAKE3 of short messages, one by one or many at once.
 //!
 //! One short input leaves most of the processor idle: BLAKE3 is parallel across inputs and across
-//! chunks of 1,024 bytes, not within one. So the payloads of a batch that fill the same number of
+//! chunks of 1,024 bytes, not within one. So the messages of a batch that fill the same number of
 //! blocks go through its kernel together, up to sixteen at a time, as its own tree does with the
 //! chunks of a long input. The result is that of [`blake3::hash`].
 
@@ -30,11 +30,11 @@ const ROOT: u8 = 8;
 const LANES: usize = 16;
 const MOST_BLOCKS: usize = CHUNK_LEN / BLOCK_LEN;
 
-/// Something whose payload is hashed together with others.
+/// Something that has a message, which is hashed together with those of others.
 pub(crate) trait Hashed {
-    /// Where its payload is.
-    fn payload(&self) -> Range<usize>;
-    fn set_payload_hash(&mut self, hash: Hash);
+    /// Where the message is.
+    fn message(&self) -> Range<usize>;
+    fn set_hash(&mut self, hash: Hash);
 }
 
 /// BLAKE3 of a payload as stored.
@@ -42,29 +42,29 @@ pub(crate) fn payload_hash(payload: &[u8]) -> Hash {
     Hash(*blake3::hash(payload).as_bytes())
 }
 
-/// Sets the hashes of all payloads, which are in `bytes`.
-pub(crate) fn payload_hashes<T: Hashed>(items: &mut [T], bytes: &[u8]) {
+/// Sets the hashes of all messages, which are in `bytes`.
+pub(crate) fn hash_all<T: Hashed>(items: &mut [T], bytes: &[u8]) {
     if items.len() < 2 {
         for item in items {
-            item.set_payload_hash(payload_hash(&bytes[item.payload()]));
+            item.set_hash(payload_hash(&bytes[item.message()]));
         }
         return;
     }
-    // The items whose payloads have so many whole blocks, until there are enough of them.
+    // The items whose messages have so many whole blocks, until there are enough of them.
     let mut waiting = [([0; LANES], 0); MOST_BLOCKS + 1];
     for at in 0..items.len() {
-        let payload = items[at].payload();
-        if payload.len() < BLOCK_LEN || payload.len() > CHUNK_LEN {
-            items[at].set_payload_hash(payload_hash(&bytes[payload]));
+        let message = items[at].message();
+        if message.len() < BLOCK_LEN || message.len() > CHUNK_LEN {
+            items[at].set_hash(payload_hash(&bytes[message]));
             continue;
         }
-        let (lanes, count) = &mut waiting[payload.len() / BLOCK_LEN];
+        let (lanes, count) = &mut waiting[message.len() / BLOCK_LEN];
         lanes[*count] = at;
         *count += 1;
         if *count == LANES {
             *count = 0;
             let lanes = *lanes;
-            hash_together(items, bytes, &lanes, payload.len() / BLOCK_LEN);
+            hash_together(items, bytes, &lanes, message.len() / BLOCK_LEN);
         }
     }
     for (blocks, (lanes, count)) in waiting.iter().enumerate() {
@@ -72,7 +72,7 @@ pub(crate) fn payload_hashes<T: Hashed>(items: &mut [T], bytes: &[u8]) {
     }
 }
 
-/// Hashes the payloads of these items, each of which has so many whole blocks.
+/// Hashes the messages of these items, each of which has so many whole blocks.
 fn hash_together<T: Hashed>(items: &mut [T], bytes: &[u8], lanes: &[usize], blocks: usize) {
     macro_rules! by_blocks {
         ($($blocks:literal)*) => {
@@ -85,18 +85,18 @@ fn hash_together<T: Hashed>(items: &mut [T], bytes: &[u8], lanes: &[usize], bloc
     by_blocks!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
 }
 
-/// `WHOLE` is the number of bytes in whole blocks of each payload.
+/// `WHOLE` is the number of bytes in whole blocks of each message.
 fn hash_blocks<T: Hashed, const WHOLE: usize>(items: &mut [T], bytes: &[u8], lanes: &[usize]) {
     let platform = Platform::detect();
-    // Payloads that end with a whole block, then those that go on.
+    // Messages that end with a whole block, then those that go on.
     for goes_on in [false, true] {
         let mut chosen = [0; LANES];
         let mut inputs = [&[0; WHOLE]; LANES];
         let mut count = 0;
         for at in lanes {
-            let payload = &bytes[items[*at].payload()];
-            if (payload.len() > WHOLE) == goes_on
-                && let Some(input) = payload.first_chunk()
+            let message = &bytes[items[*at].message()];
+            if (message.len() > WHOLE) == goes_on
+                && let Some(input) = message.first_chunk()
             {
                 (chosen[count], inputs[count]) = (*at, input);
                 count += 1;
@@ -108,9 +108,9 @@ fn hash_blocks<T: Hashed, const WHOLE: usize>(items: &mut [T], bytes: &[u8], lan
         platform.hash_many(inputs, &KEY, 0, IncrementCounter::No, 0, CHUNK_START, end, out);
         let (values, _) = out.as_chunks::<OUT_LEN>();
         for (at, value) in chosen.into_iter().zip(values) {
-            let payload = &bytes[items[at].payload()];
-            let rest = &payload[WHOLE..];
-            items[at].set_payload_hash(Hash(match goes_on {
+            let message = &bytes[items[at].message()];
+            let rest = &message[WHOLE..];
+            items[at].set_hash(Hash(match goes_on {
                 false => *value,
                 true => finish(platform, value, rest),
             }));
@@ -141,11 +141,11 @@ mod tests {
     struct Item(Range<usize>, Hash);
 
     impl Hashed for Item {
-        fn payload(&self) -> Range<usize> {
+        fn message(&self) -> Range<usize> {
             self.0.clone()
         }
 
-        fn set_payload_hash(&mut self, hash: Hash) {
+        fn set_hash(&mut self, hash: Hash) {
             self.1 = hash;
         }
     }
@@ -157,7 +157,7 @@ mod tests {
         let lengths = (0..1200).chain([256; 40]).chain([300; 3]).chain([1024; 17]).chain([64; 2]);
         let item = |length: usize| Item(length * 7..length * 8, Hash::ZERO);
         let mut items: Vec<_> = lengths.map(item).collect();
-        payload_hashes(&mut items, &bytes);
+        hash_all(&mut items, &bytes);
         for Item(range, hash) in items {
             assert_eq!(hash, payload_hash(&bytes[range.clone()]), "{} bytes", range.len());
         }

@@ -6,7 +6,7 @@ use super::queue::{Place, Queue};
 use super::{Inner, head_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Expected, Receipt};
-use crate::format::frame::{self, Fields, Frame};
+use crate::format::frame::{self, Fields, Frame, Unsealed};
 use crate::format::head::HeadFile;
 use crate::format::manifest::Manifest;
 use crate::ids::{Hash, Id, IdSource};
@@ -108,6 +108,9 @@ pub(super) struct Staging {
     before: Vec<(u32, Option<LaneHead>)>,
     /// The events of the group whose id the caller gave, by place in `frames`.
     keys: HashMap<Id, usize>,
+    /// The frames that have no hash yet, and before which frame every stream's end is known.
+    unsealed: Unsealed,
+    sealed: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -116,12 +119,14 @@ struct StagedFrame {
     at: usize,
     /// The slot of its stream.
     slot: u32,
+    wall_us: i64,
 }
 
 impl Staging {
     fn begin(&mut self, start: usize, first_sequence: u64) {
         (self.start, self.first_sequence) = (start, first_sequence);
         self.frames.clear();
+        self.sealed = 0;
         self.heads.clear();
         if !self.keys.is_empty() {
             self.keys.clear();
@@ -153,9 +158,27 @@ impl Staging {
         }
     }
 
+    /// Gives all staged frames their hashes, and the ends of their streams.
+    fn seal(&mut self, buffer: &mut [u8]) {
+        self.unsealed.seal(buffer);
+        for (frame, sequence) in self.frames.iter().zip(self.first_sequence..).skip(self.sealed) {
+            let place = self.head_places[frame.slot as usize];
+            let (_, head) = &mut self.heads[place as usize];
+            if head.sequence == sequence {
+                let (hash, wall_us) = (frame::hash_of(&buffer[frame.at..]), frame.wall_us);
+                head.known = Some(Known { hash, wall_us });
+            }
+        }
+        self.sealed = self.frames.len();
+    }
+
     /// Puts back what the request that is being staged has changed.
     fn undo(&mut self, frames: usize) {
+        if let Some(first) = self.frames.get(frames) {
+            self.unsealed.forget_from(first.at);
+        }
         self.frames.truncate(frames);
+        self.sealed = self.sealed.min(frames);
         while let Some((slot, before)) = self.before.pop() {
             match before {
                 Some(head) => self.heads[self.head_places[slot as usize] as usize].1 = head,
@@ -203,6 +226,14 @@ impl Inner {
                 Err(error) => refuse(&mut place.request, &error),
             }
         }
+        staging.seal(&mut commit.buffer);
+        for Place { request, .. } in &mut *group {
+            // What was there already is not staged, and its receipts are whole.
+            let frames = &staging.frames[request.staged.clone()];
+            for (receipt, frame) in request.receipts.iter_mut().zip(frames) {
+                receipt.hash = frame::hash_of(&commit.buffer[frame.at..]);
+            }
+        }
         if durability == Durability::Buffered && commit.buffer.len() >= self.options.buffer_bytes {
             durability = Durability::Written;
         }
@@ -245,9 +276,9 @@ impl Inner {
     }
 
     /// Whether the request will add events, as far as the log knows: not if they are there already.
-    fn adds_events(&self, commit: &Commit, request: &Request) -> bool {
+    fn adds_events(&self, commit: &mut Commit, request: &Request) -> bool {
         request.len() > 0
-            && !matches!(self.known_already(commit, &Staging::default(), request), Ok(Some(_)))
+            && !matches!(self.known_already(commit, &mut Staging::default(), request), Ok(Some(_)))
     }
 
     /// Stages one request, or nothing of it.
@@ -298,8 +329,8 @@ impl Inner {
     /// clocks are looked at, so that a repeated append succeeds like the first one.
     fn known_already(
         &self,
-        commit: &Commit,
-        staging: &Staging,
+        commit: &mut Commit,
+        staging: &mut Staging,
         request: &Request,
     ) -> Result<Option<Vec<Receipt>>> {
         let events = request.len();
@@ -313,6 +344,7 @@ impl Inner {
             };
             let known = match staging.keys.get(&id) {
                 Some(frame) => {
+                    staging.unsealed.seal(&mut commit.buffer);
                     let stored = &commit.buffer[staging.frames[*frame].at..];
                     let frame = Frame::of_own(stored).map_err(Error::corrupt)?;
                     Some((event.made(&frame, stored, cause), receipt_of(&frame)))
@@ -365,7 +397,13 @@ impl Inner {
             Some(known) => known,
             None => (self.live.write().heads.find_or_add(entity, lane), None),
         };
-        let head = staging.head(slot).or(visible);
+        let mut head = staging.head(slot);
+        if head.is_some_and(|head| head.known.is_none()) {
+            // The predecessor has no hash yet.
+            staging.seal(&mut commit.buffer);
+            head = staging.head(slot);
+        }
+        let head = head.or(visible);
         check_expected(event, head)?;
         let before = match head {
             None => None,
@@ -388,7 +426,7 @@ impl Inner {
         let timestamp_us = event.timestamp_us.unwrap_or(wall_us);
         let id = event.id.unwrap_or_else(|| commit.ids.event_id(sequence, wall_us));
         let at = commit.buffer.len();
-        let hash = frame::encode(
+        frame::encode(
             &Fields {
                 sequence,
                 id,
@@ -417,10 +455,12 @@ impl Inner {
             },
             self.lineage,
             &mut commit.buffer,
+            &mut staging.unsealed,
         );
-        staging.frames.push(StagedFrame { at, slot });
-        let known = Some(Known { hash, wall_us });
-        staging.set_head(slot, LaneHead { lane, clock, sequence, known });
+        staging.frames.push(StagedFrame { at, slot, wall_us });
+        staging.set_head(slot, LaneHead { lane, clock, sequence, known: None });
+        // The hash is filled in once it is known.
+        let hash = Hash::ZERO;
         Ok(Receipt { id, sequence, clock, lane, timestamp_us, wall_us, hash, duplicate: false })
     }
 

@@ -4,7 +4,7 @@ use crate::coordinate::check_coordinate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Expected, NewEvent, Receipt, encode_extensions};
 use crate::format::frame::{FIXED_BYTES, Frame};
-use crate::format::hash::payload_hashes;
+use crate::format::hash::hash_all;
 use crate::ids::{Hash, Id};
 use crate::options::{Durability, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use std::cell::Cell;
@@ -86,7 +86,7 @@ impl Request {
     ) -> Result<Box<Self>> {
         let mut request = Self::blank(durability);
         request.add(event, max_payload_bytes)?;
-        payload_hashes(&mut request.events, &request.bytes);
+        hash_all(&mut request.events, &request.bytes);
         Ok(request)
     }
 
@@ -154,7 +154,7 @@ impl Request {
                 format!("the batch takes {bytes} bytes; the limit is {MAX_BATCH_BYTES}"),
             ));
         }
-        payload_hashes(&mut self.events, &self.bytes);
+        hash_all(&mut self.events, &self.bytes);
         if single { Ok(()) } else { self.check_ids() }
     }
 
@@ -246,11 +246,11 @@ impl Request {
 }
 
 impl crate::format::hash::Hashed for Prepared {
-    fn payload(&self) -> std::ops::Range<usize> {
+    fn message(&self) -> std::ops::Range<usize> {
         self.payload_at..self.end
     }
 
-    fn set_payload_hash(&mut self, hash: Hash) {
+    fn set_hash(&mut self, hash: Hash) {
         self.payload_hash = hash;
     }
 }
