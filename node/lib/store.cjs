@@ -34,7 +34,7 @@ class Store {
   #startAppend
   #findSequence
   #findId
-  #underWay = new UnderWay()
+  #underWay = new UnderWay(() => this.#watch.poke())
   #watch
   #path
   #report
@@ -71,7 +71,13 @@ class Store {
   }
 
   async append(event, options) {
-    return (await this.appendBatch([event], options))[0]
+    const request = requestOf([event], options)
+    if (request.gates) await this.#passGates(request)
+    try {
+      return (await this.#start(request))[0]
+    } catch (error) {
+      throw fromNative(error)
+    }
   }
 
   appendSync(event, options) {
@@ -83,31 +89,17 @@ class Store {
 
   async appendBatch(events, options) {
     const request = requestOf(events, options)
-    if (request.gates) {
-      const known = []
-      for (const id of request.ids) known.push(await this.get(id))
-      const { denial, error } = this.#askGates(request, known)
-      if (denial) await this.#recordDenial(denial).then(...gates.noteRecord(error))
-      if (error) throw error
+    if (request.gates) await this.#passGates(request)
+    try {
+      return await this.#start(request)
+    } catch (error) {
+      throw fromNative(error)
     }
-    return this.#append(request)
   }
 
   appendBatchSync(events, options) {
     const request = requestOf(events, options)
-    if (request.gates) {
-      const known = request.ids.map((id) => this.getSync(id))
-      const { denial, error } = this.#askGates(request, known)
-      if (denial) {
-        const [recorded, failed] = gates.noteRecord(error)
-        try {
-          recorded(this.#recordDenialSync(denial))
-        } catch (failure) {
-          failed(failure)
-        }
-      }
-      if (error) throw error
-    }
+    if (request.gates) this.#passGatesSync(request)
     return this.#appendSync(request)
   }
 
@@ -119,17 +111,10 @@ class Store {
     return this.#recordDenialSync(denialOf(event, outcomes, options))
   }
 
-  async #append({ checked, durability }) {
-    try {
-      const used = writeEvents(checked)
-      const receipts = await this.#underWay.begin((token) => {
-        this.#startAppend(getOutgoing().bytes, used, durability, token)
-      })
-      this.#watch.poke()
-      return receipts
-    } catch (error) {
-      throw fromNative(error)
-    }
+  /** Starts an append; the Promise is of the receipts, or of what the native half threw. */
+  #start({ checked, durability }) {
+    const used = writeEvents(checked)
+    return this.#underWay.begin(this.#startAppend, getOutgoing().bytes, used, durability)
   }
 
   #appendSync({ checked, durability }) {
@@ -164,6 +149,28 @@ class Store {
     const receipt = now(this.#native, 'recordDenial', bytes, outcomes, durability)
     this.#watch.poke()
     return readReceipts(new Block(Buffer.from(receipt)), 0, 1)[0]
+  }
+
+  async #passGates(request) {
+    const known = []
+    for (const id of request.ids) known.push(await this.get(id))
+    const { denial, error } = this.#askGates(request, known)
+    if (denial) await this.#recordDenial(denial).then(...gates.noteRecord(error))
+    if (error) throw error
+  }
+
+  #passGatesSync(request) {
+    const known = request.ids.map((id) => this.getSync(id))
+    const { denial, error } = this.#askGates(request, known)
+    if (denial) {
+      const [recorded, failed] = gates.noteRecord(error)
+      try {
+        recorded(this.#recordDenialSync(denial))
+      } catch (failure) {
+        failed(failure)
+      }
+    }
+    if (error) throw error
   }
 
   /**
@@ -359,11 +366,15 @@ class Store {
  * every one has an id.
  */
 function requestOf(events, options) {
+  if (options === undefined) {
+    const checked = check.list('events', events).map(newEvent)
+    return { checked, durability: args.DURABILITY_OF_STORE, gates: undefined }
+  }
   const given = check.fields('options', options, APPEND_FIELDS)
   const durability = args.appendDurability(given.durability)
   const set = gates.gateSet(given)
   const checked = check.list('events', events).map(newEvent)
-  if (set.gates.length === 0) return { checked, durability }
+  if (set.gates.length === 0) return { checked, durability, gates: undefined }
   const all = checked.every((event) => event.id !== undefined)
   const ids = all ? checked.map((event) => event.id) : []
   return { checked: checked.map(copyBytes), durability, gates: set, ids }

@@ -19,19 +19,40 @@ function getInbox() {
   return inbox
 }
 
+/** An append that is under way, and what became of it. */
+class Append {
+  ended = false
+  receipts
+  error
+  resolve
+  reject
+  /** The one that was started next. */
+  next
+
+  constructor(line) {
+    this.line = line
+  }
+}
+
 /** The appends of one store that are under way. Their Promises settle in the order of their start. */
 class UnderWay {
+  #onEnd
   /** The one that was started first and has not ended; each names the next. */
   #oldest
   #newest
   #last = Promise.resolve()
 
-  /** Has `start` begin an append with a number of its own; the Promise is of the receipts. */
-  begin(start) {
+  /** `onEnd` is called when some have ended. */
+  constructor(onEnd) {
+    this.#onEnd = onEnd
+  }
+
+  /** Calls the native function `start` with these values; the Promise is of the receipts. */
+  begin(start, bytes, used, durability) {
     const token = free.length > 0 ? free.at(-1) : appends.length
-    start(token)
+    start(bytes, used, durability, token)
     free.pop()
-    const append = { line: this, result: undefined, next: undefined, settle: undefined }
+    const append = new Append(this)
     appends[token] = append
     if (this.#oldest === undefined) this.#oldest = append
     else this.#newest.next = append
@@ -39,17 +60,20 @@ class UnderWay {
     // The process stays until the last one has ended.
     if (appends.length - free.length === 1) inbox.keepAlive(true)
     this.#last = new Promise((resolve, reject) => {
-      append.settle = ({ receipts, error }) => (receipts ? resolve(receipts) : reject(error))
+      append.resolve = resolve
+      append.reject = reject
     })
     return this.#last
   }
 
-  /** Settles what has a result, up to the first that has none. */
+  /** Settles what has ended, up to the first that has not. */
   settle() {
-    while (this.#oldest?.result !== undefined) {
-      const { settle, result, next } = this.#oldest
+    this.#onEnd()
+    while (this.#oldest?.ended) {
+      const { resolve, reject, receipts, error, next } = this.#oldest
       this.#oldest = next
-      settle(result)
+      if (receipts) resolve(receipts)
+      else reject(error)
     }
   }
 
@@ -77,12 +101,13 @@ function distribute({ block: buffer, errors = [] }) {
     appends[token] = undefined
     free.push(token)
     if (receipts === FAILED) {
-      append.result = { error: errors[failures] }
+      append.error = errors[failures]
       failures += 1
     } else {
-      append.result = { receipts: readReceipts(block, at, receipts) }
+      append.receipts = readReceipts(block, at, receipts)
       at += receipts * RECEIPT_BYTES
     }
+    append.ended = true
     append.line.settle()
   }
 }
