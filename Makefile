@@ -69,7 +69,7 @@ follow-short: test-python test-node
 crash-long:
 	BATPAK_CRASH_SEEDS=2000 cargo test --release -p batpak-tests --test crash -- --nocapture
 
-# Appends per second of every language beside a plain file.
+# Everything beside plain files and other stores; see the head of the script for single rows.
 bench:
 	tests/bench/run.sh
 

@@ -91,7 +91,7 @@ static void look(const batpak_event *found, size_t count) {
     for (size_t at = 0; at < count; at++) {
         seen++;
         /* A byte of each cache line. */
-        for (size_t byte = 0; byte < found[at].payload.size; byte += 64) {
+        for (size_t byte = 0; byte < found[at].payload.length; byte += 64) {
             sum += found[at].payload.data[byte];
         }
     }

@@ -57,6 +57,9 @@ class Batpak:
     def append_batch(self, prepared: object) -> None:
         self.store.append_batch(prepared)
 
+    def append_payloads(self, entity: str, payloads: list[bytes]) -> None:
+        self.store.append_payloads(entity, "bench", payloads, 0x1000)
+
     def flush(self) -> None:
         self.store.flush()
 
@@ -68,6 +71,10 @@ class Batpak:
 
     def scan(self) -> Iterable[bytes]:
         return (event.payload for event in self.store.read())
+
+    def columns(self) -> Iterable[tuple[int, memoryview]]:
+        """Pages: how many events, and their payloads one behind the other."""
+        return ((len(page), page.payloads) for page in self.store.read().packed())
 
     def stream(self, entity: str) -> Iterable[bytes]:
         return (event.payload for event in self.store.read(entity=entity))
@@ -355,6 +362,34 @@ def measure_reads(subject: str, directory: Path) -> None:
     log.close()
 
 
+def measure_packed(subject: str, directory: Path) -> None:
+    """Many events in one call without an object for each, which batpak alone has."""
+    measure = "buffered batches of 1,000 payloads of one entity"
+    scan = "scan as columns"
+    if not selected(subject, measure) and not selected(subject, scan):
+        return
+    log = Batpak(directory / f"{subject}, packed", "buffered")
+    payloads, calls = [PAYLOAD] * 1000, 100
+    started = time.perf_counter()
+    for _ in range(calls):
+        log.append_payloads(ENTITIES[0], payloads)
+    log.flush()
+    seconds = time.perf_counter() - started
+    check(log, 1000 * calls)
+    if selected(subject, measure):
+        show(subject, measure, 1000 * calls, seconds)
+    if selected(subject, scan):
+        seen = total = 0
+        started = time.perf_counter()
+        for events, bytes_of_page in log.columns():
+            seen += events
+            total += bytes_of_page[-1]
+        show(subject, scan, seen, time.perf_counter() - started)
+        if seen != 1000 * calls or total == 0:
+            raise ValueError(f"{seen} events were read")
+    log.close()
+
+
 def main(directory: Path, subjects: list[str]) -> None:
     for safety, batch, count in APPENDS:
         for subject in subjects:
@@ -370,6 +405,8 @@ def main(directory: Path, subjects: list[str]) -> None:
             check(log, 1000 + count)
             log.close()
     for subject in subjects:
+        if SUBJECTS[subject] is Batpak:
+            measure_packed(subject, directory)
         measure_reads(subject, directory)
 
 

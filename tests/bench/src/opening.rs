@@ -92,7 +92,8 @@ fn measure_size(
         for subject in subjects {
             let is_selected = |name| selection.has(subject, name);
             let of_disk = ending == Ending::Closed && is_selected(&disk);
-            let of_opening = is_selected(&open) || is_selected(&memory);
+            let finds_all = ending == Ending::Closed || peers::survives_kill(subject);
+            let of_opening = finds_all && (is_selected(&open) || is_selected(&memory));
             if !of_disk && !of_opening {
                 continue;
             }

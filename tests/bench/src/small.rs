@@ -2,11 +2,12 @@
 
 use crate::batpak::{self, Batpak};
 use crate::file::{Frame, PlainFile, Space};
-use crate::log::{Log, Result, Safety};
+use crate::log::{Log, NewEvent, Result, Safety};
 use crate::print;
 use crate::selection::Selection;
-use crate::workload::{self, Appends, ENTITIES, PAYLOAD_BYTES};
+use crate::workload::{self, Appends, BATCH, ENTITIES, PAYLOAD_BYTES};
 use std::path::Path;
+use std::time::Instant;
 
 const fn appends(safety: Safety, batch: usize, events: usize) -> Appends {
     Appends { safety, threads: 1, batch, payload_bytes: PAYLOAD_BYTES, events }
@@ -23,6 +24,7 @@ const APPENDS: &[Appends] = &[
 const READ_EVENTS: usize = 100_000;
 const READS: usize = 20_000;
 const STREAMS: usize = 50;
+const BATCHES: usize = 100;
 
 /// So many rounds.
 pub fn measure(directory: &Path, rounds: usize, selection: &Selection) -> Result<()> {
@@ -30,6 +32,7 @@ pub fn measure(directory: &Path, rounds: usize, selection: &Selection) -> Result
         let directory = directory.join(round.to_string());
         std::fs::create_dir(&directory)?;
         measure_appends(&directory, selection)?;
+        measure_one_entity(&directory.join("one entity"), selection)?;
         measure_reads(&directory.join("reads"), selection)
     })
 }
@@ -60,6 +63,26 @@ fn measure_appends(directory: &Path, selection: &Selection) -> Result<()> {
             show(subject, &work.name(), work.run(&*log)?);
         }
     }
+    Ok(())
+}
+
+/// What some languages have a call for that takes payloads alone.
+fn measure_one_entity(path: &Path, selection: &Selection) -> Result<()> {
+    let measure = "buffered batches of 1,000 payloads of one entity";
+    if !selection.has("Rust", measure) {
+        return Ok(());
+    }
+    let log = Batpak::open(path)?;
+    let (entity, payload) = (workload::entity(0), workload::payload(PAYLOAD_BYTES));
+    let batch = [NewEvent { entity: &entity, kind: 0, payload: &payload }; BATCH];
+    let started = Instant::now();
+    for _ in 0..BATCHES {
+        log.append(&batch, Safety::Buffered)?;
+    }
+    log.flush()?;
+    let seconds = started.elapsed().as_secs_f64();
+    workload::check(&log, &payload, BATCHES * BATCH)?;
+    show("Rust", measure, (BATCHES * BATCH) as f64 / seconds);
     Ok(())
 }
 

@@ -74,6 +74,7 @@ fn run(subject: &str, path: &Path, safety: Safety, appends: usize, measure: &str
     let seconds = started.elapsed().as_secs_f64();
     samples.print(subject, measure, &[50.0, 99.0, 99.9]);
     let rate = scanned.load(Ordering::Relaxed) as f64 / seconds;
-    print(subject, &format!("scans beside {}s", &measure[..14]), "events per second", rate);
+    let scans = format!("scans beside {} appends", safety.word());
+    print(subject, &scans, "events per second", rate);
     store.close()
 }

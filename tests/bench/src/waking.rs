@@ -24,9 +24,11 @@ const PERCENTILES: &[f64] = &[50.0, 99.0];
 /// The last word of a writer, which no time is.
 const END: u64 = u64::MAX;
 
+type Work = dyn Fn(&Path) -> Result<Samples>;
+
 /// So many rounds of everything.
 pub fn measure(directory: &Path, rounds: usize, selection: &Selection) -> Result<()> {
-    let measures: &[(&str, &str, &dyn Fn(&Path) -> Result<Samples>)] = &[
+    let measures: &[(&str, &str, &Work)] = &[
         ("batpak", "buffered append seen by a sleeping thread", &|path| {
             of_batpak(path, Safety::Buffered)
         }),

@@ -116,7 +116,7 @@ fn in_threads(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Resu
 }
 
 /// Checks that a log holds so many events, and nothing else, with this payload.
-fn check(log: &dyn Log, payload: &[u8], events: usize) -> Result<()> {
+pub fn check(log: &dyn Log, payload: &[u8], events: usize) -> Result<()> {
     let (mut whole, mut seen) = (0, 0);
     log.scan(&mut |_, found| {
         seen += 1;

@@ -28,6 +28,11 @@ pub const STORES: &[&str] = &[
     "RocksDB",
 ];
 
+/// Whether what is written, but not durable, survives a killed process.
+pub fn survives_kill(name: &str) -> bool {
+    name != "redb"
+}
+
 /// SQLite with every field and index that batpak has.
 pub const ALL_FIELDS: &str = "SQLite, all fields";
 
