@@ -126,7 +126,11 @@ impl Inner {
         let mut line = queue.line.lock();
         if line.waiting.is_empty() && !queue.led.load(Ordering::Relaxed) {
             queue.led.store(true, Ordering::Relaxed);
-            return self.lead(writer, line, Some(request)).unwrap_or_default();
+            let (own, leaderless) = self.lead(writer, line, Some(request));
+            if leaderless {
+                self.lead_for_all(writer);
+            }
+            return own.unwrap_or_default();
         }
         let bell = &queue.bells[(line.groups + 1) % 2];
         let caller = CALLER.take().unwrap_or_default();
@@ -140,7 +144,9 @@ impl Inner {
                 // Without anybody in line this request is committed, and its result on the way.
                 if !line.waiting.is_empty() && !queue.led.load(Ordering::Relaxed) {
                     queue.led.store(true, Ordering::Relaxed);
-                    self.lead(writer, line, None);
+                    if self.lead(writer, line, None).1 {
+                        self.lead_for_all(writer);
+                    }
                     continue;
                 }
             }
@@ -165,18 +171,21 @@ impl Inner {
         let queue = &writer.queue;
         let mut line = queue.line.lock();
         line.waiting.push_back(Place { request, answer: Answer::Then(then) });
-        if queue.led.load(Ordering::Relaxed) {
-            return;
+        let led = queue.led.load(Ordering::Relaxed) || self.wake_committer(writer, &mut line);
+        drop(line);
+        if !led {
+            self.lead_for_all(writer);
         }
+    }
+
+    /// Has the committer lead, if there is one or one can be started.
+    fn wake_committer(&self, writer: &Writer, line: &mut Line) -> bool {
         // A store that is being closed starts no thread any more.
-        if !self.closed.load(Ordering::Acquire) {
-            let start = || Self::start_committer(writer.store.clone());
-            if line.committer.get_or_insert_with(start).wake() {
-                return;
-            }
+        if self.closed.load(Ordering::Acquire) {
+            return line.committer.as_ref().is_some_and(Background::wake);
         }
-        queue.led.store(true, Ordering::Relaxed);
-        self.lead(writer, line, None);
+        let start = || Self::start_committer(writer.store.clone());
+        line.committer.get_or_insert_with(start).wake()
     }
 
     fn start_committer(store: Weak<Inner>) -> Background {
@@ -211,13 +220,14 @@ impl Inner {
     }
 
     /// Commits those who are in line and this thread's own request, if it has one that is not in
-    /// line; then somebody else may lead. Gives the own request back.
+    /// line; then somebody else may lead. Gives the own request back, and says whether there are
+    /// others in line whom nobody but this thread will lead.
     fn lead(
         &self,
         writer: &Writer,
         mut line: MutexGuard<'_, Line>,
         own: Option<Box<Request>>,
-    ) -> Option<Box<Request>> {
+    ) -> (Option<Box<Request>>, bool) {
         let queue = &writer.queue;
         let mut group = line.spare.pop().unwrap_or_default();
         if let Some(request) = own {
@@ -248,12 +258,12 @@ impl Inner {
         queue.syncing.store(false, Ordering::Relaxed);
 
         // The next leader first: it can begin while results are handed out.
-        let line = queue.line.lock();
+        let mut line = queue.line.lock();
         let in_line = !line.waiting.is_empty();
         let left_over = left_over || line.left_over;
         let by_committer =
             matches!(line.waiting.front(), Some(Place { answer: Answer::Then(_), .. }));
-        let leaderless = by_committer && !line.committer.as_ref().is_some_and(Background::wake);
+        let leaderless = by_committer && !self.wake_committer(writer, &mut line);
         queue.led.store(false, Ordering::SeqCst);
         drop(line);
         if in_line {
@@ -281,11 +291,10 @@ impl Inner {
             queue.line.lock().spare.push(group);
         }
         for (then, request) in thens {
-            then(request.finish());
+            // A caller's function that panics is no matter of whoever runs it.
+            let call = std::panic::AssertUnwindSafe(|| then(request.finish()));
+            let _ = std::panic::catch_unwind(call);
         }
-        if leaderless {
-            self.lead_for_all(writer);
-        }
-        own
+        (own, leaderless)
     }
 }

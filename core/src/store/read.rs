@@ -17,8 +17,9 @@ use crate::storage::files::Files;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The most bytes read at once for several events.
-const RUN_BYTES: u64 = 256 << 10;
+/// The most bytes read at once for several events. More would cost more: allocators give larger
+/// pieces back to the system, and every page of the next one is faulted in again.
+const RUN_BYTES: u64 = 64 << 10;
 /// Frames closer than this are read together: reading over the gap costs less than another call.
 const GAP_BYTES: u64 = 2 << 10;
 /// So few bytes are copied out of a cached block as they are.

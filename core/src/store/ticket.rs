@@ -5,12 +5,17 @@ use super::queue::Then;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{NewEvent, Receipt};
 use crate::options::Durability;
+use crate::process;
 use std::time::Duration;
 
 /// An append that is under way. Dropping it changes nothing about the append.
 #[derive(Debug)]
 pub struct Ticket {
-    answer: flume::Receiver<Result<Vec<Receipt>>>,
+    /// The generation of the process that started it: no answer comes to a forked child, and a
+    /// lock of the channel may have been taken by a thread that does not exist there.
+    process: u64,
+    /// `None` only while it is dropped.
+    answer: Option<flume::Receiver<Result<Vec<Receipt>>>>,
     /// What was received before somebody asked for it.
     received: Option<Result<Vec<Receipt>>>,
 }
@@ -24,7 +29,11 @@ impl Ticket {
     /// Waits until the append has ended or the time is up; says whether it has ended.
     pub fn wait_for(&mut self, timeout: Duration) -> bool {
         if self.received.is_none() {
-            self.received = match self.answer.recv_timeout(timeout) {
+            let Some(answer) = self.answer() else {
+                self.received = Some(Err(forked()));
+                return true;
+            };
+            self.received = match answer.recv_timeout(timeout) {
                 Ok(result) => Some(result),
                 Err(flume::RecvTimeoutError::Timeout) => None,
                 Err(flume::RecvTimeoutError::Disconnected) => Some(Err(lost())),
@@ -34,12 +43,29 @@ impl Ticket {
     }
 
     /// Waits until the append has ended; gives what [`Store::append_batch`] would have given.
-    pub fn wait(self) -> Result<Vec<Receipt>> {
-        match self.received {
-            Some(result) => result,
-            None => self.answer.recv().unwrap_or_else(|_| Err(lost())),
+    pub fn wait(mut self) -> Result<Vec<Receipt>> {
+        match (self.received.take(), self.answer()) {
+            (Some(result), _) => result,
+            (None, Some(answer)) => answer.recv().unwrap_or_else(|_| Err(lost())),
+            (None, None) => Err(forked()),
         }
     }
+
+    fn answer(&self) -> Option<&flume::Receiver<Result<Vec<Receipt>>>> {
+        self.answer.as_ref().filter(|_| process::generation() == self.process)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if process::generation() != self.process {
+            std::mem::forget(self.answer.take());
+        }
+    }
+}
+
+fn forked() -> Error {
+    Error::new(ErrorKind::Forked, "the append was started before a fork, in another process")
 }
 
 fn lost() -> Error {
@@ -58,7 +84,8 @@ impl Store {
     ) -> Result<Ticket> {
         let (sender, answer) = flume::bounded(1);
         self.append_then(events, durability, Box::new(move |result| drop(sender.send(result))))?;
-        Ok(Ticket { answer, received: None })
+        let process = process::generation();
+        Ok(Ticket { process, answer: Some(answer), received: None })
     }
 
     /// Like [`append_ticket`](Self::append_ticket), with a function that gets the result. It is
