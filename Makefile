@@ -2,7 +2,7 @@
 # Node and a C compiler: what else is missing, tools/setup.sh installs into .build.
 
 .PHONY: demo test test-rust test-c test-cpp test-consumer test-python test-node test-together \
-	kill kill-long follow follow-short crash-long bench fmt lint docs header clean
+	calls kill kill-long follow follow-short crash-long bench fmt lint docs header clean
 
 PYTHON = .build/venv/bin/python
 SCRIPTS = $(wildcard tests/scripts/*.txt)
@@ -12,11 +12,16 @@ demo:
 	tests/demo/run.sh
 
 # Every test of every language.
-test: test-rust test-c test-cpp test-consumer test-python test-node test-together kill follow-short
+test: test-rust calls test-c test-cpp test-consumer test-python test-node test-together kill follow-short
 
 test-rust:
 	tools/setup.sh base
 	cargo test --workspace --exclude batpak-python --exclude batpak-node
+
+# The system calls of appends and reads, counted.
+calls:
+	tools/setup.sh base check
+	tests/calls/run.sh
 
 test-c:
 	tools/setup.sh base check

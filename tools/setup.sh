@@ -7,7 +7,7 @@
 #   cmake    a C++ compiler, cmake, ninja and pkg-config
 #   python   maturin and what the tests of the Python package and the charts use
 #   node     node and npm (only looked for)
-#   check    valgrind and abidw
+#   check    valgrind, abidw and strace
 #   all      all of these; the default
 #
 # Python programs go to .build/venv; callers put .build/venv/bin at the end of PATH. System
@@ -94,6 +94,7 @@ set_up_check() {
     local missing=()
     have valgrind || missing+=(valgrind)
     have abidw || missing+=(abigail-tools)
+    have strace || missing+=(strace)
     packages "${missing[@]}"
 }
 
