@@ -13,6 +13,7 @@ use crate::ids::Id;
 use crate::region::Region;
 use crate::storage::blocks::{Place, read_from_file};
 use crate::storage::files::Files;
+use std::sync::Arc;
 
 /// A segment that no longer changes.
 pub(crate) enum Part {
@@ -75,32 +76,18 @@ impl Part {
         }
     }
 
-    /// Shows the bytes of a frame.
-    pub(crate) fn view_frame<T>(
-        &self,
-        files: &Files,
-        start: u64,
-        bytes: usize,
-        show: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T> {
+    /// A copy of frames that follow each other.
+    pub(crate) fn copy_frames(&self, files: &Files, start: u64, bytes: usize) -> Result<Arc<[u8]>> {
         match self {
-            Self::Sealed(sealed) => sealed.view_frame(start, bytes, show),
-            Self::Indexed(_) => {
-                let mut buffer = vec![0; bytes];
-                self.read_frames(files, &mut buffer, start)?;
-                Ok(show(&buffer))
-            }
-        }
-    }
-
-    /// Reads frames that follow each other.
-    pub(crate) fn read_frames(&self, files: &Files, buffer: &mut [u8], start: u64) -> Result<()> {
-        match self {
-            Self::Sealed(sealed) => sealed.read_frames(buffer, start),
+            Self::Sealed(sealed) => sealed.copy_frames(start, bytes),
             Self::Indexed(tail) => {
                 let (number, settled) = (tail.number, tail.end);
                 let place = Place { files, number, file: None, settled, keep: false };
-                read_from_file(&place, buffer, start)
+                let mut copy: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
+                if let Some(buffer) = Arc::get_mut(&mut copy) {
+                    read_from_file(&place, buffer, start)?;
+                }
+                Ok(copy)
             }
         }
     }

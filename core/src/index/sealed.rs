@@ -168,19 +168,9 @@ impl Sealed {
         self.view(section, offset, bytes, <[u8]>::to_vec)
     }
 
-    /// Shows the bytes of a frame.
-    pub(crate) fn view_frame<T>(
-        &self,
-        start: u64,
-        bytes: usize,
-        show: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T> {
-        self.blocks.view(&Place { keep: false, ..self.place() }, start, bytes, show)
-    }
-
-    /// Reads frames one after the other.
-    pub(crate) fn read_frames(&self, buffer: &mut [u8], start: u64) -> Result<()> {
-        self.blocks.read(&Place { keep: false, ..self.place() }, buffer, start)
+    /// A copy of frames.
+    pub(crate) fn copy_frames(&self, start: u64, bytes: usize) -> Result<Arc<[u8]>> {
+        self.blocks.copy(&Place { keep: false, ..self.place() }, start, bytes)
     }
 
     fn damaged(&self, section: u32, why: &str) -> Error {

@@ -238,12 +238,29 @@ impl Tail {
         let mut found = Vec::new();
         if !self.tags.is_empty() {
             let tag = footer::id_tag(self.lineage, id);
-            let first = self.tags.partition_point(|(known, _)| *known < tag);
-            let same = self.tags[first..].iter().take_while(|(known, _)| *known == tag);
+            let same = self.tags[self.first_at_least(tag)..].iter();
+            let same = same.take_while(|(known, _)| *known == tag);
             found.extend(same.map(|(_, index)| *index));
         }
         found.extend(self.recent.place_of(id).map(|place| self.tags.len() as u32 + place));
         found
+    }
+
+    /// The place of the first tag that is not below this one. Tags are spread evenly, so the search
+    /// begins where it would be and widens from there.
+    fn first_at_least(&self, tag: u32) -> usize {
+        let count = self.tags.len();
+        let guess = ((u64::from(tag) * count as u64) >> 32) as usize;
+        let mut width = 32;
+        loop {
+            let (low, high) = (guess.saturating_sub(width), (guess + width).min(count));
+            let begins_below = low == 0 || self.tags[low - 1].0 < tag;
+            let ends_above = high == count || self.tags[high].0 >= tag;
+            if begins_below && ends_above {
+                return low + self.tags[low..high].partition_point(|(known, _)| *known < tag);
+            }
+            width *= 4;
+        }
     }
 
     /// The events in `low..high` that may be in the region; `None` means any of them may.

@@ -8,7 +8,7 @@
 use super::files::Files;
 use super::{VfsFile, read_full_at};
 use crate::error::{Error, Result};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -141,31 +141,55 @@ impl Blocks {
         bytes: usize,
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        let number = (offset / BLOCK_BYTES) as u32;
-        let start = u64::from(number) * BLOCK_BYTES;
-        let from = (offset - start) as usize;
-        if from + bytes <= BLOCK_BYTES as usize
-            && let Some(slot) = self.slot(number)
-        {
-            {
-                let block = slot.block.read();
-                if let Some(shown) = block.as_deref().and_then(|b| b.get(from..from + bytes)) {
-                    if slot.asked.load(Ordering::Relaxed) < WANTED_INSTEAD {
-                        slot.asked.fetch_add(1, Ordering::Relaxed);
-                    }
-                    return Ok(show(shown));
-                }
-            }
-            if self.is_wanted(slot, place.keep) && self.load(place, slot, number)? {
-                let block = slot.block.read();
-                if let Some(shown) = block.as_deref().and_then(|b| b.get(from..from + bytes)) {
-                    return Ok(show(shown));
-                }
-            }
+        if let Some(held) = self.held(place, offset, bytes)? {
+            return Ok(show(&held));
         }
         let mut buffer = vec![0; bytes];
         self.read(place, &mut buffer, offset)?;
         Ok(show(&buffer))
+    }
+
+    /// A copy of these bytes of the segment.
+    pub(crate) fn copy(&self, place: &Place<'_>, offset: u64, bytes: usize) -> Result<Arc<[u8]>> {
+        if let Some(held) = self.held(place, offset, bytes)? {
+            return Ok(Arc::from(&*held));
+        }
+        let mut copy: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
+        if let Some(buffer) = Arc::get_mut(&mut copy) {
+            self.read(place, buffer, offset)?;
+        }
+        Ok(copy)
+    }
+
+    /// These bytes, if they are of one block that is kept, or is to be.
+    fn held(
+        &self,
+        place: &Place<'_>,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Option<MappedRwLockReadGuard<'_, [u8]>>> {
+        let number = (offset / BLOCK_BYTES) as u32;
+        let from = (offset % BLOCK_BYTES) as usize;
+        if from + bytes > BLOCK_BYTES as usize {
+            return Ok(None);
+        }
+        let Some(slot) = self.slot(number) else { return Ok(None) };
+        let part = |block| {
+            RwLockReadGuard::try_map(block, |block: &Option<Box<[u8]>>| {
+                block.as_deref().and_then(|block| block.get(from..from + bytes))
+            })
+            .ok()
+        };
+        if let Some(held) = part(slot.block.read()) {
+            if slot.asked.load(Ordering::Relaxed) < WANTED_INSTEAD {
+                slot.asked.fetch_add(1, Ordering::Relaxed);
+            }
+            return Ok(Some(held));
+        }
+        if self.is_wanted(slot, place.keep) && self.load(place, slot, number)? {
+            return Ok(part(slot.block.read()));
+        }
+        Ok(None)
     }
 
     fn is_wanted(&self, slot: &Slot, keep: bool) -> bool {

@@ -47,9 +47,12 @@ impl Files {
     pub(crate) fn segment(&self, number: u64) -> Result<Arc<dyn VfsFile>> {
         let mut open = self.open.lock();
         if let Some(at) = open.iter().rposition(|(n, _)| *n == number) {
-            let entry = open.remove(at);
-            let file = entry.1.clone();
-            open.push(entry);
+            let file = open[at].1.clone();
+            // Their order matters only where one of them must make room.
+            if open.len() >= self.max_open {
+                let entry = open.remove(at);
+                open.push(entry);
+            }
             return Ok(file);
         }
         let file =

@@ -22,8 +22,6 @@ use std::sync::Arc;
 const RUN_BYTES: u64 = 64 << 10;
 /// Frames closer than this are read together: reading over the gap costs less than another call.
 const GAP_BYTES: u64 = 2 << 10;
-/// So few bytes are copied out of a cached block as they are.
-const SHORT_BYTES: usize = 8 << 10;
 /// The events of an iterator's pages: few at first, for those who stop early.
 const FIRST_PAGE: usize = 16;
 const LARGEST_PAGE: usize = 1024;
@@ -51,24 +49,12 @@ impl Frames {
         }
     }
 
-    /// Reads so many bytes of frames.
-    fn chunk(&self, files: &Files, start: u64, bytes: usize) -> Result<Arc<[u8]>> {
-        if bytes <= SHORT_BYTES {
-            return match self {
-                Self::Part(part) => part.view_frame(files, start, bytes, |b| Arc::from(b)),
-                Self::Newest(newest) => {
-                    newest.blocks.view(&newest.place(files), start, bytes, |b| Arc::from(b))
-                }
-            };
+    /// A copy of so many bytes of frames.
+    fn copy(&self, files: &Files, start: u64, bytes: usize) -> Result<Arc<[u8]>> {
+        match self {
+            Self::Part(part) => part.copy_frames(files, start, bytes),
+            Self::Newest(newest) => newest.blocks.copy(&newest.place(files), start, bytes),
         }
-        let mut chunk: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
-        if let Some(buffer) = Arc::get_mut(&mut chunk) {
-            match self {
-                Self::Part(part) => part.read_frames(files, buffer, start)?,
-                Self::Newest(newest) => newest.blocks.read(&newest.place(files), buffer, start)?,
-            }
-        }
-        Ok(chunk)
     }
 }
 
@@ -317,7 +303,7 @@ impl Inner {
             let path = self.files.segment_path(number);
             return Err(Error::corrupt(why).at_path(&path).at(number, start));
         };
-        frames.chunk(&self.files, start, bytes as usize)
+        frames.copy(&self.files, start, bytes as usize)
     }
 
     fn event_in(
