@@ -2,7 +2,7 @@
 # Node and a C compiler: what else is missing, tools/setup.sh installs into .build.
 
 .PHONY: demo test test-rust test-c test-cpp test-consumer test-python test-node test-together \
-	calls kill kill-long follow follow-short crash-long bench fmt lint docs header clean
+	calls tsan kill kill-long follow follow-short crash-long bench fmt lint docs header clean
 
 PYTHON = .build/venv/bin/python
 SCRIPTS = $(wildcard tests/scripts/*.txt)
@@ -22,6 +22,11 @@ test-rust:
 calls:
 	tools/setup.sh base check
 	tests/calls/run.sh
+
+# The tests with many threads under ThreadSanitizer.
+tsan:
+	tools/setup.sh base
+	tests/tsan/run.sh
 
 test-c:
 	tools/setup.sh base check

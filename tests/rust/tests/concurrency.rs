@@ -1,8 +1,8 @@
 //! Threads: appends commit in groups, readers see whole batches, closing waits for nobody.
 
 use batpak_core::{
-    Durability, ErrorKind, EventKind, NewEvent, OpenMode, OpenOptions, Query, Receipt, Region,
-    Store,
+    Durability, ErrorKind, EventKind, Link, NewEvent, OpenMode, OpenOptions, Query, Receipt,
+    Region, Store,
 };
 use batpak_tests::scratch::Scratch;
 use std::sync::Barrier;
@@ -319,4 +319,51 @@ fn dropping_gives_the_lock_back_at_once() {
     }
     let store = Store::open(scratch.join("store"), &options).unwrap();
     assert_eq!(store.head().unwrap().events, 200);
+}
+
+/// Every kind of read, by several threads, of events whose segments are sealed meanwhile.
+#[test]
+fn reads_of_every_kind_beside_appends() {
+    const EVENTS: u64 = 1500;
+    let scratch = Scratch::new().unwrap();
+    let options = OpenOptions { segment_bytes: 16 << 10, ..OpenOptions::default() };
+    let store = Store::open(scratch.join("store"), &options).unwrap();
+    let append = |number: u64| {
+        let entity = format!("entity:{}", number % 3);
+        let payload = number.to_le_bytes();
+        let event = NewEvent::new(&entity, "s", EventKind::DATA, &payload);
+        let durability = [Durability::Written, Durability::Buffered][number as usize % 2];
+        store.append(&event, Some(durability)).unwrap();
+    };
+    append(0);
+    let check = |reader: u64| {
+        let mut number = reader;
+        loop {
+            let visible = store.wait(1, std::time::Duration::ZERO).unwrap();
+            number = number * 1_103 % visible;
+            let event = store.at(number).unwrap().unwrap();
+            assert_eq!(event.payload(), number.to_le_bytes());
+            assert_eq!(store.get(event.id()).unwrap().unwrap().sequence(), number);
+            let stream = store.stream_head(event.entity(), 0).unwrap().unwrap();
+            assert!(stream.sequence >= number);
+            let ancestry = store.ancestors(event.id(), Link::Stream, 3).unwrap();
+            assert!(ancestry.events.iter().all(|other| other.entity() == event.entity()));
+            let frontier = store.frontier().unwrap();
+            assert!(frontier.durable <= frontier.written && frontier.written <= frontier.visible);
+            assert_eq!(store.head_at(number + 1).unwrap().last_hash, event.hash());
+            let query = Query::new(Region::entity(event.entity())).from(number).limit(5);
+            let found = store.read(query).unwrap().map(|found| found.unwrap().sequence());
+            assert!(found.eq((number..visible).step_by(3).take(5)) || visible < number + 15);
+            number += 1 + reader;
+            if visible == EVENTS {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for reader in 1..4 {
+            scope.spawn(move || check(reader));
+        }
+        (1..EVENTS).for_each(append);
+    });
 }
