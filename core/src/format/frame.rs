@@ -39,6 +39,9 @@ mod has {
     pub(super) const KNOWN: u8 = WALL | BRANCH | PREV_HASH | CORRELATION | CAUSATION;
 }
 
+/// How much memory is kept for the messages of the next frames.
+const KEPT_MESSAGE_BYTES: usize = 1 << 20;
+
 /// What a frame says, before it is bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'a> {
@@ -119,6 +122,7 @@ impl Unsealed {
             frame[4..8].copy_from_slice(&crc.to_le_bytes());
         }
         self.messages.clear();
+        self.messages.shrink_to(KEPT_MESSAGE_BYTES);
     }
 
     /// Forgets the frames that begin at `from` or behind it.

@@ -5,6 +5,9 @@ use crate::ids::{Hash, Id};
 
 pub(crate) const HEADER_BYTES: usize = 192;
 
+/// A writer reserves space in the newest segment up to a multiple of this, and no further.
+pub(crate) const RESERVED_BYTES: u64 = 256 << 10;
+
 const MAP_BYTES: u32 = HEADER_BYTES as u32 - 8;
 const VERSION_AT: usize = 17;
 const CRC_AT: usize = 188;

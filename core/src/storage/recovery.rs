@@ -3,6 +3,7 @@
 use super::{VfsFile, read_full_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{self, Frame};
+use crate::format::segment::RESERVED_BYTES;
 use crate::ids::Id;
 use std::path::Path;
 
@@ -187,7 +188,13 @@ pub(crate) fn find_end(log: &Log<'_>, from: u64, sequence: u64) -> Result<End> {
     };
     end.reason = match reason {
         // Space that was reserved and not used yet.
-        Some(ZEROS) if in_batch == 0 && frames.only_zeros_follow()? => None,
+        Some(ZEROS)
+            if in_batch == 0
+                && length <= end.offset.next_multiple_of(RESERVED_BYTES)
+                && frames.only_zeros_follow()? =>
+        {
+            None
+        }
         _ if in_batch > 0 => Some("the last batch is not whole".to_owned()),
         Some(why) => Some(why.to_owned()),
         None if length > end.offset => Some("the last frame is cut off".to_owned()),

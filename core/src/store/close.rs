@@ -4,7 +4,7 @@ use super::background::Background;
 use super::commit::{Commit, Writer};
 use super::prepare::Request;
 use super::{Inner, Store};
-use crate::error::{Result, Retry};
+use crate::error::Result;
 use crate::format::manifest::{self, ClosedEnd};
 use crate::options::Durability;
 use crate::process;
@@ -95,7 +95,7 @@ impl Inner {
             };
             (commit.manifest.closed != Some(end)).then(|| (end, tail.footer()))
         };
-        self.publish_head(commit, false);
+        let _ = self.publish_head(commit, false);
         // Nothing was appended since the last close: its note still stands.
         let Some((end, index)) = note else { return Ok(()) };
         self.files.replace(TAIL_INDEX, &index)?;
@@ -124,9 +124,10 @@ fn start_flusher(store: Weak<Inner>, pause: Duration) -> Background {
             if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {
                 return;
             }
-            // Events that could not be written for want of space are tried again.
+            // Events that could not be written are tried again while that may help.
             while let Some(store) = store.upgrade()
-                && store.flush().is_err_and(|e| e.retry() == Retry::Later)
+                && store.flush().is_err()
+                && store.writer().is_ok_and(|writer| writer.check_poison().is_ok())
             {
                 drop(store);
                 if stopped.recv_timeout(pause) != Err(flume::RecvTimeoutError::Timeout) {

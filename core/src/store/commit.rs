@@ -7,8 +7,9 @@ use super::{Inner, head_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Expected, Receipt};
 use crate::format::frame::{self, Fields, Frame, Unsealed};
-use crate::format::head::HeadFile;
+use crate::format::head::{self, HeadFile};
 use crate::format::manifest::Manifest;
+use crate::format::segment::RESERVED_BYTES;
 use crate::ids::{Hash, Id, IdSource};
 use crate::index::heads::{Known, LaneHead};
 use crate::options::Durability;
@@ -21,10 +22,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How much of the buffers' memory is kept for the next group.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
-/// Space is reserved in the file for groups up to this size, this far ahead: a sync of bytes that
-/// do not change the file's length is a third faster. Larger groups are ruled by their bytes.
+/// Space is reserved in the file for groups up to this size: a sync of bytes that do not change the
+/// file's length is a third faster. What larger groups take is ruled by their bytes.
 const RESERVING_BYTES: usize = 64 << 10;
-const RESERVED_BYTES: u64 = 256 << 10;
 
 /// With a seed, the first event is recorded at this time, and each further one a millisecond
 /// after the one before it. Microseconds since 1970.
@@ -51,8 +51,11 @@ pub(super) struct Commit {
     /// The head file, locked for as long as the writer lives.
     pub(super) head: Option<Arc<dyn VfsFile>>,
     pub(super) head_writes: u64,
-    /// The head says that whole batches behind its visible end are visible, too.
-    pub(super) open_ended: bool,
+    /// Whether the head says that whole batches behind its visible end are visible, too. `None`
+    /// if that is not known, since it could not be written.
+    pub(super) open_ended: Option<bool>,
+    /// The written and the durable end that the head names.
+    pub(super) announced: (u64, u64),
     /// The newest segment.
     pub(super) file: Option<Arc<dyn VfsFile>>,
     /// Frames that stand behind `written_end` and are not in the file yet.
@@ -161,7 +164,8 @@ impl Staging {
     /// Gives all staged frames their hashes, and the ends of their streams.
     fn seal(&mut self, buffer: &mut [u8]) {
         self.unsealed.seal(buffer);
-        for (frame, sequence) in self.frames.iter().zip(self.first_sequence..).skip(self.sealed) {
+        let sequences = self.first_sequence + self.sealed as u64..;
+        for (frame, sequence) in self.frames[self.sealed..].iter().zip(sequences) {
             let place = self.head_places[frame.slot as usize];
             let (_, head) = &mut self.heads[place as usize];
             if head.sequence == sequence {
@@ -251,28 +255,53 @@ impl Inner {
         };
 
         // 6. Show the events, and tell whoever waits, here and in other processes.
-        if done.is_err() && writer.check_poison().is_err() {
+        let poisoned = done.is_err() && writer.check_poison().is_err();
+        if poisoned {
             commit.buffer.truncate(staging.start);
             commit.in_file = 0;
         }
         let shown = self.publish(commit, &staging);
         if let Err(error) = done {
             for place in group {
-                // Some of a group that was only to be written may be in the file.
-                let staged = &place.request.staged;
-                if staged.is_empty() || staged.end > shown {
-                    refuse(&mut place.request, &error);
-                }
+                self.fail_unless_safe(&mut place.request, shown, &error);
             }
-        } else if durability == Durability::Durable {
-            self.publish_head(commit, false);
-        } else if durability == Durability::Written && !commit.open_ended {
-            self.publish_head(commit, true);
-        } else if !commit.buffer.is_empty() {
+        }
+        if !poisoned {
+            self.announce(commit, durability == Durability::Durable);
+        }
+        if !commit.buffer.is_empty() {
             self.flush_soon(writer);
         }
         commit.staging = staging;
         self.wake_waiters();
+    }
+
+    /// After a group has failed: makes a request fail, unless it got what it asked for all the
+    /// same. Of a group that was only to be written some may be in the file, the first `shown`
+    /// frames; and of repeats the first may have been safe enough before.
+    fn fail_unless_safe(&self, request: &mut Request, shown: usize, error: &Error) {
+        if request.failure.is_some() || !request.staged.is_empty() && request.staged.end <= shown {
+            return;
+        }
+        let repeated = request.receipts.iter().map(|receipt| receipt.sequence).max();
+        let Some(last) = repeated.filter(|_| request.staged.is_empty()) else {
+            return refuse(request, error);
+        };
+        let (visible, safe) = {
+            let live = self.live.read();
+            let safe = match request.durability {
+                Durability::Durable => live.durable_events,
+                Durability::Written => live.written_events,
+                Durability::Buffered => live.visible(),
+            };
+            (live.visible(), safe)
+        };
+        if last >= visible {
+            refuse(request, error);
+        } else if last >= safe {
+            let why = "the event was appended before, but is not as safe as asked for now";
+            refuse(request, &error.clone().into_kind(ErrorKind::Indeterminate, why));
+        }
     }
 
     /// Whether the request will add events, as far as the log knows: not if they are there already.
@@ -478,8 +507,14 @@ impl Inner {
     /// Writes and syncs everything. What is in the file is not visible before it is synced, so the
     /// head must not say otherwise meanwhile.
     fn write_and_sync(&self, writer: &Writer, commit: &mut Commit, staged: usize) -> Result<()> {
-        if commit.open_ended {
-            self.publish_head(commit, false);
+        if commit.open_ended != Some(false) {
+            self.publish_head(commit, false).map_err(|failure| {
+                let path = self.files.path(head::FILE_NAME);
+                let error = Error::io("cannot write the head", &path, &failure);
+                commit.buffer.truncate(staged);
+                let kind = error.kind();
+                error.into_kind(kind, "nothing was appended")
+            })?;
         }
         self.write(writer, commit, staged, staged, true)?;
         self.sync_segment(writer, commit)
@@ -489,7 +524,10 @@ impl Inner {
     pub(super) fn write_buffered(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
         let all = commit.buffer.len();
         let done = self.write(writer, commit, all, all, false);
-        self.publish(commit, &Staging::default());
+        self.publish(commit, &Staging { start: all, ..Staging::default() });
+        if done.is_ok() || writer.check_poison().is_ok() {
+            self.announce(commit, false);
+        }
         done
     }
 
@@ -618,11 +656,26 @@ impl Inner {
         shown
     }
 
-    /// Overwrites the head file. Readers in other processes see what it says, and with `open_ended`
-    /// also the whole batches behind that, so that written appends need no call of their own. It
-    /// is advice, so a failure changes nothing.
-    pub(super) fn publish_head(&self, commit: &mut Commit, open_ended: bool) {
-        let Some(file) = &commit.head else { return };
+    /// Tells readers in other processes what has changed in the file. After a sync the head says
+    /// exactly how far they may read. Otherwise it is left open-ended, so that further written
+    /// appends need no call of their own.
+    fn announce(&self, commit: &mut Commit, synced: bool) {
+        let news = commit.announced != (commit.written_end, commit.durable_end);
+        if synced && (news || commit.open_ended != Some(false)) {
+            let _ = self.publish_head(commit, false);
+        } else if news && !synced && commit.open_ended != Some(true) {
+            let _ = self.publish_head(commit, true);
+        }
+    }
+
+    /// Overwrites the head file. With `open_ended`, readers in other processes also see the whole
+    /// batches behind the end that it names. A failure changes nothing but what they see.
+    pub(super) fn publish_head(
+        &self,
+        commit: &mut Commit,
+        open_ended: bool,
+    ) -> std::io::Result<()> {
+        let Some(file) = &commit.head else { return Ok(()) };
         commit.head_writes = commit.head_writes.wrapping_add(1);
         let head = {
             let live = self.live.read();
@@ -637,9 +690,17 @@ impl Inner {
                 open_ended,
             }
         };
-        if write_all_at(&**file, &head.encode(), 0).is_ok() {
-            commit.open_ended = open_ended;
+        let written = write_all_at(&**file, &head.encode(), 0);
+        if written.is_ok() {
+            commit.announced = (commit.written_end, commit.durable_end);
         }
+        // What may stand there now is the old head, the new one, or none that can be read.
+        commit.open_ended = match (&written, commit.open_ended) {
+            (Ok(()), _) => Some(open_ended),
+            (Err(_), Some(before)) if before == open_ended => Some(before),
+            (Err(_), _) => None,
+        };
+        written
     }
 
     pub(super) fn newest_number(&self) -> u64 {

@@ -14,7 +14,7 @@ use crate::format::head;
 use crate::format::manifest::Manifest;
 use crate::options::{MAX_BATCH_BYTES, OpenOptions};
 use crate::region::{Direction, Query};
-use crate::storage::files::{Files, read_exact};
+use crate::storage::files::Files;
 use crate::storage::{Access, read_full_at, recovery};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -168,19 +168,25 @@ impl Inner {
 
     /// Brings a reader up to date.
     fn catch_up(&self) -> Result<()> {
-        let mut reader = reader_of(&self.files)?;
-        if let Reader::Beside(head) = reader
-            && head.store == self.store
-            && head.segment == self.newest_number()
-        {
-            self.extend(head.visible_offset, Some(head.durable_events))?;
-        } else {
-            reader = self.reload()?;
+        for _ in 0..TRIES {
+            let mut reader = reader_of(&self.files)?;
+            if let Reader::Beside(head) = reader
+                && head.store == self.store
+                && head.segment == self.newest_number()
+            {
+                self.extend(Some(head.visible_offset), Some(head.durable_events), || Ok(true))?;
+            } else {
+                reader = self.reload()?;
+            }
+            let Reader::Beside(head) = reader else { return Ok(()) };
+            // The head is closed before anything is written that must not be seen yet: what was
+            // read behind an open end may be seen if the head is the same after the reading.
+            let same = || Ok(open::read_head(&self.files)? == Some(head));
+            if !head.open_ended || self.extend(None, None, same)? {
+                return Ok(());
+            }
         }
-        match reader {
-            Reader::Beside(head) if head.open_ended => self.extend_by_whole_batches(),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Reads which segments there are, and what of the newest one is visible.
@@ -201,7 +207,7 @@ impl Inner {
             }
         })?;
         match found {
-            Ok(end) => self.extend(end, None).map(|()| Reader::Alone),
+            Ok(end) => self.extend(Some(end), None, || Ok(true)).map(|_| Reader::Alone),
             Err(found) => {
                 let (found, reader) = *found;
                 let fresh = found.into_live(&self.files, &self.options);
@@ -215,52 +221,47 @@ impl Inner {
         }
     }
 
-    /// Takes in the newest segment up to an offset at which a batch ends. The frames are read and
-    /// checked first, so that all of them are shown or none.
-    fn extend(&self, to: u64, durable_events: Option<u64>) -> Result<()> {
-        let (number, from, sequence, file) = {
-            let live = self.live.read();
-            let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else { return Ok(()) };
-            (tail.number, tail.end, tail.next_sequence(), newest.file.clone())
-        };
-        let mut bytes = Vec::new();
-        if to > from {
-            let path = self.files.segment_path(number);
-            bytes = read_exact(&*file, &path, number, from, (to - from) as usize)?;
-            match whole_batches(&bytes, sequence) {
-                (whole, None) if whole == bytes.len() => {}
-                (_, why) => {
-                    let why = why.unwrap_or("the last batch is not whole");
-                    return Err(Error::corrupt(why).at_path(&path).at(number, from));
-                }
-            }
-        }
-        self.take_in(from, &bytes, durable_events);
-        Ok(())
-    }
-
-    /// Takes in the whole batches that stand behind what was taken in. What follows them may be
-    /// half-written, or not be there.
-    fn extend_by_whole_batches(&self) -> Result<()> {
+    /// Takes in whole batches of the newest segment, up to an offset where one ends, or, without
+    /// one, as many as there are: what follows those may be half-written. What was read is taken in
+    /// if it `may_be_seen`, and then the answer is true.
+    fn extend(
+        &self,
+        to: Option<u64>,
+        durable_events: Option<u64>,
+        may_be_seen: impl Fn() -> Result<bool>,
+    ) -> Result<bool> {
         let mut most = FIRST_READ_BYTES;
         loop {
             let (number, from, sequence, file) = {
                 let live = self.live.read();
-                let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else { return Ok(()) };
+                let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else {
+                    return Ok(true);
+                };
                 (tail.number, tail.end, tail.next_sequence(), newest.file.clone())
             };
+            if to.is_some_and(|to| to <= from) {
+                self.take_in(from, &[], durable_events);
+                return Ok(true);
+            }
             let path = self.files.segment_path(number);
-            let mut bytes = vec![0; most];
+            let left = to.map_or(u64::MAX, |to| to - from);
+            let mut bytes = vec![0; most.min(usize::try_from(left).unwrap_or(usize::MAX))];
             let read = read_full_at(&*file, &mut bytes, from)
                 .map_err(|e| Error::io("cannot read the segment", &path, &e).at(number, from))?;
-            let (whole, _) = whole_batches(&bytes[..read], sequence);
-            self.take_in(from, &bytes[..whole], None);
-            if read < most || whole == 0 && most > MAX_BATCH_BYTES {
-                return Ok(());
+            bytes.truncate(read);
+            let (whole, why) = whole_batches(&bytes, sequence);
+            if whole > 0 && !may_be_seen()? {
+                return Ok(false);
             }
-            let next = frame::probe(&bytes[whole..]);
-            if whole == 0 && next.is_none() {
-                return Ok(());
+            self.take_in(from, &bytes[..whole], durable_events);
+            let cut_off = read == most && most <= MAX_BATCH_BYTES;
+            if whole == 0 && !cut_off && to.is_some() {
+                let why = why.unwrap_or("the file is shorter than its log");
+                return Err(Error::corrupt(why).at_path(&path).at(number, from));
+            }
+            let goes_on = frame::probe(&bytes[whole..]).is_some();
+            if to.is_none() && (read < most || !goes_on) || whole == 0 && !cut_off {
+                return Ok(true);
             }
             most = (most * 2).min(if whole > 0 { LARGEST_READ_BYTES } else { usize::MAX });
         }

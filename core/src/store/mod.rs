@@ -227,7 +227,9 @@ impl Drop for Store {
         if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1
             && process::generation() == self.0.process
         {
-            let _ = self.0.close();
+            // A panic out of a drop would end the process.
+            let close = std::panic::AssertUnwindSafe(|| self.0.close());
+            let _ = std::panic::catch_unwind(close);
         }
     }
 }

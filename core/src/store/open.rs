@@ -218,12 +218,13 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         written_end,
         durable_end: written_end,
         file_end: if report.cut_bytes > 0 { written_end } else { found.length },
-        open_ended: false,
+        open_ended: Some(found.open_ended),
+        announced: (0, 0),
         staging: Staging::default(),
     };
     let live = found.into_live(&files, options);
     let inner = Inner::new(files, options, &manifest, live, report);
-    inner.publish_head(&mut commit, false);
+    let _ = inner.publish_head(&mut commit, false);
     Ok((inner, commit))
 }
 
@@ -399,6 +400,8 @@ pub(super) struct Found {
     /// The log ends where the last clean close left it.
     pub(super) clean: bool,
     pub(super) head_writes: u64,
+    /// The head says that it is open-ended.
+    pub(super) open_ended: bool,
     /// Up to where the newest segment is known to have been synced.
     pub(super) confirmed: u64,
     /// How many events are known to be durable.
@@ -452,6 +455,7 @@ pub(super) fn load(
         events: 0,
         clean: true,
         head_writes: 0,
+        open_ended: false,
         confirmed: HEADER_BYTES as u64,
         durable_events: 0,
     };
@@ -463,6 +467,7 @@ pub(super) fn load(
     };
     let head = head.filter(|head| head.store == manifest.store);
     found.head_writes = head.map_or(0, |head| head.writes);
+    found.open_ended = head.is_some_and(|head| head.open_ended);
     let Some((newest, sealed)) = manifest.segments.split_last() else {
         return Ok(found);
     };
@@ -568,7 +573,7 @@ fn load_newest(
         tail = index;
     }
 
-    let end = match reader {
+    let mut end = match reader {
         Reader::Beside(head) if head.segment == number => {
             let offset = head.visible_offset.max(tail.end);
             let events = head.visible_events.saturating_sub(tail.next_sequence());
@@ -603,6 +608,9 @@ fn load_newest(
         }
         if head.segment == number {
             recovery::require_end(&end, head.durable_offset, "the head", &path, number)?;
+            if end.reason.is_none() && end.offset < head.visible_offset.min(found.length) {
+                end.reason = Some("zeros stand where events were visible".to_owned());
+            }
         }
     }
 

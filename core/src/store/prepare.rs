@@ -52,6 +52,8 @@ pub(super) struct Request {
 }
 
 thread_local! {
+    // A store may be closed when the thread's locals are gone, from a destructor at the process's
+    // end: so this is only tried.
     static SPARE: Cell<Option<Box<Request>>> = const { Cell::new(None) };
 }
 
@@ -91,7 +93,7 @@ impl Request {
     }
 
     fn blank(durability: Durability) -> Box<Self> {
-        let mut request = SPARE.take().unwrap_or_default();
+        let mut request = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
         request.durability = durability;
         request
     }
@@ -105,7 +107,7 @@ impl Request {
         let events = self.events.capacity() * size_of::<Prepared>();
         let receipts = self.receipts.capacity() * size_of::<Receipt>();
         if self.bytes.capacity() + events + receipts <= KEPT_REQUEST_BYTES {
-            SPARE.set(Some(self));
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
         }
     }
 

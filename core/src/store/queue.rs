@@ -19,7 +19,7 @@ use super::prepare::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Receipt;
 use parking_lot::{Mutex, MutexGuard};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, PoisonError, Weak};
@@ -84,6 +84,52 @@ thread_local! {
     static CALLER: Cell<Option<Arc<Caller>>> = const { Cell::new(None) };
 }
 
+thread_local! {
+    /// What this thread still has to call, while it is calling.
+    static CALLS: RefCell<Option<VecDeque<Call>>> = const { RefCell::new(None) };
+}
+
+/// What is to be called, and with what.
+type Call = (Then, Box<Request>);
+
+/// Calls each with its result. One that appends may make this thread lead another group: what is to
+/// be called for that one waits until this one returns, so that calls never nest.
+fn call_all(thens: Vec<Call>) {
+    if thens.is_empty() {
+        return;
+    }
+    let call = |(then, request): Call| {
+        // A caller's function that panics is no matter of whoever runs it.
+        let call = std::panic::AssertUnwindSafe(|| then(request.finish()));
+        let _ = std::panic::catch_unwind(call);
+    };
+    let next = |calls: &RefCell<Option<VecDeque<_>>>| {
+        let mut calls = calls.borrow_mut();
+        let next = calls.as_mut().and_then(VecDeque::pop_front);
+        if next.is_none() {
+            *calls = None;
+        }
+        next
+    };
+    let mut thens = Some(thens);
+    let outermost = CALLS.try_with(|calls| {
+        let mut calls = calls.borrow_mut();
+        let outermost = calls.is_none();
+        calls.get_or_insert_default().extend(thens.take().into_iter().flatten());
+        outermost
+    });
+    match outermost {
+        Ok(true) => {
+            while let Some(then) = CALLS.try_with(next).ok().flatten() {
+                call(then);
+            }
+        }
+        Ok(false) => {}
+        // The thread is ending.
+        Err(_) => thens.into_iter().flatten().for_each(call),
+    }
+}
+
 /// What callers of a group sleep on.
 #[derive(Default)]
 struct Bell {
@@ -133,7 +179,7 @@ impl Inner {
             return own.unwrap_or_default();
         }
         let bell = &queue.bells[(line.groups + 1) % 2];
-        let caller = CALLER.take().unwrap_or_default();
+        let caller = CALLER.try_with(Cell::take).ok().flatten().unwrap_or_default();
         caller.done.store(false, Ordering::Relaxed);
         line.waiting.push_back(Place { request, answer: Answer::Caller(caller.clone()) });
         drop(line);
@@ -149,6 +195,9 @@ impl Inner {
                     }
                     continue;
                 }
+                drop(line);
+                std::thread::yield_now();
+                continue;
             }
             looks += 1;
             if looks > SPINS + YIELDS || queue.syncing.load(Ordering::Relaxed) {
@@ -162,7 +211,7 @@ impl Inner {
             }
         }
         let request = caller.result.lock().take().unwrap_or_default();
-        CALLER.set(Some(caller));
+        let _ = CALLER.try_with(|own| own.set(Some(caller)));
         request
     }
 
@@ -290,11 +339,7 @@ impl Inner {
         if group.capacity() <= KEPT_PLACES {
             queue.line.lock().spare.push(group);
         }
-        for (then, request) in thens {
-            // A caller's function that panics is no matter of whoever runs it.
-            let call = std::panic::AssertUnwindSafe(|| then(request.finish()));
-            let _ = std::panic::catch_unwind(call);
-        }
+        call_all(thens);
         (own, leaderless)
     }
 }

@@ -32,6 +32,7 @@ impl Inner {
         // append tries again. After
         // any other failure it is not known what the next one would meet.
         self.seal_and_start(writer, commit, sealed).map_err(|error| match error.kind() {
+            _ if writer.check_poison().is_err() => error,
             ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Indeterminate => error,
             _ if [Some(libc::EMFILE), Some(libc::ENFILE)].contains(&error.os_code()) => error,
             kind => {
@@ -76,7 +77,12 @@ impl Inner {
             }
         };
         manifest.segments.push(Entry { number, first_sequence, events: 0, length: 0 });
-        self.files.replace(manifest::FILE_NAME, &manifest.encode())?;
+        self.files.replace(manifest::FILE_NAME, &manifest.encode()).inspect_err(|error| {
+            // It may be there or not, unless there was no space for it.
+            if error.kind() != ErrorKind::DiskFull {
+                writer.poison(error.clone());
+            }
+        })?;
         commit.manifest = manifest;
 
         // 5. Readers find the old segment through its footer from now on.
@@ -94,7 +100,10 @@ impl Inner {
         (commit.written_end, commit.durable_end, commit.file_end) = (end, end, end);
         commit.file = Some(file);
         drop(live);
-        self.publish_head(commit, commit.open_ended);
+        // A head that could not be written is written by the next append.
+        if self.publish_head(commit, true).is_err() {
+            commit.open_ended = None;
+        }
         Ok(())
     }
 

@@ -90,8 +90,8 @@ impl Store {
 
     /// Like [`append_ticket`](Self::append_ticket), with a function that gets the result. It is
     /// called once, on a thread of the library's or of another appender, and should be short, since
-    /// later appends may wait for it. If this returns an error, nothing was started, and it is not
-    /// called.
+    /// later appends may wait for it. It may append and read, but must not wait for a ticket. If
+    /// this returns an error, nothing was started, and it is not called.
     pub fn append_then(
         &self,
         events: &[NewEvent<'_>],
