@@ -2,7 +2,7 @@
 # Node and a C compiler: what else is missing, tools/setup.sh installs into .build.
 
 .PHONY: demo test test-rust test-c test-cpp test-consumer test-python test-node test-together \
-	calls tsan kill kill-long follow follow-short crash-long bench fmt lint docs header clean
+	calls loom tsan kill kill-long follow follow-short crash-long bench fmt lint docs header clean
 
 PYTHON = .build/venv/bin/python
 SCRIPTS = $(wildcard tests/scripts/*.txt)
@@ -12,7 +12,7 @@ demo:
 	tests/demo/run.sh
 
 # Every test of every language.
-test: test-rust calls test-c test-cpp test-consumer test-python test-node test-together kill follow-short
+test: test-rust loom calls test-c test-cpp test-consumer test-python test-node test-together kill follow-short
 
 test-rust:
 	tools/setup.sh base
@@ -22,6 +22,12 @@ test-rust:
 calls:
 	tools/setup.sh base check
 	tests/calls/run.sh
+
+# The commit queue in every interleaving of its threads.
+loom: export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/loom
+loom:
+	tools/setup.sh base
+	cargo test --quiet --release --manifest-path tests/loom/Cargo.toml
 
 # The tests with many threads under ThreadSanitizer.
 tsan:
