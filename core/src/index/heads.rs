@@ -1,4 +1,4 @@
-//! Where every stream ends: what an append must continue.
+//! Where streams end: what an append must continue.
 
 use crate::ids::Hash;
 use hashbrown::HashTable;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 const NONE: u32 = u32::MAX;
 
 /// The end of a stream. The hash and the time are read from the last event when they are first
-/// needed, so that opening a store touches no frame.
+/// needed, so that finding it touches no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneHead {
     pub(crate) lane: u32,
@@ -25,8 +25,9 @@ pub(crate) struct Known {
     pub(crate) wall_us: i64,
 }
 
-/// The ends of all streams: memory grows with the number of streams, not of events. A stream is
-/// known by its slot, so that its name is looked up once per append.
+/// The ends of the streams that were appended to since the store was opened: memory grows with
+/// their number, not with that of events. Those of others are found in the segments. A stream is known
+/// by its slot, so that its name is looked up once per append.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     /// The slot of each entity's first lane, in the order of coming.
@@ -35,19 +36,16 @@ pub(crate) struct Heads {
     other_lanes: HashTable<u32>,
     slots: Vec<Slot>,
     hasher: RandomState,
-    entities_with_events: u64,
-    streams: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
     entity: Arc<str>,
     lane: u32,
-    /// In the slot of an entity's first lane: how many of its lanes have a head.
-    lanes: u32,
     /// The stream's number in the index of the newest segment, if it still is that.
     in_tail: u32,
-    /// `None` for a stream that an append under way is about to begin.
+    /// `None` if it is not known, or there is none: an append under way may be about to begin the
+    /// stream.
     head: Option<LaneHead>,
 }
 
@@ -82,7 +80,7 @@ impl Heads {
             Some(first) => self.slots[first as usize].entity.clone(),
             None => entity.into(),
         };
-        self.slots.push(Slot { entity: name, lane, lanes: 0, in_tail: NONE, head: None });
+        self.slots.push(Slot { entity: name, lane, in_tail: NONE, head: None });
         let (slots, hasher) = (&self.slots, &self.hasher);
         let of_entity = |slot: &u32| hasher.hash_one(&*slots[*slot as usize].entity);
         let of_lane = |slot: &u32| {
@@ -101,7 +99,7 @@ impl Heads {
         self.slots.len()
     }
 
-    /// Forgets the slots from `count` on, none of which has got a head.
+    /// Forgets the slots from `count` on.
     pub(crate) fn forget_from(&mut self, count: usize) {
         while self.slots.len() > count {
             let slot = (self.slots.len() - 1) as u32;
@@ -128,26 +126,9 @@ impl Heads {
         self.slots[slot as usize].head
     }
 
-    pub(crate) fn get(&self, entity: &str, lane: u32) -> Option<LaneHead> {
-        self.at(self.find(entity, lane)?)
-    }
-
     /// The stream of this slot ends with this.
     pub(crate) fn set_at(&mut self, slot: u32, head: LaneHead) {
-        if self.slots[slot as usize].head.is_none() {
-            self.streams += 1;
-            if let Some(first) = self.first_slot(&self.slots[slot as usize].entity) {
-                let lanes = &mut self.slots[first as usize].lanes;
-                self.entities_with_events += u64::from(*lanes == 0);
-                *lanes += 1;
-            }
-        }
         self.slots[slot as usize].head = Some(head);
-    }
-
-    pub(crate) fn set(&mut self, entity: &str, head: LaneHead) {
-        let slot = self.find_or_add(entity, head.lane);
-        self.set_at(slot, head);
     }
 
     /// The stream's number in the newest segment's index, as noted last; it may be of an older one.
@@ -158,52 +139,49 @@ impl Heads {
     pub(crate) fn set_in_tail(&mut self, slot: u32, number: u32) {
         self.slots[slot as usize].in_tail = number;
     }
-
-    pub(crate) fn entities(&self) -> u64 {
-        self.entities_with_events
-    }
-
-    pub(crate) fn streams(&self) -> u64 {
-        self.streams
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(lane: u32, clock: u32) -> LaneHead {
-        LaneHead { lane, clock, sequence: 0, known: None }
+    fn set(heads: &mut Heads, entity: &str, lane: u32, clock: u32) {
+        let slot = heads.find_or_add(entity, lane);
+        heads.set_at(slot, LaneHead { lane, clock, sequence: 0, known: None });
+    }
+
+    fn clock(heads: &Heads, entity: &str, lane: u32) -> Option<u32> {
+        heads.at(heads.find(entity, lane)?).map(|head| head.clock)
     }
 
     #[test]
     fn lanes_of_an_entity_are_streams_of_their_own() {
         let mut heads = Heads::default();
         for (entity, lane) in [("a", 0), ("b", 7), ("a", 2), ("a", 1)] {
-            heads.set(entity, head(lane, lane + 10));
+            set(&mut heads, entity, lane, lane + 10);
         }
-        assert_eq!(heads.get("a", 2), Some(head(2, 12)));
-        assert_eq!(heads.get("a", 1), Some(head(1, 11)));
-        assert_eq!(heads.get("b", 0), None);
-        assert_eq!((heads.entities(), heads.streams()), (2, 4));
+        assert_eq!(clock(&heads, "a", 2), Some(12));
+        assert_eq!(clock(&heads, "a", 1), Some(11));
+        assert_eq!(clock(&heads, "b", 0), None);
+        assert_eq!(heads.slots(), 4);
     }
 
     #[test]
     fn slots_that_were_announced_are_forgotten() {
         let mut heads = Heads::default();
-        heads.set("a", head(0, 1));
+        set(&mut heads, "a", 0, 1);
         let slots = heads.slots();
         heads.find_or_add("a", 1);
         heads.find_or_add("b", 0);
         heads.find_or_add("b", 1);
-        assert_eq!((heads.get("b", 1), heads.entities(), heads.streams()), (None, 1, 1));
+        assert_eq!(clock(&heads, "b", 1), None);
         heads.forget_from(slots);
         assert_eq!(
             (heads.find("a", 1), heads.find("b", 0), heads.find("b", 1)),
             (None, None, None)
         );
-        assert_eq!(heads.get("a", 0), Some(head(0, 1)));
-        heads.set("b", head(1, 3));
-        assert_eq!((heads.get("b", 1), heads.entities()), (Some(head(1, 3)), 2));
+        assert_eq!(clock(&heads, "a", 0), Some(1));
+        set(&mut heads, "b", 1, 3);
+        assert_eq!(clock(&heads, "b", 1), Some(3));
     }
 }

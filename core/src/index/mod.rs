@@ -1,5 +1,5 @@
 //! Where events are: [`tail`] indexes the unsealed segment in memory, [`sealed`] reads the
-//! footers of the others in place, [`heads`] knows where every stream ends.
+//! footers of the others in place, [`heads`] knows where the streams end that are appended to.
 //!
 //! Imports `storage`, `format` and the vocabulary.
 
@@ -8,6 +8,7 @@ pub(crate) mod heads;
 pub(crate) mod sealed;
 pub(crate) mod tail;
 
+use self::heads::LaneHead;
 use crate::error::{Error, Result};
 use crate::ids::Id;
 use crate::region::Region;
@@ -50,6 +51,25 @@ impl Part {
         match self {
             Self::Sealed(sealed) => sealed.candidates_for_id(tag),
             Self::Indexed(tail) => Ok(tail.candidates_for_id(id)),
+        }
+    }
+
+    /// Where a stream ends, if it has an event here. `tag` is the entity's name tag.
+    pub(crate) fn stream_end(&self, entity: &str, lane: u32, tag: u32) -> Result<Option<LaneHead>> {
+        match self {
+            Self::Sealed(sealed) => sealed.stream_end(entity, lane, tag),
+            Self::Indexed(tail) => Ok(tail.stream_end(entity, lane)),
+        }
+    }
+
+    /// Every stream that has an event here: entity and lane.
+    pub(crate) fn for_each_stream(&self, mut each: impl FnMut(&str, u32)) -> Result<()> {
+        match self {
+            Self::Sealed(sealed) => sealed.for_each_stream(each),
+            Self::Indexed(tail) => {
+                tail.streams().for_each(|(entity, lane)| each(entity, lane));
+                Ok(())
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! section's checksum is checked when the section is first used.
 
 use super::filter::Filter;
+use super::heads::LaneHead;
 use super::{between, clock_window, merge};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{
@@ -23,6 +24,13 @@ const ID_WINDOW: u64 = 512;
 /// How many bytes a checksum pass reads at once.
 const CHECK_BYTES: usize = 256 << 10;
 
+/// What the filter of entities knows of a name.
+pub(crate) fn name_tag(entity: &str) -> u32 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hasher::write(&mut hasher, entity.as_bytes());
+    std::hash::Hasher::finish(&hasher) as u32
+}
+
 pub(crate) struct Sealed {
     pub(crate) entry: manifest::Entry,
     pub(crate) header: Header,
@@ -31,6 +39,8 @@ pub(crate) struct Sealed {
     blocks: Arc<Blocks>,
     /// Which ids are not here; `None` where there is no room for it.
     ids: OnceLock<Option<Filter>>,
+    /// Which entities are not here.
+    names: OnceLock<Option<Filter>>,
     /// Where the footer starts in the file.
     start: u64,
     /// Bit n: section n matched its checksum.
@@ -104,6 +114,7 @@ impl Sealed {
             files: files.clone(),
             blocks: blocks.unwrap_or_else(|| Blocks::new(&files.cache, length)),
             ids: OnceLock::new(),
+            names: OnceLock::new(),
             start,
             checked: AtomicU64::new(0),
         })
@@ -322,26 +333,14 @@ impl Sealed {
         if let Some(filter) = self.ids.get() {
             return Ok(filter.as_ref());
         }
-        let bytes = Filter::bytes(self.entry.events);
-        let cache = self.blocks.cache();
-        let mut filter = cache.take_filter_bytes(bytes).then(|| Filter::new(self.entry.events));
-        if let Some(filter) = &mut filter {
+        self.keep_filter(&self.ids, self.entry.events, |filter| {
             let section = self.footer.section(section::IDS);
             let section = section.ok_or_else(|| self.damaged(section::IDS, "it is missing"))?;
-            let checked = self.check(section, |bytes| {
+            self.check(section, |bytes| {
                 let (entries, _) = bytes.as_chunks::<8>();
                 entries.iter().for_each(|entry| filter.add(field!(entry, 0, u32)));
-            });
-            checked.inspect_err(|_| cache.give_filter_bytes_back(bytes))?;
-        }
-        // Another thread may have been faster.
-        let made = filter.is_some();
-        let mut filter = Some(filter);
-        let kept = self.ids.get_or_init(|| filter.take().flatten()).as_ref();
-        if made && filter.is_some() {
-            cache.give_filter_bytes_back(bytes);
-        }
-        Ok(kept)
+            })
+        })
     }
 
     /// The events in `low..high` that may be in the region; `None` means any of them may.
@@ -408,12 +407,68 @@ impl Sealed {
         Ok(merge(lists))
     }
 
-    /// Every stream with the clock and the index of its last event here.
-    pub(crate) fn each_stream_end(&self, mut each: impl FnMut(&str, u32, u32, u32)) -> Result<()> {
+    /// Every stream that has an event here: entity and lane.
+    pub(crate) fn for_each_stream(&self, mut each: impl FnMut(&str, u32)) -> Result<()> {
         self.each_stream(0, |name, record| {
-            each(name, record.lane, record.last_clock, record.last_index);
+            each(name, record.lane);
             Ok(true)
         })
+    }
+
+    /// Where a stream ends, if it has an event here. `tag` is the entity's [`name_tag`].
+    pub(crate) fn stream_end(&self, entity: &str, lane: u32, tag: u32) -> Result<Option<LaneHead>> {
+        if let Some(filter) = self.name_filter()?
+            && !filter.may_hold(tag)
+        {
+            return Ok(None);
+        }
+        let dictionary = self.dictionary(section::STREAMS, StreamRecord::BYTES)?;
+        let first = dictionary.lower_bound(entity)?;
+        let mut end = None;
+        self.each_stream(first, |name, record| {
+            if name != entity || record.lane > lane {
+                return Ok(false);
+            }
+            if record.lane == lane {
+                let sequence = self.entry.first_sequence + u64::from(record.last_index);
+                end = Some(LaneHead { lane, clock: record.last_clock, sequence, known: None });
+            }
+            Ok(end.is_none())
+        })?;
+        Ok(end)
+    }
+
+    /// The filter of entities, made when it is first asked for.
+    fn name_filter(&self) -> Result<Option<&Filter>> {
+        if let Some(filter) = self.names.get() {
+            return Ok(filter.as_ref());
+        }
+        let dictionary = self.dictionary(section::STREAMS, StreamRecord::BYTES)?;
+        self.keep_filter(&self.names, u64::from(dictionary.count), |filter| {
+            self.for_each_stream(|entity, _| filter.add(name_tag(entity)))
+        })
+    }
+
+    /// Makes a filter for so many tags, if there is room for it.
+    fn keep_filter<'a>(
+        &self,
+        kept: &'a OnceLock<Option<Filter>>,
+        tags: u64,
+        fill: impl FnOnce(&mut Filter) -> Result<()>,
+    ) -> Result<Option<&'a Filter>> {
+        let (cache, bytes) = (self.blocks.cache(), Filter::bytes(tags));
+        let mut filter = cache.take_filter_bytes(bytes).then(|| Filter::new(tags));
+        if let Some(filter) = &mut filter {
+            fill(filter).inspect_err(|_| cache.give_filter_bytes_back(bytes))?;
+        }
+        let made = filter.is_some();
+        let mut filter = Some(filter);
+        let result = kept.get_or_init(|| filter.take().flatten()).as_ref();
+        // Another thread may have been faster.
+        if made && filter.is_some() {
+            cache.give_filter_bytes_back(bytes);
+        }
+        Ok(result)
     }
 
     fn streams_in(

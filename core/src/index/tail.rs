@@ -1,6 +1,7 @@
 //! The index of a segment in memory: of the unsealed one, and of what a salvage finds. It is
 //! what a footer is made of, and it can be made from a footer.
 
+use super::heads::LaneHead;
 use super::{between, clock_window, merge};
 use crate::error::{Error, Result};
 use crate::format::footer::{
@@ -193,7 +194,7 @@ impl Tail {
         file: &dyn VfsFile,
         path: &Path,
         to: u64,
-        mut each: impl FnMut(&Frame<'_>, u32),
+        mut each: impl FnMut(&Frame<'_>),
     ) -> Result<()> {
         let mut frames = Frames::new(file, path, self.number, self.end, to);
         while frames.at < to {
@@ -210,8 +211,8 @@ impl Tail {
                     return Err(refuse("it is not the next event"));
                 }
                 Some(Ok(frame)) => {
-                    let stream = self.push(&frame, None);
-                    each(&frame, stream);
+                    self.push(&frame, None);
+                    each(&frame);
                     frame.layout().padded()
                 }
             };
@@ -355,12 +356,18 @@ impl Tail {
             .filter(move |(name, _)| exact || below(name, prefix))
     }
 
-    /// Every stream with the clock and the index of its last event here, and its number.
-    pub(crate) fn stream_ends(&self) -> impl Iterator<Item = (&str, u32, u32, u32, u32)> {
-        self.streams.iter().zip(0..).map(|(stream, number)| {
-            let last = stream.indexes.last().copied().unwrap_or_default();
-            (&*stream.entity, stream.lane, stream.last_clock, last, number)
-        })
+    /// Where a stream ends, if it has an event here.
+    pub(crate) fn stream_end(&self, entity: &str, lane: u32) -> Option<LaneHead> {
+        let lanes = self.entities.get(entity)?;
+        let at = lanes.binary_search_by_key(&lane, |at| self.streams[*at as usize].lane).ok()?;
+        let stream = &self.streams[lanes[at] as usize];
+        let sequence = self.first_sequence + u64::from(*stream.indexes.last()?);
+        Some(LaneHead { lane, clock: stream.last_clock, sequence, known: None })
+    }
+
+    /// Every stream that has an event here: entity and lane.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.streams.iter().map(|stream| (&*stream.entity, stream.lane))
     }
 
     /// The footer that seals the segment as it is.

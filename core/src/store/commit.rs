@@ -418,13 +418,13 @@ impl Inner {
         now_us: i64,
     ) -> Result<Receipt> {
         let (entity, lane) = (event.entity(), event.lane);
-        let known = {
+        let noted = {
             let heads = &self.live.read().heads;
             heads.find(entity, lane).map(|slot| (slot, heads.at(slot)))
         };
-        let (slot, visible) = match known {
-            Some(known) => known,
-            None => (self.live.write().heads.find_or_add(entity, lane), None),
+        let slot = match noted {
+            Some((slot, _)) => slot,
+            None => self.live.write().heads.find_or_add(entity, lane),
         };
         let mut head = staging.head(slot);
         if head.is_some_and(|head| head.known.is_none()) {
@@ -432,7 +432,10 @@ impl Inner {
             staging.seal(&mut commit.buffer);
             head = staging.head(slot);
         }
-        let head = head.or(visible);
+        let head = match (head, noted) {
+            (Some(head), _) | (None, Some((_, Some(head)))) => Some(head),
+            _ => self.stream_end(entity, lane)?,
+        };
         check_expected(event, head)?;
         let before = match head {
             None => None,

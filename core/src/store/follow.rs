@@ -6,7 +6,7 @@
 
 use super::open::{self, Reader};
 use super::read::Scan;
-use super::{Inner, OpenReport, Store, note_head};
+use super::{Inner, OpenReport, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::format::frame::{self, Frame};
@@ -274,8 +274,7 @@ impl Inner {
         let Some(tail) = live.tail.as_mut().filter(|tail| tail.end == from) else { return };
         let mut at = 0;
         while let Ok(frame) = Frame::of_own(bytes.get(at..).unwrap_or_default()) {
-            let stream = tail.push(&frame, None);
-            note_head(&mut live.heads, &frame, stream);
+            tail.push(&frame, None);
             at += frame.layout().padded();
         }
         let (end, events) = (tail.end, tail.next_sequence());

@@ -30,6 +30,7 @@ use crate::format::frame::Frame;
 use crate::ids::Id;
 use crate::index::Part;
 use crate::index::heads::{Heads, Known, LaneHead};
+use crate::index::sealed::name_tag;
 use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::process;
@@ -156,13 +157,6 @@ impl Live {
     }
 }
 
-/// The stream of this frame, which has this number in the newest segment's index, ends with it.
-fn note_head(heads: &mut Heads, frame: &Frame<'_>, in_tail: u32) {
-    let slot = heads.find_or_add(frame.entity(), frame.lane());
-    heads.set_at(slot, head_of(frame));
-    heads.set_in_tail(slot, in_tail);
-}
-
 fn head_of(frame: &Frame<'_>) -> LaneHead {
     LaneHead {
         lane: frame.lane(),
@@ -187,6 +181,26 @@ impl Inner {
             return Err(self.closed_error());
         }
         Ok(())
+    }
+
+    /// Where a stream ends, as far as it is visible.
+    fn stream_end(&self, entity: &str, lane: u32) -> Result<Option<LaneHead>> {
+        let parts = {
+            let live = self.live.read();
+            let noted = live.heads.find(entity, lane).and_then(|slot| live.heads.at(slot));
+            let in_tail = || live.tail.as_ref().and_then(|tail| tail.stream_end(entity, lane));
+            match noted.or_else(in_tail) {
+                Some(head) => return Ok(Some(head)),
+                None => live.parts.clone(),
+            }
+        };
+        let tag = name_tag(entity);
+        for part in parts.iter().rev() {
+            if let Some(head) = part.stream_end(entity, lane, tag)? {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
     }
 
     fn closed_error(&self) -> Error {

@@ -2,7 +2,7 @@
 
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
-use super::{Inner, Live, Newest, Store, follow, note_head, salvage};
+use super::{Inner, Live, Newest, Store, follow, salvage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
 use crate::format::manifest::{self, Entry, Manifest, ManifestError};
@@ -10,7 +10,7 @@ use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id, IdSource};
 use crate::index::Part;
-use crate::index::heads::{Heads, LaneHead};
+use crate::index::heads::Heads;
 use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
 use crate::options::{OpenMode, OpenOptions};
@@ -395,7 +395,6 @@ pub(super) struct Found {
     pub(super) end: Option<End>,
     /// The newest segment's length.
     pub(super) length: u64,
-    pub(super) heads: Heads,
     pub(super) events: u64,
     /// The log ends where the last clean close left it.
     pub(super) clean: bool,
@@ -419,7 +418,7 @@ impl Found {
             tail: self.tail,
             newest,
             unwritten: Vec::new(),
-            heads: self.heads,
+            heads: Heads::default(),
             written_events: self.events,
             durable_events: self.durable_events,
         }
@@ -451,7 +450,6 @@ pub(super) fn load(
         tail_file: None,
         end: None,
         length: 0,
-        heads: Heads::default(),
         events: 0,
         clean: true,
         head_writes: 0,
@@ -493,10 +491,6 @@ fn load_sealed(
         if let Part::Sealed(sealed) = &*part {
             check_header(files, manifest, entry, &sealed.header, root)?;
             root = sealed.footer.summary.root;
-            sealed.each_stream_end(|entity, lane, clock, last_index| {
-                let sequence = entry.first_sequence + u64::from(last_index);
-                found.heads.set(entity, LaneHead { lane, clock, sequence, known: None });
-            })?;
             if index + 1 == entries.len() {
                 end = (sealed.tree()?, sealed.footer.summary.last_hash);
             }
@@ -564,12 +558,6 @@ fn load_newest(
         && (index.number, index.end, index.next_sequence(), index.tree.root())
             == (number, closed.offset, closed.events, closed.root)
     {
-        for (entity, lane, clock, last_index, number) in index.stream_ends() {
-            let sequence = index.first_sequence + u64::from(last_index);
-            let slot = found.heads.find_or_add(entity, lane);
-            found.heads.set_at(slot, LaneHead { lane, clock, sequence, known: None });
-            found.heads.set_in_tail(slot, number);
-        }
         tail = index;
     }
 
@@ -614,15 +602,14 @@ fn load_newest(
         }
     }
 
-    let heads = &mut found.heads;
     let mut root_at_close = None;
     let closed_events = closed.map_or(u64::MAX, |closed| closed.events);
     if closed_events > tail.next_sequence() && closed_events != u64::MAX {
         let to = closed.map_or(tail.end, |closed| closed.offset);
-        tail.extend(&*file, &path, to, |frame, stream| note_head(heads, frame, stream))?;
+        tail.extend(&*file, &path, to, |_| {})?;
         root_at_close = Some((tail.next_sequence(), tail.tree.root()));
     }
-    tail.extend(&*file, &path, end.offset, |frame, stream| note_head(heads, frame, stream))?;
+    tail.extend(&*file, &path, end.offset, |_| {})?;
     if let (Some(closed), Some(at_close)) = (closed, root_at_close)
         && (closed.events, closed.root) != at_close
     {

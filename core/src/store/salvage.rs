@@ -5,7 +5,7 @@
 
 use super::close::TAIL_INDEX;
 use super::open::{list, read_head, read_manifest};
-use super::{Inner, Live, OpenReport, note_head};
+use super::{Inner, Live, OpenReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer;
 use crate::format::head;
@@ -14,7 +14,6 @@ use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
 use crate::index::Part;
-use crate::index::heads::Heads;
 use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::storage::files::Files;
@@ -71,7 +70,7 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     // Of two that begin alike, the longer one first.
     pieces.sort_by_key(|piece| (piece.first_sequence, u64::MAX - piece.events(), piece.number));
     let lineage = manifest.as_ref().map(|manifest| manifest.lineage).unwrap_or_default();
-    let (parts, heads) = join(&files, lineage, pieces, &mut report.damage)?;
+    let parts = join(&files, lineage, pieces, &mut report.damage)?;
     let manifest = manifest.unwrap_or(Manifest {
         store: Id::NONE,
         lineage: Id::NONE,
@@ -80,7 +79,7 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
         segments: Vec::new(),
     });
 
-    let live = Live { parts: Arc::new(parts), heads, ..Live::default() };
+    let live = Live { parts: Arc::new(parts), ..Live::default() };
     report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
@@ -219,9 +218,8 @@ fn join(
     lineage: Id,
     pieces: Vec<Tail>,
     damage: &mut Vec<String>,
-) -> Result<(Vec<Arc<Part>>, Heads)> {
+) -> Result<Vec<Arc<Part>>> {
     let mut parts = Vec::new();
-    let mut heads = Heads::default();
     let mut next = 0;
     let mut before: (Tree, Hash) = Default::default();
     for piece in pieces {
@@ -240,9 +238,8 @@ fn join(
         let mut whole = Tail::new(lineage, number, first, before.0, before.1);
         whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
         let mut open_batch = false;
-        whole.extend(&*file, &path, piece.end, |frame, stream| {
+        whole.extend(&*file, &path, piece.end, |frame| {
             open_batch = frame.batch_continues();
-            note_head(&mut heads, frame, stream);
         })?;
         if open_batch {
             let last = whole.next_sequence() - 1;
@@ -252,5 +249,5 @@ fn join(
         before = (whole.tree.clone(), whole.last_hash);
         parts.push(Arc::new(Part::Indexed(whole)));
     }
-    Ok((parts, heads))
+    Ok(parts)
 }

@@ -6,6 +6,7 @@ use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
 use crate::index::Part;
 use crate::region::Query;
+use std::collections::HashSet;
 
 /// The end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Store {
     pub fn stream_head(&self, entity: &str, lane: u32) -> Result<Option<StreamHead>> {
         self.0.check_usable()?;
         crate::coordinate::check_component("entity", entity)?;
-        let Some(head) = self.0.live.read().heads.get(entity, lane) else { return Ok(None) };
+        let Some(head) = self.0.stream_end(entity, lane)? else { return Ok(None) };
         let hash = match head.known {
             Some(known) => known.hash,
             None => self.0.event_at(head.sequence)?.ok_or_else(lost_head)?.hash(),
@@ -137,24 +138,37 @@ impl Store {
         })
     }
 
-    /// Sizes and identity.
+    /// Sizes and identity. Entities and streams are counted by reading the names in the index of
+    /// every segment, so this takes longer the more there are.
     pub fn stats(&self) -> Result<Stats> {
         self.0.check_usable()?;
-        let live = self.0.live.read();
-        let sealed: u64 = live
-            .parts
-            .iter()
-            .map(|part| match &**part {
+        let mut streams = HashSet::new();
+        let mut note = |entity: &str, lane: u32| {
+            streams.insert((Box::from(entity), lane));
+        };
+        let (parts, tail_bytes, has_tail, events) = {
+            let live = self.0.live.read();
+            let tail = live.tail.as_ref();
+            tail.iter().flat_map(|tail| tail.streams()).for_each(|(name, lane)| note(name, lane));
+            let bytes = tail.map_or(0, |tail| tail.end);
+            (live.parts.clone(), bytes, tail.is_some(), live.visible())
+        };
+        let mut bytes = tail_bytes;
+        for part in parts.iter() {
+            part.for_each_stream(&mut note)?;
+            bytes += match &**part {
                 Part::Sealed(sealed) => sealed.entry.length,
                 Part::Indexed(tail) => tail.end,
-            })
-            .sum();
+            };
+        }
+        let entities: HashSet<_> =
+            streams.iter().map(|(entity, _): &(Box<str>, _)| entity).collect();
         Ok(Stats {
-            events: live.visible(),
-            segments: live.parts.len() as u64 + u64::from(live.tail.is_some()),
-            bytes: sealed + live.tail.as_ref().map_or(0, |tail| tail.end),
-            entities: live.heads.entities(),
-            streams: live.heads.streams(),
+            events,
+            segments: parts.len() as u64 + u64::from(has_tail),
+            bytes,
+            entities: entities.len() as u64,
+            streams: streams.len() as u64,
             store_id: self.0.store,
             lineage_id: self.0.lineage,
         })

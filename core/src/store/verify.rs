@@ -419,7 +419,7 @@ impl Audit<'_> {
             let (lineage, number) = (self.inner.lineage, extent.number);
             let (_, before) = self.inner.tree_before(extent.first_sequence)?;
             let mut then = Tail::new(lineage, number, extent.first_sequence, before, Hash::ZERO);
-            let extended = then.extend(file, &path, closed.offset.min(rebuilt.end), |_, _| {});
+            let extended = then.extend(file, &path, closed.offset.min(rebuilt.end), |_| {});
             extended.is_ok().then(|| (then.next_sequence(), then.tree.root()))
         };
         if at_close != Some((closed.events, closed.root)) {
