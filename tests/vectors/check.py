@@ -5,12 +5,13 @@ A second reader of FBAT version 2, written from docs/format.md alone; numbers in
 sections. It recomputes every CRC, hash, link and tree root, rebuilds the index of every segment
 from its events, and compares.
 
-    check.py        checks the vectors beside this file: store, events.txt and tree.txt
+    check.py        checks the vectors beside this file: the stores with their events, and tree.txt
     check.py DIR    checks the store DIR
 
 It needs the package `blake3`. It locks and writes nothing. Damage that nothing can be read behind
 ends the check, other findings are collected. The exit status is 1 if there are any. A note says
-what the format allows and a reader passes over: a lost head, bytes behind the log.
+what the format allows and a reader passes over: a lost head, bytes behind the log that are not
+reserved space.
 """
 
 import re
@@ -97,6 +98,8 @@ class Tree:
 
 FRAME = struct.Struct("<IIBBHI32sQ16sqIIHHHHHBB")
 CONTINUES = 1
+# Space is reserved up to a multiple of so many bytes [6].
+RESERVED = 256 << 10
 # What events.txt says of an event, in its order. An event has these and a few more.
 FIELDS = ("sequence", "id", "timestamp_us", "wall_us", "clock", "lane", "depth", "kind",
           "payload_version", "flags", "correlation", "causation", "prev_hash", "entity", "scope",
@@ -130,6 +133,7 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
     need(frame_crc == crc32(frame[:4] + frame[8:]), "the CRC is wrong")
     need(not any(frame[length:]), "the padding is not zero")
     need(state & ~CONTINUES == 0 and optional < 1 << 5, "a reserved bit is set")
+    need(synced * 8 <= at, "it claims a sync beyond its own offset")
     event.synced, event.batch_continues = synced * 8, state & CONTINUES
 
     place = FRAME.size
@@ -322,23 +326,27 @@ def frames_behind(data: bytes, at: int, segment: int, lineage: bytes) -> Iterato
             at += length if in_step else 8
 
 
-def newest_events(data: bytes, number: int, first: int, lineage: bytes, bound: int) -> list:
-    """The events of the newest segment, which is known to be durable up to `bound` at least."""
+def newest_events(data: bytes, number: int, first: int, lineage: bytes, bound: int,
+                  visible_end: int) -> list:
+    """The events of the newest segment, which is known to be durable up to `bound` at least. Its
+    head, if there is one, says that it was visible up to `visible_end`."""
     events, end, why = read_frames(data, number, first, lineage)
     behind = frames_behind(data, end, number, lineage)
     witnesses = [event for event in behind if event.hash == event.computed_hash
-                 and event.sequence >= first + len(events) and event.synced <= event.offset]
+                 and event.sequence >= first + len(events)]
     bound = max([bound, *(event.synced for event in [*events, *witnesses])])
+    is_reserved = (not any(data[end:]) and len(data) <= -(-end // RESERVED) * RESERVED
+                   and visible_end <= end)
     while events and events[-1].batch_continues:
-        end = events.pop().offset
+        end, is_reserved = events.pop().offset, False
     require("end of the log", end >= bound, f"{why or 'it ends'}, but it was durable up to {bound}")
-    if end < len(data):
+    if end < len(data) and not is_reserved:
         print(f"note: {len(data) - end} bytes behind the log are no part of it: {why}")
     return events
 
 
 def read_head(data: bytes, store: bytes) -> Head | None:
-    if (len(data) != 96 or data[:24] != b"FBATHD2\0" + store or any(data[72:92])
+    if (len(data) != 96 or data[:24] != b"FBATHD2\0" + store or data[72] > 1 or any(data[73:92])
             or data[92:] != struct.pack("<I", crc32(data[:92]))):
         print("note: there is no valid head")
         return None
@@ -362,8 +370,8 @@ def check_events(events: list, streams: dict, tree: Tree) -> None:
         link = (before.clock + 1, before.hash) if before else (0, bytes(32))
         check("links", (event.clock, event.prev_hash) == link, f"{where}: not its stream's next")
         check("limits", within_limits(event), f"{where}: names, extensions or payload")
-        check("limits", event.synced == 0 or 192 <= event.synced <= event.offset,
-              f"{where}: a sync up to {event.synced} cannot have been before it")
+        check("limits", event.synced == 0 or event.synced >= 192,
+              f"{where}: a sync up to {event.synced} ends before the first frame")
         streams[event.entity, event.lane] = event
         tree.append(event.hash)
         event.root = tree.root()
@@ -398,9 +406,10 @@ def check_store(directory: Path) -> list:
         require("segment headers", data[:192] == header, f"segment {number}: not as expected")
         if number == newest:
             bound = manifest.closed_end if number == manifest.closed_segment else 0
+            visible_end = 0
             if head and head.segment == number:
-                bound = max(bound, head.durable_end)
-            events = newest_events(data, number, first, manifest.lineage, bound)
+                bound, visible_end = max(bound, head.durable_end), head.visible_end
+            events = newest_events(data, number, first, manifest.lineage, bound, visible_end)
             check_events(events, streams, tree)
         else:
             footer = max(0, length - int.from_bytes(data[-32:-24], "little"))
@@ -438,14 +447,15 @@ def check_store(directory: Path) -> list:
 
 
 def check_vectors(directory: Path) -> None:
-    events = check_store(directory / "store")
-    lines = (directory / "events.txt").read_text().splitlines()
-    check("events.txt", len(lines) == len(events), f"{len(lines)} lines, {len(events)} events")
-    for event, line in zip(events, lines):
-        values = ((field, getattr(event, field)) for field in FIELDS)
-        found = " ".join(f"{field}={value.hex() if isinstance(value, bytes) else value}"
-                         for field, value in values)
-        check("events.txt", found == line, f"the store has {found}, the file has {line}")
+    for store, file in ("store", "events.txt"), ("killed", "killed.txt"):
+        events = check_store(directory / store)
+        lines = (directory / file).read_text().splitlines()
+        check(file, len(lines) == len(events), f"{len(lines)} lines, {len(events)} events")
+        for event, line in zip(events, lines):
+            values = ((field, getattr(event, field)) for field in FIELDS)
+            found = " ".join(f"{field}={value.hex() if isinstance(value, bytes) else value}"
+                             for field, value in values)
+            check(file, found == line, f"the store has {found}, the file has {line}")
     lines = (directory / "tree.txt").read_text().splitlines()
     check("tree.txt", len(lines) == 71, f"{len(lines)} lines")
     hashes, tree = [], Tree()
@@ -465,7 +475,7 @@ def main() -> int:
         if len(sys.argv) == 2:
             check_store(Path(sys.argv[1]))
         else:
-            groups, all_needed = (*GROUPS, "events.txt", "tree.txt"), True
+            groups, all_needed = (*GROUPS, "events.txt", "killed.txt", "tree.txt"), True
             check_vectors(Path(__file__).parent)
     except Damage:
         print("note: what is behind the damage was not checked")
