@@ -447,6 +447,7 @@ impl Tail {
         let postings_of_streams = part(section::STREAM_POSTINGS)?;
         let (records, names) =
             dictionary(part(section::STREAMS)?, StreamRecord::BYTES).ok_or_else(contradiction)?;
+        let mut entities: Vec<(Arc<str>, Vec<u32>)> = Vec::new();
         for record in records.chunks_exact(StreamRecord::BYTES).map(StreamRecord::decode) {
             let entity =
                 name(names, record.name_offset, record.name_bytes).ok_or_else(contradiction)?;
@@ -455,11 +456,24 @@ impl Tail {
                     record.start as usize * 4..(record.start as usize + record.events as usize) * 4,
                 )
                 .ok_or_else(contradiction)?;
-            let number = tail.find_or_add_stream(entity, record.lane);
-            let stream = &mut tail.streams[number as usize];
-            (stream.first_clock, stream.last_clock) = (record.first_clock, record.last_clock);
-            stream.indexes = indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect();
+            if entities.last().is_none_or(|(last, _)| &**last != entity) {
+                entities.push((entity.into(), Vec::with_capacity(1)));
+            }
+            let Some((entity, lanes)) = entities.last_mut() else { continue };
+            lanes.push(tail.streams.len() as u32);
+            tail.streams.push(Stream {
+                entity: entity.clone(),
+                lane: record.lane,
+                first_clock: record.first_clock,
+                last_clock: record.last_clock,
+                indexes: indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect(),
+            });
         }
+        let in_order = |a: &Stream, b: &Stream| (&a.entity, a.lane) < (&b.entity, b.lane);
+        if !tail.streams.is_sorted_by(in_order) {
+            return Err(contradiction());
+        }
+        tail.entities = entities.into_iter().collect();
 
         let list = |section: &[u8], offset: u32, events: u32| -> Option<Vec<u32>> {
             let mut indexes = Vec::new();

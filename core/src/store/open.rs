@@ -190,9 +190,17 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     // a rename and its sync, the events by one that wrote them, or whose sync failed. After
     // a failed sync the system may take its copy for clean, so the bytes are written once more. Only
     // then is it true what later frames say of them.
-    let failed = |e: &std::io::Error| Error::io("cannot sync the directory", &files.dir, e);
-    files.vfs.sync_dir(&files.dir).map_err(|e| failed(&e))?;
-    if let (Some(file), Some(tail)) = (&found.tail_file, &found.tail) {
+    // A clean close came behind every sync of names, and said up to where the events were synced.
+    if manifest.segments.is_empty() {
+        sync_parents(&files)?;
+    }
+    if !found.clean {
+        let failed = |e: &std::io::Error| Error::io("cannot sync the directory", &files.dir, e);
+        files.vfs.sync_dir(&files.dir).map_err(|e| failed(&e))?;
+    }
+    if let (Some(file), Some(tail)) = (&found.tail_file, &found.tail)
+        && found.confirmed < tail.end
+    {
         write_again(&**file, found.confirmed, tail.end)
             .and_then(|()| file.sync())
             .map_err(|e| Error::io("cannot sync the segment", &path(tail.number), &e))?;
@@ -328,8 +336,12 @@ fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Ma
         segments: Vec::new(),
     };
     files.replace(manifest::FILE_NAME, &manifest.encode())?;
-    // The directory's own name must survive too, and those above it, which may be new. A parent that
-    // may not be read was not made here; further up, some file systems refuse to sync.
+    Ok(manifest)
+}
+
+/// Makes the directory's own name survive too, and those above it, which may be new. A parent that
+/// may not be read was not made here; further up, some file systems refuse to sync.
+fn sync_parents(files: &Files) -> Result<()> {
     for (distance, parent) in files.dir.ancestors().skip(1).enumerate() {
         match files.vfs.sync_dir(parent) {
             Err(e) if distance == 0 && e.kind() != std::io::ErrorKind::PermissionDenied => {
@@ -338,7 +350,7 @@ fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Ma
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(manifest)
+    Ok(())
 }
 
 /// Sorts the directory's names: gives the leftovers that may be removed, notes strangers, and
