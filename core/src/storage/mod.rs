@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub mod real;
 pub(crate) mod recovery;
 pub mod sim;
+mod watch;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,18 @@ pub trait Vfs: Send + Sync {
     fn lock_dir(&self, path: &Path) -> io::Result<Option<Arc<dyn VfsFile>>>;
     /// The directory's path without links and relative parts.
     fn resolve(&self, path: &Path) -> io::Result<std::path::PathBuf>;
+    /// Watches the files in a directory, from now on. An error where that cannot be done.
+    fn watch(&self, _path: &Path) -> io::Result<Box<dyn Watch>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A directory being watched, by one thread at a time.
+pub trait Watch: Send + Sync {
+    /// Waits until something has changed since the last wait, or for as long as this.
+    fn wait(&self, timeout: std::time::Duration) -> io::Result<()>;
+    /// Ends the wait under way and all later ones at once.
+    fn wake(&self);
 }
 
 /// An open file.

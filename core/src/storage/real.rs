@@ -1,6 +1,7 @@
 //! The operating system's file system.
 
-use super::{Access, Vfs, VfsFile};
+use super::watch::DirectoryWatch;
+use super::{Access, Vfs, VfsFile, Watch};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -59,6 +60,10 @@ impl Vfs for RealVfs {
     fn lock_dir(&self, path: &Path) -> io::Result<Option<Arc<dyn VfsFile>>> {
         let file = RealFile(File::open(path)?);
         Ok(if file.try_lock()? { Some(Arc::new(file)) } else { None })
+    }
+
+    fn watch(&self, path: &Path) -> io::Result<Box<dyn Watch>> {
+        Ok(Box::new(DirectoryWatch::new(path)?))
     }
 
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {

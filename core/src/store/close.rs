@@ -32,7 +32,11 @@ impl Store {
 impl Inner {
     pub(super) fn close(&self) -> Result<()> {
         let Some(writer) = &self.writer else {
-            self.closed.store(true, Ordering::Release);
+            self.closed.store(true, Ordering::SeqCst);
+            self.wake_waiters();
+            if let Some(follower) = &self.follower {
+                follower.wake();
+            }
             return Ok(());
         };
         if !self.closed.load(Ordering::Acquire) {

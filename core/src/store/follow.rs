@@ -15,17 +15,19 @@ use crate::format::manifest::Manifest;
 use crate::options::{MAX_BATCH_BYTES, OpenOptions};
 use crate::region::{Direction, Query};
 use crate::storage::files::Files;
-use crate::storage::{Access, read_full_at, recovery};
+use crate::storage::{Access, Watch, read_full_at, recovery};
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often a manifest that changes under the reader's hands is read again.
 const TRIES: u32 = 20;
-/// The pauses between two looks for new events: short at first.
+/// The pauses between two looks for new events where nothing can be watched: short at first.
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// The pause where the directory is watched: the end of a writer that was killed changes no file.
+const WATCHED_PAUSE: Duration = Duration::from_millis(100);
 /// How much is read at once behind an open-ended head.
 const FIRST_READ_BYTES: usize = 4 << 10;
 const LARGEST_READ_BYTES: usize = 4 << 20;
@@ -35,6 +37,19 @@ const LARGEST_READ_BYTES: usize = 4 << 20;
 pub(super) struct Follower {
     /// One refresh at a time.
     refreshing: Mutex<()>,
+    /// Made by the first wait; `None` where nothing can be watched.
+    watch: OnceLock<Option<Box<dyn Watch>>>,
+    /// Held by the one thread that watches for all who wait.
+    watching: Mutex<()>,
+}
+
+impl Follower {
+    /// Ends all waits.
+    pub(super) fn wake(&self) {
+        if let Some(Some(watch)) = self.watch.get() {
+            watch.wake();
+        }
+    }
 }
 
 /// Opens a store for reading.
@@ -126,8 +141,10 @@ impl Store {
     }
 
     /// Waits until at least `events` events are visible or the time is up; gives how many are
-    /// visible. A read-only store looks every few milliseconds. When the store is closed
-    /// meanwhile: an error of kind `Closed`.
+    /// visible. When the store is closed meanwhile: an error of kind `Closed`.
+    ///
+    /// A read-only store is woken by the system when a writer in another process has written; where
+    /// the system cannot do that, it looks every few milliseconds.
     pub fn wait(&self, events: u64, timeout: Duration) -> Result<u64> {
         let deadline = Instant::now().checked_add(timeout);
         let remaining = || match deadline {
@@ -135,28 +152,55 @@ impl Store {
             None => Duration::MAX,
         };
         let mut pause = FIRST_PAUSE;
+        let mut armed = self.0.follower.as_ref().is_some_and(|f| f.watch.get().is_some());
         loop {
             let visible = self.refresh()?;
             if visible >= events || remaining().is_zero() {
                 return Ok(visible);
             }
-            if self.0.follower.is_some() {
-                std::thread::sleep(pause.min(remaining()));
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            } else {
-                self.0.wait_for_growth(events, remaining());
+            let Some(follower) = &self.0.follower else {
+                self.0.wait_for_growth(events, remaining(), || false);
+                continue;
+            };
+            let vfs = &self.0.files.vfs;
+            let watch = follower.watch.get_or_init(|| vfs.watch(&self.0.files.dir).ok());
+            match (watch, follower.watching.try_lock()) {
+                (None, _) => {
+                    std::thread::sleep(pause.min(remaining()));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                (Some(_), None) => {
+                    // Somebody watches, and says so when it ends.
+                    let free = || !follower.watching.is_locked();
+                    self.0.wait_for_growth(events, remaining().min(WATCHED_PAUSE), free);
+                }
+                (Some(watch), Some(watching)) => {
+                    // What changed before the watch began was not seen by the look above.
+                    if armed {
+                        let failed = watch.wait(remaining().min(WATCHED_PAUSE)).is_err();
+                        if failed {
+                            std::thread::sleep(pause.min(remaining()));
+                        }
+                    }
+                    armed = true;
+                    drop(watching);
+                    self.0.wake_waiters();
+                }
             }
         }
     }
 }
 
 impl Inner {
-    fn wait_for_growth(&self, events: u64, timeout: Duration) {
+    /// Waits until the store grows, unless it has grown, is closed, or `why_not`.
+    fn wait_for_growth(&self, events: u64, timeout: Duration, why_not: impl Fn() -> bool) {
         // The count goes up before the look, and growth is published before the count is read,
         // so either the look sees the growth or the grower sees this waiter.
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut guard = self.grown.0.lock();
-        let idle = self.live.read().visible() < events && !self.closed.load(Ordering::SeqCst);
+        let idle = self.live.read().visible() < events
+            && !self.closed.load(Ordering::SeqCst)
+            && !why_not();
         if idle {
             // Far deadlines overflow the clock; looking again once an hour costs nothing.
             let bounded = timeout.min(Duration::from_secs(3600));
