@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, what ends
-# later than its call, and the behaviour scripts.
+# later than its call or with its process, and the behaviour scripts.
 #
 #   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
 #
@@ -54,12 +54,12 @@ run() {
     prefix=$2
     shift 3
     $prefix "$out/quickstart" "$scratch/quickstart"
-    for program in misuse waiting; do
+    for program in misuse waiting ending; do
         mkdir -p "$scratch/$program"
         $prefix "$out/$program" "$scratch/$program"
     done
     TMPDIR=$scratch $prefix "$out/runner" "$@"
-    rm -rf "$scratch/quickstart" "$scratch/misuse" "$scratch/waiting"
+    rm -rf "$scratch/quickstart" "$scratch/misuse" "$scratch/waiting" "$scratch/ending"
 }
 
 # The header included twice, and every _INIT macro used.

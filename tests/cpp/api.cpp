@@ -175,6 +175,50 @@ TEST(a_forked_child_is_refused) {
   CHECK(store.append({"a", "s", 0x1000, "x"}).sequence == 0);
 }
 
+// ------------------------------------------------- stores that end with their thread or process
+
+void open_and_append(std::optional<batpak::store>& store, const std::string& directory) {
+  batpak::open_options options;
+  options.buffer_ms = 600000;
+  store.emplace(directory, options);
+  store->append({"a", "s", 0x1000, "durable"});
+  store->append({"a", "s", 0x1000, "buffered"}, batpak::durability::buffered);
+}
+
+void was_closed_cleanly(const std::string& directory) {
+  const batpak::store store(directory);
+  CHECK(store.report().clean);
+  CHECK(events_of(store) == 2);
+}
+
+std::optional<batpak::store> of_process;
+
+// What the library keeps for a thread goes before this does, since it was needed later.
+thread_local std::optional<batpak::store> of_thread;
+
+TEST(a_static_store_closes_when_the_process_ends) {
+  std::cout.flush();
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);  // A hang kills the child.
+    try {
+      open_and_append(of_process, directory);
+    } catch (...) {
+      _exit(1);
+    }
+    std::exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  was_closed_cleanly(directory);
+}
+
+TEST(a_thread_local_store_closes_when_its_thread_ends) {
+  std::thread([&] { open_and_append(of_thread, directory); }).join();
+  was_closed_cleanly(directory);
+}
+
 // ------------------------------------------------------------------------------------ lifetimes
 
 template <class Event, class = void>

@@ -1,5 +1,6 @@
-//! Takes the commit queue as it is in core, and puts loom's locks, atomics and threads in place of the
-//! system's. Each exchange must find its place: a queue that has changed is not checked by halves.
+//! Takes the commit queue, and how threads wait for events, as they are in core, and puts loom's
+//! locks, atomics and threads in place of the system's. Each exchange must find its place: what has
+//! changed is not checked by halves.
 
 use std::path::Path;
 
@@ -30,19 +31,45 @@ const EXCHANGES: [(&str, &str); 11] = [
 /// The size of a group decides who is left over.
 const GROUP_BYTES: &str = "const GROUP_BYTES: usize = 64 << 20;";
 
+/// The two sides of waiting for events, by file and first line.
+const GROWTH: [(&str, &str); 2] = [
+    ("../../core/src/store/follow.rs", "    fn wait_for_growth("),
+    ("../../core/src/store/mod.rs", "    fn wake_waiters("),
+];
+const WAITER_COUNTED: &str = "self.waiting.fetch_add(1, Ordering::SeqCst);";
+
+fn read(path: &str) -> String {
+    println!("cargo::rerun-if-changed={path}");
+    std::fs::read_to_string(path).expect("a file of core")
+}
+
+fn exchange(text: &str, system: &str, loom: &str) -> String {
+    assert!(text.contains(system), "core has no `{system}`");
+    text.replace(system, loom)
+}
+
 fn main() {
-    println!("cargo::rerun-if-changed={QUEUE}");
-    let source = std::fs::read_to_string(QUEUE).expect("the commit queue of core");
+    let source = read(QUEUE);
     let lines = source.lines().filter(|line| !line.starts_with("//!"));
     let mut queue = lines.collect::<Vec<_>>().join("\n");
     for (system, loom) in EXCHANGES {
-        assert!(queue.contains(system), "the commit queue has no `{system}`");
-        queue = queue.replace(system, loom);
+        queue = exchange(&queue, system, loom);
     }
-    assert!(queue.contains(GROUP_BYTES), "the commit queue has no `{GROUP_BYTES}`");
-    let small = queue.replace(GROUP_BYTES, "const GROUP_BYTES: usize = 1;");
+    let small = exchange(&queue, GROUP_BYTES, "const GROUP_BYTES: usize = 1;");
+
+    let functions = GROWTH.map(|(file, first)| {
+        let source = read(file);
+        let start = source.find(first).unwrap_or_else(|| panic!("{file} has no `{first}`"));
+        let end = source[start..].find("\n    }\n").expect("the end of a function");
+        source[start..start + end + 7].to_owned()
+    });
+    let growth = format!("impl Inner {{\n{}}}\n", functions.join("\n"));
+    let fenced = format!("{WAITER_COUNTED}\nfence(Ordering::SeqCst);");
+    let growth = exchange(&growth, WAITER_COUNTED, &fenced);
+
     let out = std::env::var_os("OUT_DIR").expect("cargo names a folder");
-    for (name, text) in [("queue.rs", queue), ("small_groups.rs", small)] {
+    let files = [("queue.rs", queue), ("small_groups.rs", small), ("growth.rs", growth)];
+    for (name, text) in files {
         std::fs::write(Path::new(&out).join(name), text).expect("a file in cargo's folder");
     }
 }

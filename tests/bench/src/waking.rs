@@ -46,7 +46,8 @@ pub fn measure(directory: &Path, rounds: usize, selection: &Selection) -> Result
             if selection.has(subject, measure) {
                 let path = directory.join("log");
                 let mut samples = work(&path)?;
-                if samples.len() != APPENDS {
+                // A sleeper that wakes late sees two at once.
+                if samples.len() < APPENDS * 9 / 10 {
                     return Err(format!("{subject}, {measure}: {} were seen", samples.len()).into());
                 }
                 samples.print(subject, measure, PERCENTILES);

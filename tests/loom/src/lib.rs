@@ -5,6 +5,7 @@
 //! group, and for whether a committer can be started. Everything that threads share in the queue is
 //! loom's.
 
+pub mod growth;
 pub mod locks;
 
 mod error {

@@ -280,23 +280,25 @@ fn closed_when_a_thread_ends() {
 }
 
 /// A destructor of a thread-local may append, and wait in line, and lead others' appends, and call
-/// what is to be called with their results.
+/// what is to be called with their results; also if the thread has done all that before.
 #[test]
 fn appended_when_a_thread_ends() {
     let (_, _, store) = watched_store();
     let gate = hold_committer(&store);
     let (results, received) = mpsc::channel();
+    // The committer is held, so that the thread finds an append in line, and nobody who leads.
+    let append_both = move |store: &Store| {
+        let of_started = results.clone();
+        let then = Box::new(move |result| of_started.send(result).unwrap());
+        store.append_then(&[event("started", b"")], None, then).unwrap();
+        results.send(store.append_batch(&[event("waited", b"")], None)).unwrap();
+    };
     at_thread_end(|| {
-        store.append(&event("own", b"first"), None).unwrap();
+        append_both(&store);
         let store = store.clone();
-        move || {
-            let of_others = results.clone();
-            let then = Box::new(move |result| of_others.send(result).unwrap());
-            store.append_then(&[event("other", b"")], None, then).unwrap();
-            results.send(store.append_batch(&[event("own", b"second")], None)).unwrap();
-        }
+        move || append_both(&store)
     });
-    for sequence in [2, 3] {
+    for sequence in 1..=4 {
         let receipts = received.recv_timeout(LONG).unwrap().unwrap();
         assert_eq!(receipts[0].sequence, sequence);
     }
