@@ -91,8 +91,12 @@ impl<'a> Frames<'a> {
         self.at += frame_bytes as u64;
     }
 
-    /// Whether nothing but zeros follows.
-    fn only_zeros_follow(&mut self) -> Result<bool> {
+    /// Whether what follows is space that a writer reserved and did not use: zeros up to the
+    /// file's end, which is near.
+    pub(crate) fn is_reserved(&mut self) -> Result<bool> {
+        if self.limit > self.at.next_multiple_of(RESERVED_BYTES) {
+            return Ok(false);
+        }
         loop {
             let bytes = self.window(CHUNK_BYTES)?;
             if bytes.iter().any(|byte| *byte != 0) {
@@ -187,14 +191,7 @@ pub(crate) fn find_end(log: &Log<'_>, from: u64, sequence: u64) -> Result<End> {
         }
     };
     end.reason = match reason {
-        // Space that was reserved and not used yet.
-        Some(ZEROS)
-            if in_batch == 0
-                && length <= end.offset.next_multiple_of(RESERVED_BYTES)
-                && frames.only_zeros_follow()? =>
-        {
-            None
-        }
+        Some(ZEROS) if in_batch == 0 && frames.is_reserved()? => None,
         _ if in_batch > 0 => Some("the last batch is not whole".to_owned()),
         Some(why) => Some(why.to_owned()),
         None if length > end.offset => Some("the last frame is cut off".to_owned()),

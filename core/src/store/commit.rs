@@ -3,7 +3,7 @@
 use super::background::Background;
 use super::prepare::{PreparedEvent, Request};
 use super::queue::{Place, Queue};
-use super::{Inner, head_of};
+use super::{Inner, Live, head_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Expected, Receipt};
 use crate::format::frame::{self, Fields, Frame, Unsealed};
@@ -12,11 +12,12 @@ use crate::format::manifest::Manifest;
 use crate::format::segment::RESERVED_BYTES;
 use crate::ids::{Hash, Id, IdSource};
 use crate::index::heads::{Known, LaneHead};
+use crate::index::tail::Tail;
 use crate::options::Durability;
 use crate::storage::{VfsFile, write_all_at, write_progress_at};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,8 +36,9 @@ pub(super) struct Writer {
     pub(super) queue: Queue,
     /// Held by the leader of a group, by rotation and by close.
     pub(super) commit: Mutex<Commit>,
-    /// Why there are no further appends, once there is a reason.
+    /// Why there are no further appends, once there is a reason; and whether there is.
     poison: Mutex<Option<Error>>,
+    poisoned: AtomicBool,
     pub(super) flusher: Mutex<Option<Background>>,
     /// For the threads of the store's own, which must not keep it alive.
     pub(super) store: Weak<Inner>,
@@ -63,6 +65,13 @@ pub(super) struct Commit {
     /// How many bytes at the start of the buffer are in the file after all, and not shown yet.
     pub(super) in_file: usize,
     pub(super) written_end: u64,
+    /// What the commit path needs to know of what readers see: the next sequence, how many slots
+    /// of streams there are, and whether the newest segment has not reached its size.
+    pub(super) next_sequence: u64,
+    pub(super) slots: usize,
+    pub(super) has_room: bool,
+    /// The flusher was woken for what is buffered.
+    pub(super) flush_awaited: bool,
     /// Up to where the newest segment is confirmed by a sync.
     pub(super) durable_end: u64,
     /// The file's length: behind `written_end` it holds zeros.
@@ -76,6 +85,7 @@ impl Writer {
             queue: Queue::default(),
             commit: Mutex::new(commit),
             poison: Mutex::new(None),
+            poisoned: AtomicBool::new(false),
             flusher: Mutex::new(None),
             store,
         }
@@ -83,9 +93,13 @@ impl Writer {
     /// Stops all further appends. The first reason stays.
     pub(super) fn poison(&self, because: Error) {
         self.poison.lock().get_or_insert(because);
+        self.poisoned.store(true, Ordering::Release);
     }
 
     pub(super) fn check_poison(&self) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
         match &*self.poison.lock() {
             None => Ok(()),
             Some(because) => Err(because.clone().into_kind(
@@ -212,7 +226,7 @@ impl Inner {
         };
         // 2. Make sure there is a segment with room. A failure leaves the log as it was.
         let ready = refused.and_then(|()| {
-            let rotates = !self.has_room()
+            let rotates = !commit.has_room
                 && group.iter().any(|place| self.adds_events(commit, &place.request));
             if rotates { self.rotate(writer, commit) } else { Ok(()) }
         });
@@ -222,7 +236,7 @@ impl Inner {
 
         // 3. Stage: check against the log and against the group, assign places, encode frames.
         let mut staging = std::mem::take(&mut commit.staging);
-        staging.begin(commit.buffer.len(), self.live.read().visible());
+        staging.begin(commit.buffer.len(), commit.next_sequence);
         let mut durability = Durability::Buffered;
         for place in &mut *group {
             match self.stage(commit, &mut staging, &mut place.request) {
@@ -269,7 +283,10 @@ impl Inner {
         if !poisoned {
             self.announce(commit, durability == Durability::Durable);
         }
-        if !commit.buffer.is_empty() {
+        if commit.buffer.is_empty() {
+            commit.flush_awaited = false;
+        } else if !commit.flush_awaited {
+            commit.flush_awaited = true;
             self.flush_soon(writer);
         }
         commit.staging = staging;
@@ -324,7 +341,7 @@ impl Inner {
             return Ok(());
         }
         let bytes_before = commit.buffer.len();
-        let slots_before = self.live.read().heads.slots();
+        let slots_before = commit.slots;
         staging.before.clear();
         let now_us = self.now_us(staging.next_sequence());
         let mut receipts = std::mem::take(&mut request.receipts);
@@ -342,7 +359,10 @@ impl Inner {
         if staged.is_err() {
             commit.buffer.truncate(bytes_before);
             staging.undo(frames_before);
-            self.live.write().heads.forget_from(slots_before);
+            if commit.slots > slots_before {
+                self.live.write().heads.forget_from(slots_before);
+                commit.slots = slots_before;
+            }
             return staged;
         }
         for (index, event) in request.events().enumerate() {
@@ -424,7 +444,10 @@ impl Inner {
         };
         let slot = match noted {
             Some((slot, _)) => slot,
-            None => self.live.write().heads.find_or_add(entity, lane),
+            None => {
+                commit.slots += 1;
+                self.live.write().heads.find_or_add(entity, lane)
+            }
         };
         let mut head = staging.head(slot);
         if head.is_some_and(|head| head.known.is_none()) {
@@ -640,6 +663,7 @@ impl Inner {
         if shown < staging.frames.len() {
             live.heads.forget_unused();
         }
+        self.note(commit, live);
         if commit.in_file == 0 {
             let new = staging.start.min(commit.buffer.len());
             live.unwritten.extend_from_slice(&commit.buffer[new..]);
@@ -657,6 +681,14 @@ impl Inner {
             live.durable_events = live.written_events;
         }
         shown
+    }
+
+    /// Notes for the commit path what readers see from now on.
+    pub(super) fn note(&self, commit: &mut Commit, live: &Live) {
+        commit.next_sequence = live.visible();
+        commit.slots = live.heads.slots();
+        let fits = |tail: &Tail| tail.end < self.options.segment_bytes || tail.events() == 0;
+        commit.has_room = live.tail.as_ref().is_some_and(fits);
     }
 
     /// Tells readers in other processes what has changed in the file. After a sync the head says

@@ -176,15 +176,18 @@ impl Store {
                 }
                 (Some(watch), Some(watching)) => {
                     // What changed before the watch began was not seen by the look above.
-                    if armed {
+                    if armed && self.0.live.read().visible() < events {
                         let failed = watch.wait(remaining().min(WATCHED_PAUSE)).is_err();
                         if failed {
                             std::thread::sleep(pause.min(remaining()));
                         }
                     }
                     armed = true;
+                    // Before anybody else watches: what has changed is not said again.
+                    let refreshed = self.refresh();
                     drop(watching);
                     self.0.wake_waiters();
+                    refreshed?;
                 }
             }
         }

@@ -224,6 +224,10 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         buffer: Vec::new(),
         in_file: 0,
         written_end,
+        next_sequence: 0,
+        slots: 0,
+        has_room: false,
+        flush_awaited: false,
         durable_end: written_end,
         file_end: if report.cut_bytes > 0 { written_end } else { found.length },
         open_ended: Some(found.open_ended),
@@ -232,6 +236,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     };
     let live = found.into_live(&files, options);
     let inner = Inner::new(files, options, &manifest, live, report);
+    inner.note(&mut commit, &inner.live.read());
     let _ = inner.publish_head(&mut commit, false);
     Ok((inner, commit))
 }

@@ -306,6 +306,11 @@ impl Inner {
         }
         queue.syncing.store(false, Ordering::Relaxed);
 
+        // Nobody else in the group: its memory goes back with the lead.
+        let alone = match group.as_slice() {
+            [Place { answer: Answer::Leader, .. }] => group.pop(),
+            _ => None,
+        };
         // The next leader first: it can begin while results are handed out.
         let mut line = queue.line.lock();
         let in_line = !line.waiting.is_empty();
@@ -314,10 +319,20 @@ impl Inner {
             matches!(line.waiting.front(), Some(Place { answer: Answer::Then(_), .. }));
         let leaderless = by_committer && !self.wake_committer(writer, &mut line);
         queue.led.store(false, Ordering::SeqCst);
+        if alone.is_some() {
+            line.spare.push(std::mem::take(&mut group));
+        }
         drop(line);
         if in_line {
             // Who came during this group sleeps on the other bell.
             queue.bells[1 - bell].ring(false);
+        }
+
+        if let Some(place) = alone {
+            if left_over {
+                queue.bells.iter().for_each(|bell| bell.ring(true));
+            }
+            return (Some(place.request), leaderless);
         }
 
         let mut own = None;

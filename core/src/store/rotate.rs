@@ -18,13 +18,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Inner {
-    /// Whether there is a segment that has not reached its size.
-    pub(super) fn has_room(&self) -> bool {
-        let live = self.live.read();
-        let fits = |tail: &Tail| tail.end < self.options.segment_bytes || tail.events() == 0;
-        live.tail.as_ref().is_some_and(fits)
-    }
-
     /// Seals the newest segment, if there is one, and starts its successor.
     pub(super) fn rotate(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
         let sealed = self.live.read().tail.as_ref().map(|tail| tail.number);
@@ -99,6 +92,7 @@ impl Inner {
         live.tail = Some(tail);
         (commit.written_end, commit.durable_end, commit.file_end) = (end, end, end);
         commit.file = Some(file);
+        self.note(commit, &live);
         drop(live);
         // A head that could not be written is written by the next append.
         if self.publish_head(commit, true).is_err() {

@@ -193,7 +193,9 @@ fn read_segment(
             }
         }
     }
-    if let Some(from) = lost_from {
+    if let Some(from) = lost_from
+        && !Frames::new(&*file, path, number, from, length).is_reserved()?
+    {
         damage.push(lost(number, from, to));
     }
     Ok(pieces)
