@@ -209,6 +209,16 @@ impl Event {
         text(&self.chunk[self.start..], self.layout.entity())
     }
 
+    /// Whose event it is, as the UTF-8 that was checked when the event was read.
+    pub fn entity_bytes(&self) -> &[u8] {
+        &self.chunk[self.start..][self.layout.entity()]
+    }
+
+    /// The area it lives in, as [`entity_bytes`](Self::entity_bytes) are.
+    pub fn scope_bytes(&self) -> &[u8] {
+        &self.chunk[self.start..][self.layout.scope()]
+    }
+
     /// The area it lives in.
     pub fn scope(&self) -> &str {
         text(&self.chunk[self.start..], self.layout.scope())

@@ -143,7 +143,7 @@ impl Region {
             && self.clocks.is_none_or(|(a, b)| (a..=b).contains(&event.clock()))
             && self.matches_kind(event.kind())
             && self.scope.as_ref().is_none_or(|scope| event.scope() == scope)
-            && self.matches_entity(event.entity())
+            && (self.entity == EntityFilter::Any || self.matches_entity(event.entity()))
     }
 }
 

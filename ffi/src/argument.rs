@@ -33,8 +33,10 @@ pub struct batpak_bytes {
 impl batpak_text {
     pub(crate) const EMPTY: Self = Self { data: std::ptr::null(), length: 0 };
 
-    pub(crate) fn of(text: &str) -> Self {
-        Self { data: text.as_ptr().cast(), length: text.len() }
+    /// Of UTF-8.
+    pub(crate) fn of(text: &(impl AsRef<[u8]> + ?Sized)) -> Self {
+        let bytes = text.as_ref();
+        Self { data: bytes.as_ptr().cast(), length: bytes.len() }
     }
 }
 

@@ -288,9 +288,9 @@ impl<'a> Frame<'a> {
         if bytes[layout.length as usize..].iter().any(|byte| *byte != 0) {
             return Err("the padding is not zero");
         }
-        if std::str::from_utf8(&bytes[layout.entity()]).is_err()
-            || std::str::from_utf8(&bytes[layout.scope()]).is_err()
-        {
+        // Both names at once; each is UTF-8 if the first ends where a character does.
+        let names = std::str::from_utf8(&bytes[layout.entity().start..layout.scope().end]);
+        if !names.is_ok_and(|names| names.is_char_boundary(layout.entity_bytes.into())) {
             return Err("a name is not UTF-8");
         }
         if !frame.is_canonical() {

@@ -441,12 +441,13 @@ impl Scan {
             if !forward {
                 events.reverse();
             }
-            for event in events {
-                if self.query.region.matches(&event) {
-                    bytes += event.stored_bytes();
-                    self.left = self.left.saturating_sub(1);
-                    page.push(event);
-                }
+            events.retain(|event| self.query.region.matches(event));
+            bytes += events.iter().map(Event::stored_bytes).sum::<usize>();
+            self.left = self.left.saturating_sub(events.len() as u64);
+            if page.is_empty() {
+                page = events;
+            } else {
+                page.append(&mut events);
             }
             self.next = match last_seen {
                 Some(seen) if cut_short || !all_seen => {
@@ -534,7 +535,7 @@ impl Iterator for Scan {
     fn next(&mut self) -> Option<Self::Item> {
         if self.buffer.is_empty() {
             match self.next_page(self.page, PAGE_BYTES) {
-                Ok(events) => self.buffer.extend(events),
+                Ok(events) => self.buffer = events.into(),
                 Err(error) => {
                     self.next = None;
                     return Some(Err(error));
