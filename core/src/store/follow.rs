@@ -17,7 +17,7 @@ use crate::region::{Direction, Query};
 use crate::storage::files::Files;
 use crate::storage::{Access, Watch, read_full_at, recovery};
 use parking_lot::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -200,6 +200,7 @@ impl Inner {
         // The count goes up before the look, and growth is published before the count is read,
         // so either the look sees the growth or the grower sees this waiter.
         self.waiting.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         let mut guard = self.grown.0.lock();
         let idle = self.live.read().visible() < events
             && !self.closed.load(Ordering::SeqCst)

@@ -40,7 +40,7 @@ use crate::storage::files::Files;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 pub use ancestors::{Ancestry, Boundary, Link};
 pub use follow::Follow;
@@ -208,6 +208,8 @@ impl Inner {
     }
 
     fn wake_waiters(&self) {
+        // What the waiters look for was stored before their number is read.
+        fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             drop(self.grown.0.lock());
             self.grown.1.notify_all();
