@@ -27,3 +27,13 @@ fn waiters_see_growth() {
         assert_eq!(second, Some(2));
     });
 }
+
+#[test]
+fn waiters_see_the_close() {
+    model(|| {
+        let store = Arc::<Inner>::default();
+        let waiters = [waiter(&store, 1), waiter(&store, 1)];
+        store.close();
+        assert_eq!(waiters.map(|waiter| waiter.join().unwrap()), [None, None]);
+    });
+}
