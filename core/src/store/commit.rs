@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// How much of the buffers' memory is kept for the next group.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
@@ -254,6 +254,10 @@ impl Inner {
         }
         if durability == Durability::Buffered && commit.buffer.len() >= self.options.buffer_bytes {
             durability = Durability::Written;
+        }
+
+        if durability != Durability::Durable {
+            writer.queue.sync_took.store(0, Ordering::Relaxed);
         }
 
         // 4. Write everything that is not in the file, with one call.
@@ -624,8 +628,11 @@ impl Inner {
             return Ok(());
         }
         writer.queue.syncing.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
         let synced = file.sync();
         writer.queue.syncing.store(false, Ordering::Relaxed);
+        let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        writer.queue.sync_took.store(took, Ordering::Relaxed);
         match synced {
             Ok(()) => {
                 commit.durable_end = commit.written_end;

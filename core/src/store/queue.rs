@@ -6,6 +6,10 @@
 //! and one write and one sync serve all who came meanwhile. Only appends that nobody waits for
 //! ([`Then`]) have a thread, the committer, which leads when no caller does.
 //!
+//! Who has just been answered will often ask again. So where groups end with a sync, the next
+//! leader gives those of the last group a moment to come back, at most half as long as a sync takes,
+//! rather than sync for the few who came meanwhile.
+//!
 //! How a result gets to its caller: the leader stores it in the caller's [`Caller`] and raises
 //! `done`. A caller looks for that, and for a free lead, a few times; then it sleeps on one of two
 //! [`Bell`]s, by turns of the groups, so that one call wakes everybody of a group that is done and
@@ -21,8 +25,9 @@ use crate::event::Receipt;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 /// A group takes no further requests once its frames may take so many bytes.
 const GROUP_BYTES: usize = 64 << 20;
@@ -44,12 +49,18 @@ pub(super) struct Queue {
     led: AtomicBool,
     /// The leader is waiting for a sync.
     pub(super) syncing: AtomicBool,
+    /// How long the sync of the last group took, in nanoseconds; 0 if it had none.
+    pub(super) sync_took: AtomicU64,
     bells: [Bell; 2],
 }
 
 #[derive(Default)]
 struct Line {
     waiting: VecDeque<Place>,
+    /// How many of those are callers who wait.
+    callers: usize,
+    /// How many callers were in the last group, or in line behind it.
+    crowd: usize,
     /// How many groups were led.
     groups: usize,
     /// Memory for the next groups: one is led while another's results are handed out.
@@ -164,6 +175,29 @@ impl Bell {
     }
 }
 
+impl Queue {
+    /// Gives those who were just answered a moment to come back.
+    fn gather<'a>(
+        &'a self,
+        mut line: MutexGuard<'a, Line>,
+        own_callers: usize,
+    ) -> MutexGuard<'a, Line> {
+        let moment = self.sync_took.load(Ordering::Relaxed) / 2;
+        if moment == 0 {
+            return line;
+        }
+        let begun = Instant::now();
+        while line.callers + own_callers < line.crowd
+            && begun.elapsed() < Duration::from_nanos(moment)
+        {
+            drop(line);
+            std::thread::yield_now();
+            line = self.line.lock();
+        }
+        line
+    }
+}
+
 impl Inner {
     /// Has the request committed, by this thread or by another, and gives it back with what became
     /// of it.
@@ -182,6 +216,7 @@ impl Inner {
         let caller = CALLER.try_with(Cell::take).ok().flatten().unwrap_or_default();
         caller.done.store(false, Ordering::Relaxed);
         line.waiting.push_back(Place { request, answer: Answer::Caller(caller.clone()) });
+        line.callers += 1;
         drop(line);
         let mut looks = 0;
         while !caller.done.load(Ordering::Acquire) {
@@ -271,22 +306,31 @@ impl Inner {
     /// Commits those who are in line and this thread's own request, if it has one that is not in
     /// line; then somebody else may lead. Gives the own request back, and says whether there are
     /// others in line whom nobody but this thread will lead.
-    fn lead(
+    fn lead<'a>(
         &self,
-        writer: &Writer,
-        mut line: MutexGuard<'_, Line>,
+        writer: &'a Writer,
+        mut line: MutexGuard<'a, Line>,
         own: Option<Box<Request>>,
     ) -> (Option<Box<Request>>, bool) {
         let queue = &writer.queue;
+        let own_callers = usize::from(own.is_some());
+        if line.callers + own_callers < line.crowd {
+            line = queue.gather(line, own_callers);
+        }
         let mut group = line.spare.pop().unwrap_or_default();
         if let Some(request) = own {
             group.push(Place { request, answer: Answer::Leader });
         }
         let mut bytes = 0;
+        let mut callers = own_callers;
         while bytes <= GROUP_BYTES
             && let Some(place) = line.waiting.pop_front()
         {
             bytes += place.request.frame_bytes();
+            if matches!(place.answer, Answer::Caller(_)) {
+                callers += 1;
+                line.callers -= 1;
+            }
             group.push(place);
         }
         line.groups += 1;
@@ -313,6 +357,7 @@ impl Inner {
         };
         // The next leader first: it can begin while results are handed out.
         let mut line = queue.line.lock();
+        line.crowd = callers + line.callers;
         let in_line = !line.waiting.is_empty();
         let left_over = left_over || line.left_over;
         let by_committer =
