@@ -69,15 +69,26 @@ fn ended(mut ticket: Ticket) -> Result<Receipt, Error> {
     ticket.wait().map(|mut receipts| receipts.remove(0))
 }
 
-/// Holds the committer in a function that it calls, while nobody leads: what is started meanwhile
-/// becomes one group once the gate is open, or somebody waits for an append.
-fn hold_committer(store: &Store) -> Gate {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let then = Box::new(move |_| held.pass());
-    store.append_then(&[event("held", b"held")], Some(Durability::Durable), then).unwrap();
-    gate.reached();
-    gate
+/// A committer that is held in a function that it calls, while nobody leads: what is started
+/// meanwhile becomes one group once it is let go, or somebody waits for an append.
+struct HeldCommitter(Gate);
+
+impl HeldCommitter {
+    fn of(store: &Store) -> Self {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let then = Box::new(move |_| held.pass());
+        store.append_then(&[event("held", b"held")], Some(Durability::Durable), then).unwrap();
+        gate.reached();
+        Self(gate)
+    }
+}
+
+impl Drop for HeldCommitter {
+    /// Lets it go, also when a test fails: closing waits for it.
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 /// How long the frame that begins here is in the file: its length stands first.
@@ -284,7 +295,7 @@ fn closed_when_a_thread_ends() {
 #[test]
 fn appended_when_a_thread_ends() {
     let (_, _, store) = watched_store();
-    let gate = hold_committer(&store);
+    let held = HeldCommitter::of(&store);
     let (results, received) = mpsc::channel();
     // The committer is held, so that the thread finds an append in line, and nobody who leads.
     let append_both = move |store: &Store| {
@@ -302,7 +313,7 @@ fn appended_when_a_thread_ends() {
         let receipts = received.recv_timeout(LONG).unwrap().unwrap();
         assert_eq!(receipts[0].sequence, sequence);
     }
-    gate.open();
+    drop(held);
     store.close().unwrap();
 }
 
@@ -320,7 +331,7 @@ fn a_repeat_succeeds_in_a_failing_group() {
     for syncs in [false, true] {
         let (disk, watched, store) = watched_store();
         let durable = store.append(&with_id(1), Some(Durability::Durable)).unwrap();
-        let gate = hold_committer(&store);
+        let held = HeldCommitter::of(&store);
         let written = store.append(&with_id(2), Some(Durability::Written)).unwrap();
         watched.rule(move |call| match call {
             Call::Write { .. } if call.writes_segment() && !syncs => Fate::Fails(libc::ENOSPC),
@@ -336,7 +347,7 @@ fn a_repeat_succeeds_in_a_failing_group() {
         let repeat_of_fresh = start(&store, &with_id(3), Durability::Written);
         let refused = NewEvent { expected: Expected::Exact(77), ..event("known", b"") };
         let refused = start(&store, &refused, Durability::Buffered);
-        gate.open();
+        drop(held);
 
         let kind = if syncs { ErrorKind::Indeterminate } else { ErrorKind::DiskFull };
         for ticket in [new, fresh, repeat_of_fresh] {
@@ -375,7 +386,7 @@ fn accepted_events_of_a_failed_group_are_seen_by_others() {
         store.append(&event("e", b"durable"), Some(Durability::Durable)).unwrap();
         open(disk.clone(), OpenMode::ReadOnly).unwrap()
     };
-    let gate = hold_committer(&store);
+    let held = HeldCommitter::of(&store);
     assert_eq!(reader.refresh().unwrap(), 2);
     let accepted = start(&store, &event("e", b"accepted"), Durability::Written);
     let rejected = start(&store, &event("e", b"rejected"), Durability::Written);
@@ -390,7 +401,7 @@ fn accepted_events_of_a_failed_group_are_seen_by_others() {
         }
         _ => Fate::Done,
     });
-    gate.open();
+    drop(held);
     assert_eq!(ended(accepted).unwrap().sequence, 2);
     assert_eq!(ended(rejected).unwrap_err().kind(), ErrorKind::DiskFull);
     assert_eq!(store.head().unwrap().events, 3);
@@ -472,7 +483,7 @@ fn a_slow_reader_sees_no_event_that_is_rejected() {
     let (disk, watched, store) = watched_store();
     let of_reader = Watched::new(Arc::new(disk.clone()));
     let reader = open(of_reader.clone(), OpenMode::ReadOnly).unwrap();
-    let group = hold_committer(&store);
+    let held = HeldCommitter::of(&store);
     for payload in [b"0", b"1"] {
         store.append(&event("e", payload), Some(Durability::Written)).unwrap();
     }
@@ -504,7 +515,7 @@ fn a_slow_reader_sees_no_event_that_is_rejected() {
         let refreshed = scope.spawn(|| reader.refresh());
         read.reached();
         let tickets = [b"2", b"3"].map(|of| start(&store, &event("e", of), Durability::Durable));
-        group.open();
+        drop(held);
         half_written.reached();
         let written = disk.content(&first_segment()).unwrap();
         read.open();
