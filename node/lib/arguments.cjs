@@ -26,7 +26,7 @@ function directory(path) {
 
 const OPEN_FIELDS = new Set([
   'mode', 'segmentBytes', 'maxPayloadBytes', 'durability', 'bufferBytes', 'bufferMs',
-  'maxOpenFiles', 'seed',
+  'maxOpenFiles', 'cacheBytes', 'seed',
 ])
 
 function openArguments(options) {
@@ -39,6 +39,7 @@ function openArguments(options) {
     bufferBytes: check.optional(check.unsigned, 'bufferBytes', given.bufferBytes),
     bufferMs: check.optional(check.unsigned, 'bufferMs', given.bufferMs),
     maxOpenFiles: check.optional(check.unsigned, 'maxOpenFiles', given.maxOpenFiles),
+    cacheBytes: check.optional(check.u64, 'cacheBytes', given.cacheBytes),
     seed: check.optional(check.u64, 'seed', given.seed),
   }
 }

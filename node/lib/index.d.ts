@@ -35,6 +35,11 @@ export interface OpenOptions {
   bufferMs?: number | undefined
   /** The most files kept open; 0, the default, takes a quarter of the process limit. */
   maxOpenFiles?: number | undefined
+  /**
+   * How many bytes of segments are kept in memory for reading, at the most; 0 keeps none. Default
+   * 64 MiB.
+   */
+  cacheBytes?: Whole | undefined
   /** For tests: ids and times become functions of the seed and the sequence. */
   seed?: Whole | undefined
 }

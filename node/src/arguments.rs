@@ -24,6 +24,8 @@ pub struct OpenArguments {
     pub buffer_ms: Option<u32>,
     /// The most files kept open.
     pub max_open_files: Option<u32>,
+    /// How much of the segments is kept in memory.
+    pub cache_bytes: Option<BigInt>,
     /// Makes ids and times functions of the seed and the sequence.
     pub seed: Option<BigInt>,
 }
@@ -42,6 +44,8 @@ impl OpenArguments {
             buffer_bytes: self.buffer_bytes.map_or(defaults.buffer_bytes, |bytes| bytes as usize),
             buffer_ms: self.buffer_ms.unwrap_or(defaults.buffer_ms),
             max_open_files: self.max_open_files.unwrap_or(defaults.max_open_files),
+            cache_bytes: usize::try_from(u64_or(&self.cache_bytes, defaults.cache_bytes as u64)?)
+                .unwrap_or(usize::MAX),
             seed: self.seed.as_ref().map(u64_of).transpose()?,
         })
     }

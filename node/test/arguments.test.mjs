@@ -115,10 +115,21 @@ test('options of opening', async () => {
     [3], [undefined], ['a\0b'], [new URL('ftp://host/x')], ['x', { mode: 'append' }], ['x', 7],
     ['x', { segmentBytes: 1 }], ['x', { maxPayloadBytes: 2 ** 32 }], ['x', { seed: -1n }],
     ['x', { durability: 'never' }], ['x', { bufferMs: '5' }],
+    ['x', { cacheBytes: -1 }],
   ]
   for (const values of cases) {
     await assert.rejects(Store.open(...values), INVALID, inspect(values))
     assert.throws(() => Store.openSync(...values), INVALID, inspect(values))
+  }
+})
+
+test('events are read the same with and without a cache', (t) => {
+  for (const cacheBytes of [0, 64n << 10n, 1 << 20]) {
+    const store = openStore(t, { cacheBytes })
+    for (let n = 0; n < 300; n++) store.appendSync({ ...EVENT, payload: Buffer.alloc(500, n) })
+    for (let n = 0; n < 300; n++) {
+      assert.deepEqual(Buffer.from(store.atSync(n).payload), Buffer.alloc(500, n))
+    }
   }
 })
 
