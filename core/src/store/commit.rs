@@ -256,6 +256,7 @@ impl Inner {
             durability = Durability::Written;
         }
 
+        // Where there is no sync to share, the next leader waits for nobody.
         if durability != Durability::Durable {
             writer.queue.sync_took.store(0, Ordering::Relaxed);
         }

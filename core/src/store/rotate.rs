@@ -22,8 +22,7 @@ impl Inner {
     pub(super) fn rotate(&self, writer: &Writer, commit: &mut Commit) -> Result<()> {
         let sealed = self.live.read().tail.as_ref().map(|tail| tail.number);
         // A full disk, or a want of descriptors, leaves the old segment in place, and the next
-        // append tries again. After
-        // any other failure it is not known what the next one would meet.
+        // append tries again. After any other failure it is not known what the next one would meet.
         self.seal_and_start(writer, commit, sealed).map_err(|error| match error.kind() {
             _ if writer.check_poison().is_err() => error,
             ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Indeterminate => error,

@@ -11,6 +11,11 @@ impl Batpak {
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self(batpak_core::Store::open(path, &OpenOptions::default())?))
     }
+
+    pub fn open_with_cache(path: &Path, cache_bytes: usize) -> Result<Self> {
+        let options = OpenOptions { cache_bytes, ..OpenOptions::default() };
+        Ok(Self(batpak_core::Store::open(path, &options)?))
+    }
 }
 
 /// The bytes that an event of the benchmark takes in a segment.

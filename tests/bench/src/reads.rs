@@ -77,7 +77,8 @@ fn measure_size(
     ];
     let selected = |subject| measures.iter().any(|(name, _, _)| selection.has(subject, name));
     let mut stores = Vec::new();
-    for subject in peers::STORES.iter().copied().filter(|subject| selected(subject)) {
+    let subjects = peers::STORES.iter().copied().chain([peers::LARGE_CACHE]);
+    for subject in subjects.filter(|subject| selected(subject)) {
         eprintln!("bench: filling {subject} with {size} events");
         let path = directory.join(subject);
         std::fs::create_dir_all(directory)?;

@@ -36,10 +36,14 @@ pub fn survives_kill(name: &str) -> bool {
 /// SQLite with every field and index that batpak has.
 pub const ALL_FIELDS: &str = "SQLite, all fields";
 
+/// batpak with a cache that holds all that is read.
+pub const LARGE_CACHE: &str = "batpak, 1 GiB cache";
+
 /// Opens a store for appends of this safety, which some have to know beforehand.
 pub fn open(name: &str, path: &Path, safety: Safety) -> Result<Box<dyn Store>> {
     Ok(match name {
         "batpak" => Box::new(crate::batpak::Batpak::open(path)?),
+        LARGE_CACHE => Box::new(crate::batpak::Batpak::open_with_cache(path, 1 << 30)?),
         "batpak 0.10" => Box::new(crate_0x::Crate0x::open(path)?),
         "SQLite" if safety == Safety::Durable => Box::new(Sqlite::open(path, &FEW, "FULL")?),
         "SQLite" => Box::new(Sqlite::open(path, &FEW, "NORMAL")?),
