@@ -63,11 +63,16 @@ def main(results: str, output: str, base: str | None = None) -> None:
         compared = ratio(measure, subject)
         return short(median(values)) + (f" ({compared:.2g})" if compared is not None else "")
 
-    def table(columns: list[str]) -> None:
+    def alone(measure: str) -> bool:
+        """Whether only the base was measured: such rows stand in the first table."""
+        return not any((measure, subject) in rounds for subject in subjects if subject != base)
+
+    def table(columns: list[str], first: bool) -> None:
         print("|", " | ".join(["", *columns]), "|")
         print("|---|" + "---:|" * len(columns))
         for measure, unit in measures.items():
-            if any((measure, column) in rounds for column in columns if column != base):
+            shown = any((measure, column) in rounds for column in columns if column != base)
+            if shown or first and alone(measure):
                 print("|", " | ".join([f"{measure}, {unit}", *(cell(measure, c) for c in columns)]), "|")
         print()
 
@@ -80,7 +85,7 @@ def main(results: str, output: str, base: str | None = None) -> None:
     count = max(1, -(-len(others) // COLUMNS))
     for number in range(count):
         at, to = (len(others) * n // count for n in (number, number + 1))
-        table([*first, *others[at:to]])
+        table([*first, *others[at:to]], first=number == 0)
 
     document = {
         "machine": machine(),
