@@ -70,7 +70,8 @@ pub struct OpenOptions {
     /// The most files kept open; 0 takes a quarter of the process limit.
     pub max_open_files: u32,
     /// How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
-    /// every read goes to the operating system.
+    /// every read goes to the operating system. Filters of ids and names take up to a quarter of
+    /// this besides.
     pub cache_bytes: usize,
     /// For tests and reproductions: ids and times become functions of the seed and the sequence,
     /// so that the same appends give the same bytes.
