@@ -41,6 +41,9 @@ struct RecentIds {
 
 impl RecentIds {
     fn place_of(&self, id: Id) -> Option<u32> {
+        if self.ids.is_empty() {
+            return None;
+        }
         let mut map = self.map.lock();
         let (places, mapped) = &mut *map;
         for place in *mapped..self.ids.len() {
@@ -247,12 +250,17 @@ impl Tail {
         found
     }
 
-    /// The place of the first tag that is not below this one. Tags are spread evenly, so the search
-    /// begins where it would be and widens from there.
+    /// The place of the first tag that is not below this one. Tags are spread evenly, so it is near
+    /// where its share of all tags would be, and nearer to where its distance from the tag found
+    /// there leads; the search widens from that place.
     fn first_at_least(&self, tag: u32) -> usize {
         let count = self.tags.len();
-        let guess = ((u64::from(tag) * count as u64) >> 32) as usize;
-        let mut width = 32;
+        let places = |tags: i64| (tags * count as i64) >> 32;
+        let guess = places(tag.into());
+        let found = self.tags.get(guess as usize).map_or(tag, |(found, _)| *found);
+        let guess = guess + places(i64::from(tag) - i64::from(found));
+        let guess = guess.clamp(0, count as i64) as usize;
+        let mut width = 16;
         loop {
             let (low, high) = (guess.saturating_sub(width), (guess + width).min(count));
             let begins_below = low == 0 || self.tags[low - 1].0 < tag;
@@ -542,4 +550,28 @@ fn dictionary(section: &[u8], record_bytes: usize) -> Option<(&[u8], &[u8])> {
 fn name(names: &[u8], offset: u32, bytes: u16) -> Option<&str> {
     let start = offset as usize;
     std::str::from_utf8(names.get(start..start + usize::from(bytes))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_found_wherever_they_lie() {
+        let spread = |n: u64| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+        let even: Vec<u32> = (0..5000).map(spread).collect();
+        let low: Vec<u32> = (0..3000).collect();
+        let high: Vec<u32> = (0..3000).map(|n| u32::MAX - n / 2).collect();
+        for mut tags in [even, low, high, vec![7], vec![]] {
+            tags.sort_unstable();
+            let mut tail = Tail::new(Id::NONE, 1, 0, Tree::default(), Hash::ZERO);
+            tail.tags = tags.iter().zip(0..).map(|(tag, index)| (*tag, index)).collect();
+            let beside =
+                tags.iter().flat_map(|tag| [tag.wrapping_sub(1), *tag, tag.wrapping_add(1)]);
+            for tag in beside.chain([0, 1 << 31, u32::MAX]) {
+                let right = tags.partition_point(|known| *known < tag);
+                assert_eq!(tail.first_at_least(tag), right, "tag {tag}");
+            }
+        }
+    }
 }
