@@ -540,6 +540,14 @@ static int in_child(struct inherited *inherited) {
     return 0;
 }
 
+/* The address sanitizer's allocator of GCC 12 cannot be used in a child that was forked while another
+ * thread was in it, and here other threads commit and wait: the plain program and valgrind cover it. */
+#ifdef __SANITIZE_ADDRESS__
+enum { THREADS_AND_FORKS = 0 };
+#else
+enum { THREADS_AND_FORKS = 1 };
+#endif
+
 static void forks(void) {
     static struct inherited inherited;
     batpak_store *store = inherited.store = open_at("forks", BATPAK_OPEN_CREATE);
@@ -598,7 +606,7 @@ int main(int argument_count, char **arguments) {
     callbacks();
     follows();
     follows_that_are_ended();
-    forks();
+    if (THREADS_AND_FORKS) forks();
     EQUAL(0, batpak_debug_live_handles());
     printf("waiting: %d passed, %d failed\n", passed, failed);
     return failed != 0;
