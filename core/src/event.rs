@@ -336,6 +336,26 @@ pub(crate) fn encode_extensions(extensions: &[(&str, &[u8])], out: &mut Vec<u8>)
     Ok(())
 }
 
+/// Writes stored extensions with one more in its place, unless that key is there.
+pub(crate) fn push_extension(stored: &[u8], key: &str, value: &[u8], out: &mut Vec<u8>) {
+    let rest = |extensions: &Extensions<'_>| stored.len() - extensions.0.len();
+    let mut extensions = Extensions(stored);
+    let mut at = 0;
+    while let Some((known, _)) = extensions.next() {
+        match known.cmp(key) {
+            std::cmp::Ordering::Less => at = rest(&extensions),
+            std::cmp::Ordering::Equal => return out.extend_from_slice(stored),
+            std::cmp::Ordering::Greater => break,
+        }
+    }
+    out.extend_from_slice(&stored[..at]);
+    out.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    out.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(value);
+    out.extend_from_slice(&stored[at..]);
+}
+
 fn check_extension_key(key: &str) -> Result<()> {
     let parts = key.split_once('.').filter(|(prefix, field)| {
         !prefix.is_empty() && !field.is_empty() && !field.contains('.') && *prefix != "batpak"
@@ -361,6 +381,28 @@ mod tests {
         encode_extensions(&[("b.x", b"2"), ("a.y", b"")], &mut bytes).unwrap();
         let read: Vec<_> = Extensions(&bytes).collect();
         assert_eq!(read, [("a.y", b"".as_slice()), ("b.x", b"2".as_slice())]);
+    }
+
+    #[test]
+    fn an_extension_is_added_in_its_place_once() {
+        let mut stored = Vec::new();
+        encode_extensions(&[("a.x", b"1"), ("c.x", b"3")], &mut stored).unwrap();
+        let with = |key: &str| {
+            let mut bytes = Vec::new();
+            push_extension(&stored, key, b"2", &mut bytes);
+            Extensions(&bytes).map(|(key, value)| format!("{key}{}", value[0] - b'0')).collect()
+        };
+        let keys: [(&str, [&str; 3]); 3] = [
+            ("b.x", ["a.x1", "b.x2", "c.x3"]),
+            ("A.x", ["A.x2", "a.x1", "c.x3"]),
+            ("d.x", ["a.x1", "c.x3", "d.x2"]),
+        ];
+        for (key, expected) in keys {
+            let found: Vec<String> = with(key);
+            assert_eq!(found, expected);
+        }
+        let found: Vec<String> = with("a.x");
+        assert_eq!(found, ["a.x1", "c.x3"]);
     }
 
     #[test]

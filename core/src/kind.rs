@@ -14,6 +14,8 @@ impl EventKind {
     pub const DATA: EventKind = EventKind(0x1000);
     /// A gate's refusal, recorded by the library.
     pub const DENIAL: EventKind = EventKind(0x000F);
+    /// In the place of an event that is not to be seen any more.
+    pub const TOMBSTONE: EventKind = EventKind(0x0FFE);
 
     /// The kind of this category (0 to 15) and type (0 to 4,095), if it is free for users.
     pub fn new(category: u8, type_id: u16) -> Result<Self> {

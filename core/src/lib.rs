@@ -25,7 +25,8 @@
 //! ```
 //!
 //! The modules form a ladder, each importing only from those below it: `store` (one file per
-//! operation), `index` (where events are), `storage` (the operating system), `format` (bytes),
+//! operation), `index` (where events are), `interop` (the stores of the batpak crate 0.x),
+//! `storage` (the operating system), `format` (bytes),
 //! and the vocabulary at the crate's root.
 
 #![deny(unsafe_code)]
@@ -37,6 +38,7 @@ mod format;
 mod gate;
 mod ids;
 mod index;
+mod interop;
 mod kind;
 mod options;
 pub mod payload;
@@ -61,6 +63,7 @@ pub use options::{
 };
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
-    Ancestry, Boundary, Finding, FindingKind, Follow, Frontier, Head, Link, OpenReport, Scan,
-    Stats, Store, StreamHead, Then, Ticket, VerifyReport,
+    Ancestry, Boundary, Dropped, ExportOptions, ExportReport, Finding, FindingKind, Follow,
+    Frontier, Head, ImportOptions, ImportReport, Link, OpenReport, Scan, Stats, Store, StreamHead,
+    Then, Ticket, VerifyReport,
 };

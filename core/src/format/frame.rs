@@ -115,11 +115,7 @@ impl Unsealed {
     pub(crate) fn seal(&mut self, frames: &mut [u8]) {
         super::hash::hash_all(&mut self.frames, &self.messages);
         for UnsealedFrame { at, hash, .. } in self.frames.drain(..) {
-            let frame = &mut frames[at..];
-            let bytes = padded(field!(frame, 0, u32) as usize);
-            frame[HASH_AT..HASHED_FROM].copy_from_slice(&hash.0);
-            let crc = crc32(&[&frame[0..4], &frame[8..bytes]]);
-            frame[4..8].copy_from_slice(&crc.to_le_bytes());
+            seal_with(&mut frames[at..], hash);
         }
         self.messages.clear();
         self.messages.shrink_to(KEPT_MESSAGE_BYTES);
@@ -130,6 +126,14 @@ impl Unsealed {
         let kept = self.frames.partition_point(|frame| frame.at < from);
         self.frames.truncate(kept);
     }
+}
+
+/// Finishes one frame with a hash that is not of its fields: that of another format.
+pub(crate) fn seal_with(frame: &mut [u8], hash: Hash) {
+    let bytes = padded(field!(frame, 0, u32) as usize);
+    frame[HASH_AT..HASHED_FROM].copy_from_slice(&hash.0);
+    let crc = crc32(&[&frame[0..4], &frame[8..bytes]]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The hash of a sealed frame.

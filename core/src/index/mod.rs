@@ -20,29 +20,35 @@ use std::sync::Arc;
 pub(crate) enum Part {
     /// Found through its footer.
     Sealed(sealed::Sealed),
-    /// Indexed in memory, from frames that a salvage found.
-    Indexed(tail::Tail),
+    /// Indexed in memory: frames that a salvage found, or that are made when they are read.
+    Indexed(tail::Tail, Option<Box<dyn Frames>>),
+}
+
+/// Frames that no file holds as they are.
+pub(crate) trait Frames: Send + Sync {
+    /// Makes the frames of `tail` that are so many bytes from `start` on.
+    fn read(&self, files: &Files, tail: &tail::Tail, start: u64, bytes: usize) -> Result<Vec<u8>>;
 }
 
 impl Part {
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Sealed(sealed) => sealed.entry.number,
-            Self::Indexed(tail) => tail.number,
+            Self::Indexed(tail, _) => tail.number,
         }
     }
 
     pub(crate) fn first_sequence(&self) -> u64 {
         match self {
             Self::Sealed(sealed) => sealed.entry.first_sequence,
-            Self::Indexed(tail) => tail.first_sequence,
+            Self::Indexed(tail, _) => tail.first_sequence,
         }
     }
 
     pub(crate) fn end_sequence(&self) -> u64 {
         match self {
             Self::Sealed(sealed) => sealed.end_sequence(),
-            Self::Indexed(tail) => tail.next_sequence(),
+            Self::Indexed(tail, _) => tail.next_sequence(),
         }
     }
 
@@ -50,7 +56,7 @@ impl Part {
     pub(crate) fn candidates_for_id(&self, id: Id, tag: u32) -> Result<Vec<u32>> {
         match self {
             Self::Sealed(sealed) => sealed.candidates_for_id(tag),
-            Self::Indexed(tail) => Ok(tail.candidates_for_id(id)),
+            Self::Indexed(tail, _) => Ok(tail.candidates_for_id(id)),
         }
     }
 
@@ -58,7 +64,7 @@ impl Part {
     pub(crate) fn stream_end(&self, entity: &str, lane: u32, tag: u32) -> Result<Option<LaneHead>> {
         match self {
             Self::Sealed(sealed) => sealed.stream_end(entity, lane, tag),
-            Self::Indexed(tail) => Ok(tail.stream_end(entity, lane)),
+            Self::Indexed(tail, _) => Ok(tail.stream_end(entity, lane)),
         }
     }
 
@@ -66,7 +72,7 @@ impl Part {
     pub(crate) fn for_each_stream(&self, mut each: impl FnMut(&str, u32)) -> Result<()> {
         match self {
             Self::Sealed(sealed) => sealed.for_each_stream(each),
-            Self::Indexed(tail) => {
+            Self::Indexed(tail, _) => {
                 tail.streams().for_each(|(entity, lane)| each(entity, lane));
                 Ok(())
             }
@@ -82,7 +88,7 @@ impl Part {
     ) -> Result<Option<Vec<u32>>> {
         match self {
             Self::Sealed(sealed) => sealed.candidates(region, low, high),
-            Self::Indexed(tail) => Ok(tail.candidates(region, low, high)),
+            Self::Indexed(tail, _) => Ok(tail.candidates(region, low, high)),
         }
     }
 
@@ -90,7 +96,7 @@ impl Part {
     pub(crate) fn span(&self, index: u32) -> Result<(u64, u64)> {
         match self {
             Self::Sealed(sealed) => sealed.span(index),
-            Self::Indexed(tail) => {
+            Self::Indexed(tail, _) => {
                 tail.span(index).ok_or_else(|| Error::corrupt("an event beyond the last is named"))
             }
         }
@@ -100,7 +106,10 @@ impl Part {
     pub(crate) fn copy_frames(&self, files: &Files, start: u64, bytes: usize) -> Result<Arc<[u8]>> {
         match self {
             Self::Sealed(sealed) => sealed.copy_frames(start, bytes),
-            Self::Indexed(tail) => {
+            Self::Indexed(tail, Some(frames)) => {
+                frames.read(files, tail, start, bytes).map(Arc::from)
+            }
+            Self::Indexed(tail, None) => {
                 let (number, settled) = (tail.number, tail.end);
                 let place = Place { files, number, file: None, settled, keep: false };
                 let mut copy: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
@@ -116,7 +125,7 @@ impl Part {
     pub(crate) fn spans(&self, indexes: &[u32]) -> Result<Vec<(u64, u64)>> {
         match self {
             Self::Sealed(sealed) => sealed.spans(indexes),
-            Self::Indexed(tail) => Ok(tail.spans(indexes)),
+            Self::Indexed(tail, _) => Ok(tail.spans(indexes)),
         }
     }
 }

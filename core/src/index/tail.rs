@@ -232,6 +232,18 @@ impl Tail {
         (start < end).then_some((start, end))
     }
 
+    /// The event whose frame starts here.
+    pub(crate) fn index_at(&self, offset: u64) -> Option<u32> {
+        let place = u32::try_from(offset / 8).ok().filter(|_| offset.is_multiple_of(8))?;
+        self.offsets.binary_search(&place).ok().map(|index| index as u32)
+    }
+
+    /// The event whose frame ends here.
+    pub(crate) fn index_at_end(&self, offset: u64) -> Option<u32> {
+        let behind = if offset == self.end { self.events() as u32 } else { self.index_at(offset)? };
+        behind.checked_sub(1)
+    }
+
     /// Where the frames of these events start and end.
     pub(crate) fn spans(&self, indexes: &[u32]) -> Vec<(u64, u64)> {
         indexes.iter().filter_map(|index| self.span(*index)).collect()

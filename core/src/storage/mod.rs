@@ -77,6 +77,8 @@ pub trait VfsFile: Send + Sync {
     fn size(&self) -> io::Result<u64>;
     /// Takes the exclusive lock on the file if it is free.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Takes a shared lock on the file unless somebody holds the exclusive one.
+    fn try_lock_shared(&self) -> io::Result<bool>;
     /// Gives a lock back. Closing alone would not do: a forked child may share the open file.
     fn unlock(&self) -> io::Result<()>;
     /// Whether somebody holds the exclusive lock on the file.

@@ -107,16 +107,20 @@ impl VfsFile for RealFile {
         }
     }
 
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        match self.0.try_lock_shared() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn unlock(&self) -> io::Result<()> {
         self.0.unlock()
     }
 
     fn is_locked(&self) -> io::Result<bool> {
-        match self.0.try_lock_shared() {
-            Ok(()) => self.0.unlock().map(|()| false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        if self.try_lock_shared()? { self.0.unlock().map(|()| false) } else { Ok(true) }
     }
 }
 

@@ -407,6 +407,11 @@ impl VfsFile for SimFile {
         Ok(true)
     }
 
+    /// As exclusive as the other one: one reader is enough here.
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.try_lock()
+    }
+
     fn unlock(&self) -> io::Result<()> {
         self.vfs.0.lock().locks.remove(&self.path);
         *self.locked.lock() = false;

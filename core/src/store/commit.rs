@@ -353,8 +353,7 @@ impl Inner {
         receipts.reserve_exact(request.len());
         let last = request.len().saturating_sub(1);
         let staged = request.events().enumerate().try_for_each(|(index, event)| {
-            let continues = index < last;
-            match self.stage_event(commit, staging, &event, &receipts, continues, now_us) {
+            match self.stage_event(commit, staging, &event, &receipts, now_us) {
                 Ok(receipt) => receipts.push(receipt),
                 Err(error) => return Err(if last == 0 { error } else { error.of_item(index) }),
             }
@@ -439,7 +438,6 @@ impl Inner {
         staging: &mut Staging,
         event: &PreparedEvent<'_>,
         batch: &[Receipt],
-        batch_continues: bool,
         now_us: i64,
     ) -> Result<Receipt> {
         let (entity, lane) = (event.entity(), event.lane);
@@ -482,7 +480,8 @@ impl Inner {
 
         let sequence = staging.next_sequence();
         let now_us = if self.options.seed.is_some() { self.now_us(sequence) } else { now_us };
-        let wall_us = before.map_or(now_us, |(_, known)| known.wall_us.max(now_us));
+        let recorded_us = event.wall_us.unwrap_or(now_us);
+        let wall_us = before.map_or(recorded_us, |(_, known)| known.wall_us.max(recorded_us));
         let timestamp_us = event.timestamp_us.unwrap_or(wall_us);
         let id = event.id.unwrap_or_else(|| commit.ids.event_id(sequence, wall_us));
         let at = commit.buffer.len();
@@ -510,7 +509,7 @@ impl Inner {
                 extensions: event.extensions(),
                 payload: event.payload(),
                 payload_hash: event.payload_hash,
-                batch_continues,
+                batch_continues: event.batch_continues,
                 synced_to: commit.durable_end,
             },
             self.lineage,

@@ -54,9 +54,10 @@ impl Follower {
 
 /// Opens a store for reading.
 pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
-    let mut report = OpenReport::default();
+    let blank = OpenReport { format: 2, ..OpenReport::default() };
+    let mut report = blank.clone();
     let (manifest, found) = consistently(&files, |manifest, reader| {
-        report = OpenReport::default();
+        report = blank.clone();
         let names = open::list(&files)?;
         // Leftovers are the writer's business; a reader passes over them.
         open::sort_files(&files, &names, manifest, &mut report)?;

@@ -14,7 +14,10 @@ mod background;
 mod close;
 mod commit;
 mod denial;
+mod export;
 mod follow;
+mod import;
+mod old;
 mod open;
 mod prepare;
 mod queue;
@@ -43,7 +46,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 pub use ancestors::{Ancestry, Boundary, Link};
+pub use export::{ExportOptions, ExportReport};
 pub use follow::Follow;
+pub use import::{Dropped, ImportOptions, ImportReport};
 pub use open::OpenReport;
 pub use queue::Then;
 pub use read::Scan;
@@ -75,6 +80,8 @@ pub(crate) struct Inner {
     waiting: AtomicUsize,
     writer: Option<commit::Writer>,
     follower: Option<follow::Follower>,
+    /// Of a store of the batpak crate 0.x.
+    old: Option<old::Old>,
 }
 
 /// What readers see.

@@ -2,6 +2,7 @@
 
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
+use super::old::{self, Payloads};
 use super::{Inner, Live, Newest, Store, follow, salvage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
@@ -13,6 +14,7 @@ use crate::index::Part;
 use crate::index::heads::Heads;
 use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
+use crate::interop::{self, sidecar};
 use crate::options::{OpenMode, OpenOptions};
 use crate::process;
 use crate::storage::files::{Files, read_exact};
@@ -35,8 +37,12 @@ pub struct OpenReport {
     pub created: bool,
     /// The store had been closed cleanly, and nothing was appended since.
     pub clean: bool,
+    /// The format: 2, or 1 for a store of the batpak crate 0.x.
+    pub format: u32,
     /// Events found.
     pub events: u64,
+    /// Events of cancelled fences of a 0.x store, which are not shown.
+    pub hidden: u64,
     /// Segments found.
     pub segments: u64,
     /// Bytes cut from the unsynced end of the newest segment; for a reader, bytes passed over.
@@ -49,7 +55,8 @@ pub struct OpenReport {
     pub removed: Vec<String>,
     /// Files that do not belong to the store and were left alone.
     pub ignored: Vec<String>,
-    /// What a salvage found damaged, a sentence each; empty in every other mode.
+    /// What was passed over, a sentence each: in a salvage, everything that was found damaged; in
+    /// a 0.x store, also what its crashes left behind. Empty otherwise.
     pub damage: Vec<String>,
 }
 
@@ -64,19 +71,58 @@ impl Store {
     #[doc(hidden)]
     pub fn open_on(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Store> {
         options.check()?;
+        if !options.mode.writable() {
+            return open_for_reading(vfs, path, options, Payloads::Shown);
+        }
         let files = locate(vfs, path, options)?;
-        Ok(Store(if options.mode.writable() {
-            let (mut inner, commit) = open_for_appending(files, options)?;
-            Arc::new_cyclic(|store| {
-                inner.writer = Some(Writer::new(commit, store.clone()));
-                inner
-            })
-        } else if options.mode == OpenMode::Salvage {
-            Arc::new(salvage::open(files, options)?)
-        } else {
-            Arc::new(follow::open(files, options)?)
-        }))
+        let (mut inner, commit) = open_for_appending(files, options)?;
+        Ok(Store(Arc::new_cyclic(|store| {
+            inner.writer = Some(Writer::new(commit, store.clone()));
+            inner
+        })))
     }
+}
+
+/// Opens a store of any format for reading. `payloads` is for one of the batpak crate 0.x.
+pub(super) fn open_for_reading(
+    vfs: Arc<dyn Vfs>,
+    path: &Path,
+    options: &OpenOptions,
+    payloads: Payloads,
+) -> Result<Store> {
+    let files = locate(vfs, path, options)?;
+    let inner = match old_names(&files)? {
+        Some(names) => old::open(files, options, &names, payloads),
+        None if options.mode == OpenMode::Salvage => salvage::open(files, options),
+        None => follow::open(files, options),
+    };
+    Ok(Store(Arc::new(inner?)))
+}
+
+/// The names in the directory, if it is a store of the batpak crate 0.x: one that has a segment of
+/// version 1, or the crate's lock, and no manifest.
+fn old_names(files: &Files) -> Result<Option<Vec<(String, bool)>>> {
+    let names = list(files)?;
+    let has = |wanted: &str| names.iter().any(|(name, is_file)| *is_file && name == wanted);
+    if has(manifest::FILE_NAME) {
+        return Ok(None);
+    }
+    let mut is_old = has(sidecar::LOCK);
+    for (name, _) in names.iter().filter(|(name, is_file)| *is_file && name.ends_with(".fbat")) {
+        is_old = is_old || interop::segment::parse_header(&read_front(files, name)?).is_ok();
+    }
+    Ok(is_old.then_some(names))
+}
+
+/// The first bytes of a file: enough for the header of a segment that a crate wrote.
+fn read_front(files: &Files, name: &str) -> Result<Vec<u8>> {
+    let path = files.path(name);
+    let file = files.open(name, Access::Read)?;
+    let mut bytes = vec![0; HEADER_BYTES];
+    let read = read_full_at(&*file, &mut bytes, 0)
+        .map_err(|e| Error::io("cannot read the segment", &path, &e))?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 /// The directory, created if it may be.
@@ -121,6 +167,7 @@ impl Inner {
             waiting: 0.into(),
             writer: None,
             follower: None,
+            old: None,
         }
     }
 }
@@ -140,7 +187,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     })?;
 
     // 2. The manifest, or a new store.
-    let mut report = OpenReport::default();
+    let mut report = OpenReport { format: 2, ..OpenReport::default() };
     let mut ids = match options.seed {
         Some(seed) => IdSource::seeded(seed),
         None => IdSource::random()?,
@@ -304,17 +351,11 @@ pub(super) fn read_manifest(files: &Files) -> Result<Option<Manifest>> {
 pub(super) fn refuse_other_stores(files: &Files, names: &[(String, bool)]) -> Result<()> {
     let is_segment = |(name, is_file): &&(String, bool)| *is_file && name.ends_with(".fbat");
     let Some((name, _)) = names.iter().find(is_segment) else { return Ok(()) };
-    let path = files.path(name);
-    let file = files.open(name, Access::Read)?;
-    let mut bytes = vec![0; HEADER_BYTES];
-    let read = read_full_at(&*file, &mut bytes, 0)
-        .map_err(|e| Error::io("cannot read the segment", &path, &e))?;
-    bytes.truncate(read);
-    Err(match Header::decode(&bytes) {
+    Err(match Header::decode(&read_front(files, name)?) {
         Err(HeaderError::Version(1)) => Error::new(
             ErrorKind::Unsupported,
-            "the directory holds a store of the batpak crate 0.x (FBAT version 1); this version \
-             reads FBAT version 2",
+            "the directory holds a store of the batpak crate 0.x (FBAT version 1); open it \
+             read-only, or import it into a new store",
         ),
         Err(HeaderError::Version(version)) => Error::new(
             ErrorKind::Unsupported,
@@ -325,7 +366,7 @@ pub(super) fn refuse_other_stores(files: &Files, names: &[(String, bool)]) -> Re
              store for salvage",
         ),
     }
-    .at_path(&path))
+    .at_path(&files.path(name)))
 }
 
 fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Manifest> {

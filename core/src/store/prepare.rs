@@ -2,7 +2,7 @@
 
 use crate::coordinate::check_coordinate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Causation, Expected, NewEvent, Receipt, encode_extensions};
+use crate::event::{Causation, Event, Expected, NewEvent, Receipt, encode_extensions};
 use crate::format::frame::{FIXED_BYTES, Frame};
 use crate::format::hash::hash_all;
 use crate::ids::{Hash, Id};
@@ -32,6 +32,10 @@ pub(super) struct Prepared {
     pub(super) correlation: Option<Id>,
     pub(super) causation: Causation,
     pub(super) timestamp_us: Option<i64>,
+    /// When it was recorded elsewhere; without it, it is recorded now.
+    pub(super) wall_us: Option<i64>,
+    /// Whether the event behind it in the request is of the same batch.
+    pub(super) batch_continues: bool,
 }
 
 /// What one call asks of the commit, all of the events or none, and what becomes of it. It owns
@@ -88,8 +92,59 @@ impl Request {
     ) -> Result<Box<Self>> {
         let mut request = Self::blank(durability);
         request.add(event, max_payload_bytes)?;
-        hash_all(&mut request.events, &request.bytes);
+        request.hash_payloads();
         Ok(request)
+    }
+
+    /// Adds an event that was recorded elsewhere, with the extensions it is to have, in their
+    /// stored form. Its payload is hashed by [`hash_payloads`](Self::hash_payloads).
+    pub(super) fn add_recorded(&mut self, event: &Recorded<'_>, extensions: &[u8]) {
+        let entity_at = self.bytes.len();
+        self.bytes.extend_from_slice(event.entity.as_bytes());
+        let scope_at = self.bytes.len();
+        self.bytes.extend_from_slice(event.scope.as_bytes());
+        let extensions_at = self.bytes.len();
+        self.bytes.extend_from_slice(extensions);
+        let payload_at = self.bytes.len();
+        self.bytes.extend_from_slice(event.payload);
+        self.events.push(Prepared {
+            entity_at,
+            scope_at,
+            extensions_at,
+            payload_at,
+            end: self.bytes.len(),
+            payload_hash: Hash::ZERO,
+            kind: event.kind,
+            payload_version: event.payload_version,
+            flags: event.flags,
+            lane: event.lane,
+            depth: event.depth,
+            expected: Expected::Any,
+            id: Some(event.id),
+            correlation: Some(event.correlation),
+            causation: event.causation.map_or(Causation::None, Causation::Event),
+            timestamp_us: Some(event.timestamp_us),
+            wall_us: Some(event.wall_us),
+            batch_continues: event.batch_continues,
+        });
+    }
+
+    /// Takes back the event that was added last.
+    pub(super) fn remove_last(&mut self) {
+        if let Some(last) = self.events.pop() {
+            self.bytes.truncate(last.entity_at);
+        }
+    }
+
+    /// Says that the event that was added last ends its batch.
+    pub(super) fn end_batch(&mut self) {
+        if let Some(last) = self.events.last_mut() {
+            last.batch_continues = false;
+        }
+    }
+
+    pub(super) fn hash_payloads(&mut self) {
+        hash_all(&mut self.events, &self.bytes);
     }
 
     fn blank(durability: Durability) -> Box<Self> {
@@ -156,7 +211,9 @@ impl Request {
                 format!("the batch takes {bytes} bytes; the limit is {MAX_BATCH_BYTES}"),
             ));
         }
-        hash_all(&mut self.events, &self.bytes);
+        let behind_first = self.events.len().saturating_sub(1);
+        self.events[..behind_first].iter_mut().for_each(|event| event.batch_continues = true);
+        self.hash_payloads();
         if single { Ok(()) } else { self.check_ids() }
     }
 
@@ -225,6 +282,8 @@ impl Request {
                 other => other,
             },
             timestamp_us: event.timestamp_us,
+            wall_us: None,
+            batch_continues: false,
         });
         Ok(())
     }
@@ -254,6 +313,46 @@ impl crate::format::hash::Hashed for Prepared {
 
     fn set_hash(&mut self, hash: Hash) {
         self.payload_hash = hash;
+    }
+}
+
+/// An event that was recorded elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Recorded<'a> {
+    pub(super) id: Id,
+    pub(super) correlation: Id,
+    pub(super) causation: Option<Id>,
+    pub(super) entity: &'a str,
+    pub(super) scope: &'a str,
+    pub(super) payload: &'a [u8],
+    pub(super) kind: u16,
+    pub(super) payload_version: u16,
+    pub(super) flags: u8,
+    pub(super) lane: u32,
+    pub(super) depth: u32,
+    pub(super) timestamp_us: i64,
+    pub(super) wall_us: i64,
+    pub(super) batch_continues: bool,
+}
+
+impl<'a> Recorded<'a> {
+    pub(super) fn of(event: &'a Event) -> Self {
+        Self {
+            id: event.id(),
+            correlation: event.correlation(),
+            causation: event.causation(),
+            entity: event.entity(),
+            scope: event.scope(),
+            payload: event.payload(),
+            kind: event.kind().0,
+            payload_version: event.payload_version(),
+            flags: event.flags(),
+            lane: event.lane(),
+            depth: event.depth(),
+            timestamp_us: event.timestamp_us(),
+            wall_us: event.wall_us(),
+            batch_continues: event.batch_continues(),
+        }
     }
 }
 

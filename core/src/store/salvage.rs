@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// Opens what can be read, for reading.
 pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
-    let mut report = OpenReport::default();
+    let mut report = OpenReport { format: 2, ..OpenReport::default() };
     let mut manifest = match read_manifest(&files) {
         Ok(Some(manifest)) => Some(manifest),
         Ok(None) => {
@@ -249,7 +249,7 @@ fn join(
         }
         next = whole.next_sequence();
         before = (whole.tree.clone(), whole.last_hash);
-        parts.push(Arc::new(Part::Indexed(whole)));
+        parts.push(Arc::new(Part::Indexed(whole, None)));
     }
     Ok(parts)
 }

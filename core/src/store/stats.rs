@@ -76,7 +76,7 @@ impl Store {
                 let root = Tree::default().root();
                 Ok(Head { events: 0, last_hash: Hash::ZERO, root })
             }
-            Some(Part::Indexed(tail)) => Ok(Head {
+            Some(Part::Indexed(tail, _)) => Ok(Head {
                 events: tail.next_sequence(),
                 last_hash: tail.last_hash,
                 root: tail.tree.root(),
@@ -158,14 +158,18 @@ impl Store {
             part.for_each_stream(&mut note)?;
             bytes += match &**part {
                 Part::Sealed(sealed) => sealed.entry.length,
-                Part::Indexed(tail) => tail.end,
+                Part::Indexed(tail, _) => tail.end,
             };
         }
         let entities: HashSet<_> =
             streams.iter().map(|(entity, _): &(Box<str>, _)| entity).collect();
+        let mut segments = parts.len() as u64 + u64::from(has_tail);
+        if let Some(old) = &self.0.old {
+            (bytes, segments) = (old.bytes, self.0.report.segments);
+        }
         Ok(Stats {
             events,
-            segments: parts.len() as u64 + u64::from(has_tail),
+            segments,
             bytes,
             entities: entities.len() as u64,
             streams: streams.len() as u64,
@@ -190,7 +194,7 @@ impl Inner {
         let before = parts.iter().find(|part| part.end_sequence() == first);
         match before.map(|part| &**part) {
             Some(Part::Sealed(sealed)) => Ok((first, sealed.tree()?)),
-            Some(Part::Indexed(tail)) => Ok((first, tail.tree.clone())),
+            Some(Part::Indexed(tail, _)) => Ok((first, tail.tree.clone())),
             None => Err(Error::corrupt(format!("the events before {first} are missing"))),
         }
     }

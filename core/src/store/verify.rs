@@ -129,6 +129,9 @@ impl Store {
     /// comparing its head with one noted down elsewhere.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.0.check_usable()?;
+        if self.0.old.is_some() {
+            return self.0.verify_old();
+        }
         if let Some(writer) = &self.0.writer
             && writer.check_poison().is_ok()
         {
@@ -195,7 +198,7 @@ impl Inner {
                     let summary = &sealed.footer.summary;
                     (HEADER_BYTES as u64, summary.frames_end, Some(summary.root))
                 }
-                Part::Indexed(tail) => {
+                Part::Indexed(tail, _) => {
                     (tail.span(0).map_or(tail.end, |span| span.0), tail.end, None)
                 }
             };

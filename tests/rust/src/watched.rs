@@ -185,6 +185,10 @@ impl VfsFile for WatchedFile {
         self.inner.try_lock()
     }
 
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.inner.try_lock_shared()
+    }
+
     fn unlock(&self) -> io::Result<()> {
         self.inner.unlock()
     }

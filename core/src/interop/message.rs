@@ -1,0 +1,335 @@
+//! MessagePack as the batpak crate 0.x writes and reads it: structs are maps with text keys, byte
+//! strings are arrays of small integers, or `bin` where something else wrote them.
+
+use rmp::Marker;
+use std::borrow::Cow;
+
+/// Why something cannot be read.
+pub(crate) type Parsed<T> = Result<T, &'static str>;
+
+/// Values inside values are passed over down to this depth; deeper ones are nothing that a store
+/// holds.
+const MAX_DEPTH: usize = 64;
+
+const CUT_OFF: &str = "a value is cut off";
+const OTHER_TYPE: &str = "a value has another type";
+
+/// Reads values from the front of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, bytes: usize) -> Parsed<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(bytes).ok_or(CUT_OFF)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn marker(&mut self) -> Parsed<Marker> {
+        self.take(1).map(|byte| Marker::from_u8(byte[0]))
+    }
+
+    /// An unsigned number of so many bytes, big-endian.
+    fn number(&mut self, bytes: usize) -> Parsed<u64> {
+        let taken = self.take(bytes)?;
+        Ok(taken.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+
+    /// Whether a nil comes next; passes over it.
+    pub(crate) fn nil(&mut self) -> bool {
+        let is_nil = self.0.first() == Some(&Marker::Null.to_u8());
+        if is_nil {
+            self.0 = &self.0[1..];
+        }
+        is_nil
+    }
+
+    /// An integer of any width.
+    fn integer(&mut self) -> Parsed<i128> {
+        Ok(match self.marker()? {
+            Marker::FixPos(value) => value.into(),
+            Marker::FixNeg(value) => value.into(),
+            Marker::U8 => self.number(1)?.into(),
+            Marker::U16 => self.number(2)?.into(),
+            Marker::U32 => self.number(4)?.into(),
+            Marker::U64 => self.number(8)?.into(),
+            Marker::I8 => (self.number(1)? as u8 as i8).into(),
+            Marker::I16 => (self.number(2)? as u16 as i16).into(),
+            Marker::I32 => (self.number(4)? as u32 as i32).into(),
+            Marker::I64 => (self.number(8)? as i64).into(),
+            _ => return Err(OTHER_TYPE),
+        })
+    }
+
+    /// An integer that fits.
+    pub(crate) fn int<T: TryFrom<i128>>(&mut self) -> Parsed<T> {
+        T::try_from(self.integer()?).map_err(|_| "a number is out of range")
+    }
+
+    pub(crate) fn boolean(&mut self) -> Parsed<bool> {
+        match self.marker()? {
+            Marker::True => Ok(true),
+            Marker::False => Ok(false),
+            _ => Err(OTHER_TYPE),
+        }
+    }
+
+    pub(crate) fn text(&mut self) -> Parsed<&'a str> {
+        let length = match self.marker()? {
+            Marker::FixStr(length) => length.into(),
+            Marker::Str8 => self.number(1)?,
+            Marker::Str16 => self.number(2)?,
+            Marker::Str32 => self.number(4)?,
+            _ => return Err(OTHER_TYPE),
+        };
+        std::str::from_utf8(self.take(length as usize)?).map_err(|_| "a text is not UTF-8")
+    }
+
+    /// The number of pairs in a map, which come next.
+    pub(crate) fn map(&mut self) -> Parsed<usize> {
+        let pairs = match self.marker()? {
+            Marker::FixMap(pairs) => pairs.into(),
+            Marker::Map16 => self.number(2)?,
+            Marker::Map32 => self.number(4)?,
+            _ => return Err(OTHER_TYPE),
+        };
+        Ok(pairs as usize)
+    }
+
+    /// The number of values in an array, which come next.
+    pub(crate) fn array(&mut self) -> Parsed<usize> {
+        let values = match self.marker()? {
+            Marker::FixArray(values) => values.into(),
+            Marker::Array16 => self.number(2)?,
+            Marker::Array32 => self.number(4)?,
+            _ => return Err(OTHER_TYPE),
+        };
+        Ok(values as usize)
+    }
+
+    /// A byte string: an array of integers up to 255, or `bin`.
+    pub(crate) fn bytes(&mut self) -> Parsed<Cow<'a, [u8]>> {
+        let binary = match self.0.first().copied().map(Marker::from_u8) {
+            Some(Marker::Bin8) => Some(1),
+            Some(Marker::Bin16) => Some(2),
+            Some(Marker::Bin32) => Some(4),
+            _ => None,
+        };
+        if let Some(width) = binary {
+            self.take(1)?;
+            let length = self.number(width)? as usize;
+            return self.take(length).map(Cow::Borrowed);
+        }
+        let count = self.array()?;
+        // Each takes a byte at least, so that a length that lies asks for no memory.
+        let mut bytes = Vec::with_capacity(count.min(self.0.len()));
+        let mut rest = self.0;
+        for _ in 0..count {
+            rest = match rest {
+                [small @ ..=0x7f, rest @ ..] => {
+                    bytes.push(*small);
+                    rest
+                }
+                [0xcc, large, rest @ ..] => {
+                    bytes.push(*large);
+                    rest
+                }
+                _ => {
+                    self.0 = rest;
+                    bytes.push(self.int()?);
+                    self.0
+                }
+            };
+        }
+        self.0 = rest;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// A byte string of a fixed length.
+    pub(crate) fn exactly<const N: usize>(&mut self) -> Parsed<[u8; N]> {
+        let bytes = self.bytes()?;
+        <[u8; N]>::try_from(&*bytes).map_err(|_| "a byte string has another length")
+    }
+
+    /// Calls `field` with each key of a map; it reads the value. A key that `field` does not know,
+    /// for which it gives `false`, is passed over with its value.
+    pub(crate) fn fields(
+        &mut self,
+        mut field: impl FnMut(&'a str, &mut Self) -> Parsed<bool>,
+    ) -> Parsed<()> {
+        for _ in 0..self.map()? {
+            let key = self.text()?;
+            if !field(key, self)? {
+                self.skip()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes over a value of any type; gives its bytes.
+    pub(crate) fn skip(&mut self) -> Parsed<&'a [u8]> {
+        let before = self.0;
+        // How many values are still to be passed over, at each depth.
+        let mut open = Vec::from([1u64]);
+        while let Some(left) = open.last_mut() {
+            if *left == 0 {
+                open.pop();
+                continue;
+            }
+            *left -= 1;
+            let inside = self.skip_front()?;
+            if inside > 0 {
+                if open.len() == MAX_DEPTH {
+                    return Err("values are nested too deeply");
+                }
+                open.push(inside);
+            }
+        }
+        Ok(&before[..before.len() - self.0.len()])
+    }
+
+    /// Passes over a value, but for the values in it: gives how many those are.
+    fn skip_front(&mut self) -> Parsed<u64> {
+        let (bytes, inside) = match self.marker()? {
+            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
+                (0, 0)
+            }
+            Marker::U8 | Marker::I8 => (1, 0),
+            Marker::U16 | Marker::I16 => (2, 0),
+            Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+            Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+            Marker::FixStr(length) => (length.into(), 0),
+            Marker::Str8 | Marker::Bin8 => (self.number(1)?, 0),
+            Marker::Str16 | Marker::Bin16 => (self.number(2)?, 0),
+            Marker::Str32 | Marker::Bin32 => (self.number(4)?, 0),
+            Marker::FixExt1 => (2, 0),
+            Marker::FixExt2 => (3, 0),
+            Marker::FixExt4 => (5, 0),
+            Marker::FixExt8 => (9, 0),
+            Marker::FixExt16 => (17, 0),
+            Marker::Ext8 => (self.number(1)? + 1, 0),
+            Marker::Ext16 => (self.number(2)? + 1, 0),
+            Marker::Ext32 => (self.number(4)? + 1, 0),
+            Marker::FixArray(values) => (0, values.into()),
+            Marker::Array16 => (0, self.number(2)?),
+            Marker::Array32 => (0, self.number(4)?),
+            Marker::FixMap(pairs) => (0, 2 * u64::from(pairs)),
+            Marker::Map16 => (0, 2 * self.number(2)?),
+            Marker::Map32 => (0, 2 * self.number(4)?),
+            Marker::Reserved => return Err("a value has no type"),
+        };
+        self.take(usize::try_from(bytes).map_err(|_| CUT_OFF)?)?;
+        Ok(inside)
+    }
+}
+
+/// Writes values behind bytes. Writing to memory does not fail.
+pub(crate) trait Write {
+    fn put_map(&mut self, pairs: u32);
+    fn put_text(&mut self, text: &str);
+    fn put_unsigned(&mut self, value: u64);
+    fn put_signed(&mut self, value: i64);
+    fn put_nil(&mut self);
+    fn put_binary(&mut self, bytes: &[u8]);
+    /// As an array of integers.
+    fn put_integers(&mut self, bytes: &[u8]);
+}
+
+impl Write for Vec<u8> {
+    fn put_map(&mut self, pairs: u32) {
+        let _ = rmp::encode::write_map_len(self, pairs);
+    }
+
+    fn put_text(&mut self, text: &str) {
+        let _ = rmp::encode::write_str(self, text);
+    }
+
+    fn put_unsigned(&mut self, value: u64) {
+        let _ = rmp::encode::write_uint(self, value);
+    }
+
+    fn put_signed(&mut self, value: i64) {
+        let _ = rmp::encode::write_sint(self, value);
+    }
+
+    fn put_nil(&mut self) {
+        let _ = rmp::encode::write_nil(self);
+    }
+
+    fn put_binary(&mut self, bytes: &[u8]) {
+        let _ = rmp::encode::write_bin(self, bytes);
+    }
+
+    fn put_integers(&mut self, bytes: &[u8]) {
+        let _ = rmp::encode::write_array_len(self, bytes.len() as u32);
+        for byte in bytes {
+            if *byte >= 0x80 {
+                self.push(0xcc);
+            }
+            self.push(*byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_strings_in_every_form() {
+        let forms: [&[u8]; 4] = [
+            &[0x93, 1, 0xcc, 0x80, 0xcc, 0xff],
+            &[0xdc, 0, 3, 1, 0xcd, 0, 0x80, 0xd1, 0, 0xff],
+            &[0xc4, 3, 1, 0x80, 0xff],
+            &[0xc6, 0, 0, 0, 3, 1, 0x80, 0xff],
+        ];
+        for form in forms {
+            let mut reader = Reader(form);
+            assert_eq!(&*reader.bytes().unwrap(), [1, 0x80, 0xff], "{form:02x?}");
+            assert!(reader.0.is_empty());
+            for length in 0..form.len() {
+                assert!(Reader(&form[..length]).bytes().is_err(), "{form:02x?} {length}");
+            }
+        }
+        assert!(Reader(&[0x91, 0xcd, 1, 0]).bytes().is_err());
+        assert!(Reader(&[0x91, 0xff]).bytes().is_err());
+        // A length that lies.
+        assert!(Reader(&[0xdd, 0xff, 0xff, 0xff, 0xff, 1]).bytes().is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut bytes = Vec::new();
+        bytes.put_map(2);
+        bytes.put_text("a");
+        bytes.put_signed(-5);
+        bytes.put_text("b");
+        bytes.put_integers(&[0, 200]);
+        bytes.put_unsigned(1 << 40);
+        bytes.put_nil();
+        bytes.put_binary(b"xy");
+        let mut reader = Reader(&bytes);
+        let mut seen = Vec::new();
+        let fields = reader.fields(|key, value| {
+            seen.push(key);
+            if key == "a" {
+                assert_eq!(value.int::<i64>(), Ok(-5));
+            }
+            Ok(key == "a")
+        });
+        assert_eq!(fields, Ok(()));
+        assert_eq!(seen, ["a", "b"]);
+        assert!(reader.int::<u32>().is_err());
+        assert!(reader.nil());
+        assert_eq!(&*reader.bytes().unwrap(), b"xy");
+        assert!(!reader.nil());
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        assert!(Reader(&[0x91; 10_000]).skip().is_err());
+        let mut nested = vec![0x91; 60];
+        nested.push(1);
+        assert_eq!(Reader(&nested).skip(), Ok(&nested[..]));
+    }
+}

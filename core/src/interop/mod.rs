@@ -1,0 +1,17 @@
+//! The formats of the batpak crate 0.1 to 0.10, which are FBAT version 1: pure readers and writers,
+//! and [`recover`], which decides what a directory holds. Used by open, import and export alone.
+//!
+//! Imports `storage`, `format` and the vocabulary.
+
+pub(crate) mod frame;
+pub(crate) mod message;
+pub(crate) mod payload;
+pub(crate) mod receipt;
+pub(crate) mod recover;
+pub(crate) mod segment;
+pub(crate) mod sidecar;
+
+/// The extension of an event whose payload cannot be decrypted: the name of the key.
+pub(crate) const SHREDDED: &str = "batpak.shredded";
+/// The extension of an event whose payload is ciphertext: the nonce, then the name of the key.
+pub(crate) const ENCRYPTION: &str = "batpak.encryption";

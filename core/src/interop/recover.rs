@@ -1,0 +1,754 @@
+//! What a directory of the batpak crate 0.x holds: which events, in which order, under which
+//! sequences, and what was passed over.
+//!
+//! Every frame is read and checked; the crate's caches are not needed. Where the crate itself would
+//! lose events or refuse to open, after a crash that its own files can survive, they are given back:
+//! a torn end of any segment is passed over, a batch does not reach over a reopening, a segment
+//! without a header holds nothing, and an interrupted compaction has either happened or not.
+//! docs/interop.md has the table.
+
+use super::frame::{
+    BEGINNING_AT, KIND_BATCH_BEGIN, LOOK_BYTES, OldEvent, PREFIX_BYTES, Prefix, beginning,
+    looks_like_frame,
+};
+use super::segment::{
+    self, Entry, HeaderError, Index, LEAST_BYTES, MAX_HEADER_BYTES, TRAILER_BYTES, Trailer,
+    TrailerError,
+};
+use super::sidecar::{self, Compaction};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::files::Files;
+use crate::storage::{Access, VfsFile, read_full_at};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How much is read at once.
+const READ_BYTES: usize = 512 << 10;
+/// A larger index is not used: the frames are found without it.
+const MAX_INDEX_BYTES: u64 = 1 << 30;
+/// A larger sidecar is none that a store has.
+const MAX_SIDECAR_BYTES: u64 = 1 << 30;
+/// A batch of more items is none.
+const MAX_BATCH_ITEMS: u32 = 1_000_000;
+/// How many bytes are searched for a frame behind a damage, in all.
+const MAX_SEARCHED_BYTES: u64 = 8 << 30;
+/// So many notes are kept word by word.
+const MAX_NOTES: usize = 10_000;
+
+/// A segment file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) number: u64,
+    /// Its name in the directory: not always the one that the number has.
+    pub(crate) name: String,
+}
+
+/// Where an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The place of its segment among the sources.
+    pub(crate) source: u32,
+    pub(crate) offset: u64,
+    /// The bytes of its body; they stand behind eight others.
+    pub(crate) length: u32,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// A crash or a change by the crate explains it; nothing that was accepted is missing.
+    Leftover,
+    /// Events may be missing, or it cannot be told what holds.
+    Damage,
+}
+
+/// Something that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) severity: Severity,
+    /// It is an event, with this sequence if that is known.
+    pub(crate) event: Option<Option<u64>>,
+    pub(crate) what: String,
+}
+
+/// Sequences that no event has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) segment: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// It is behind what a compaction has written, which drops events.
+    pub(crate) is_explained: bool,
+}
+
+/// Everything but the events.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) gaps: Vec<Gap>,
+    /// The hidden sequences that are events.
+    pub(crate) hidden: Vec<u64>,
+    /// Files that are not the store's.
+    pub(crate) ignored: Vec<String>,
+    pub(crate) bytes: u64,
+}
+
+/// An event that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) place: Place,
+    /// The number of its segment.
+    pub(crate) segment: u64,
+    pub(crate) sequence: u64,
+    /// It is not to be shown, but what comes behind it may link to it.
+    pub(crate) is_hidden: bool,
+    pub(crate) batch_continues: bool,
+}
+
+/// Takes the events, in their order.
+pub(crate) trait Sink {
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<()>;
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".fbat")?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// Reads everything and hands the events to `sink`.
+pub(crate) fn recover(
+    files: &Files,
+    names: &[(String, bool)],
+    sink: &mut dyn Sink,
+) -> Result<Recovered> {
+    let mut recovery = Recovery {
+        files,
+        sink,
+        found: Recovered::default(),
+        ranges: Vec::new(),
+        last: None,
+        renumbered: false,
+        compacted: true,
+        batch: None,
+        searched: 0,
+    };
+    recovery.choose_sources(names)?;
+    recovery.read_ranges()?;
+    for source in 0..recovery.found.sources.len() {
+        recovery.read_segment(source as u32)?;
+    }
+    recovery.drop_batch("the store ends within its batch")?;
+    recovery.check_ranges();
+    Ok(recovery.found)
+}
+
+/// A batch whose end has not come yet.
+struct Batch {
+    segment: u64,
+    offset: u64,
+    items: u32,
+    staged: Vec<Staged>,
+}
+
+#[derive(Clone, Copy)]
+struct Staged {
+    place: Place,
+    recorded: Option<u64>,
+    /// The index of its segment names it: it is there, whatever becomes of the batch.
+    is_listed: bool,
+}
+
+struct Recovery<'a> {
+    files: &'a Files,
+    sink: &'a mut dyn Sink,
+    found: Recovered,
+    /// What is hidden: ranges of sequences.
+    ranges: Vec<(u64, u64)>,
+    /// The sequence given last.
+    last: Option<u64>,
+    /// A recorded sequence was one that had been passed already.
+    renumbered: bool,
+    /// Every event so far was in a segment without an index, as a compaction writes it.
+    compacted: bool,
+    batch: Option<Batch>,
+    searched: u64,
+}
+
+/// A segment being read.
+struct Segment {
+    source: u32,
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn VfsFile>,
+    length: u64,
+    index: Index,
+    /// What the sequences of an unchecked index say of the one at offset 0.
+    index_base: Option<i128>,
+    /// How many events were found so far.
+    events: u64,
+    /// Bytes of the file, from `window_at` on.
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+impl Segment {
+    fn open(files: &Files, source: u32, from: &Source) -> Result<Self> {
+        let path = files.path(&from.name);
+        let file = files.open(&from.name, Access::Read)?;
+        let length = file.size().map_err(|e| Error::io("cannot read the segment", &path, &e))?;
+        Ok(Self {
+            source,
+            number: from.number,
+            path,
+            file,
+            length,
+            index: Index::default(),
+            index_base: None,
+            events: 0,
+            window: Vec::new(),
+            window_at: 0,
+        })
+    }
+
+    /// These bytes of the file; fewer at its end.
+    fn bytes(&mut self, offset: u64, count: usize) -> Result<&[u8]> {
+        let count = (self.length.saturating_sub(offset)).min(count as u64) as usize;
+        let window_end = self.window_at + self.window.len() as u64;
+        if offset < self.window_at || offset + count as u64 > window_end {
+            let left = self.length.saturating_sub(offset);
+            let read = (count.max(READ_BYTES) as u64).min(left) as usize;
+            self.window.clear();
+            self.window.resize(read, 0);
+            let got = read_full_at(&*self.file, &mut self.window, offset).map_err(|e| {
+                Error::io("cannot read the segment", &self.path, &e).at(self.number, offset)
+            })?;
+            self.window.truncate(got);
+            self.window_at = offset;
+        }
+        let start = (offset - self.window_at) as usize;
+        let end = (start + count).min(self.window.len());
+        Ok(&self.window[start.min(end)..end])
+    }
+
+    /// The length of the body of the frame here, if its checksum is right and it ends by `to`.
+    fn frame(&mut self, at: u64, to: u64) -> Result<std::result::Result<u32, &'static str>> {
+        let Some(prefix) = Prefix::parse(self.bytes(at, PREFIX_BYTES)?) else {
+            return Ok(Err("it is cut off"));
+        };
+        let end = at + PREFIX_BYTES as u64 + u64::from(prefix.length);
+        if !prefix.is_possible() {
+            return Ok(Err("its length is impossible"));
+        }
+        if end > to {
+            return Ok(Err("it is cut off"));
+        }
+        let body = self.bytes(at + PREFIX_BYTES as u64, prefix.length as usize)?;
+        if body.len() == prefix.length as usize && prefix.is_of(body) {
+            Ok(Ok(prefix.length))
+        } else {
+            Ok(Err("its checksum does not match"))
+        }
+    }
+
+    fn entry_at(&self, offset: u64) -> Option<&Entry> {
+        let at = self.index.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
+        self.index.entries.get(at)
+    }
+
+    /// The first entry behind an offset.
+    fn entries_behind(&self, offset: u64) -> &[Entry] {
+        let first = self.index.entries.partition_point(|entry| entry.offset <= offset);
+        &self.index.entries[first..]
+    }
+
+    /// Whether a sequence of an unchecked index is the one that the others lead to expect.
+    fn agrees(&self, entry: &Entry) -> bool {
+        let before = self.index.entries.partition_point(|other| other.offset < entry.offset);
+        self.index_base == Some(i128::from(entry.sequence) - before as i128)
+    }
+}
+
+/// Whether an index speaks of this event.
+fn is_of(entry: &Entry, place: Place, event: &OldEvent<'_>) -> bool {
+    entry.id == event.id
+        && entry.hash == event.chain.map(|(_, hash)| hash).unwrap_or_default()
+        && (entry.clock, entry.lane) == (event.clock, event.lane)
+        && u64::from(entry.length) == u64::from(place.length) + PREFIX_BYTES as u64
+}
+
+impl Recovery<'_> {
+    fn note(&mut self, segment: u64, offset: u64, severity: Severity, what: impl Into<String>) {
+        self.note_event(segment, offset, severity, None, what);
+    }
+
+    fn note_event(
+        &mut self,
+        segment: u64,
+        offset: u64,
+        severity: Severity,
+        event: Option<Option<u64>>,
+        what: impl Into<String>,
+    ) {
+        if self.found.notes.len() < MAX_NOTES {
+            let what = what.into();
+            self.found.notes.push(Note { segment, offset, severity, event, what });
+        }
+    }
+
+    /// Which files are the segments, in their order: all of them, but for what an interrupted
+    /// compaction has left.
+    fn choose_sources(&mut self, names: &[(String, bool)]) -> Result<()> {
+        let mut sources = Vec::new();
+        for (name, is_file) in names {
+            let own = sidecar::PASSED_OVER.contains(&name.as_str())
+                || [sidecar::HIDDEN, sidecar::KEYS, sidecar::KEYSET, sidecar::COMPACTION]
+                    .contains(&name.as_str())
+                || name.ends_with(sidecar::COMPACTED)
+                || name.starts_with(".tmp");
+            match segment_number(name) {
+                Some(number) if *is_file => sources.push(Source { number, name: name.clone() }),
+                _ if own => {}
+                _ => self.found.ignored.push(name.clone()),
+            }
+        }
+        sources.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
+        if let Some(twice) = sources.windows(2).find(|pair| pair[0].number == pair[1].number) {
+            let why = format!("the segment {} is there twice", twice[0].number);
+            self.note(twice[0].number, 0, Severity::Damage, why);
+        }
+        if let Some(marker) = self.files.read_small(sidecar::COMPACTION, MAX_SIDECAR_BYTES)? {
+            match Compaction::parse(&marker) {
+                Ok(compaction) => self.settle_compaction(&compaction, names, &mut sources),
+                Err(why) => self.note(0, 0, Severity::Damage, why),
+            }
+        }
+        self.found.sources = sources;
+        Ok(())
+    }
+
+    /// An interrupted compaction. It writes the merged file and syncs it before it removes any
+    /// source, and the moved first source goes after all others. So if every other source is there,
+    /// nothing was removed, and the sources hold everything; if one is not, the merged file does.
+    fn settle_compaction(
+        &mut self,
+        compaction: &Compaction,
+        names: &[(String, bool)],
+        sources: &mut Vec<Source>,
+    ) {
+        let merged = compaction.merged;
+        let moved = format!("{merged:06}.fbat{}", sidecar::COMPACTED);
+        let is_moved = names.iter().any(|(name, is_file)| *is_file && *name == moved);
+        let others = compaction.sources.iter().filter(|number| **number != merged);
+        let all_there =
+            others.clone().all(|number| sources.iter().any(|source| source.number == *number));
+        if all_there && is_moved {
+            sources.retain(|source| source.number != merged);
+            sources.push(Source { number: merged, name: moved });
+            sources.sort_by_key(|source| source.number);
+            let why = "a compaction was interrupted: its sources are used, not what it wrote";
+            self.note(merged, 0, Severity::Leftover, why);
+        } else if !all_there {
+            let left: Vec<u64> = others.copied().collect();
+            sources.retain(|source| !left.contains(&source.number));
+            let why = "a compaction was interrupted at its end: what it wrote is used";
+            self.note(merged, 0, Severity::Leftover, why);
+        }
+        if !sources.iter().any(|source| source.number == merged) {
+            let why = "a compaction was interrupted, and the segment that it wrote is missing";
+            self.note(merged, 0, Severity::Damage, why);
+        }
+    }
+
+    fn read_ranges(&mut self) -> Result<()> {
+        let Some(bytes) = self.files.read_small(sidecar::HIDDEN, MAX_SIDECAR_BYTES)? else {
+            return Ok(());
+        };
+        match sidecar::hidden_ranges(&bytes) {
+            Ok(ranges) => self.ranges = ranges,
+            Err(why) => {
+                let why = format!(
+                    "{} cannot be read, which says what cancelled fences hide: {why}",
+                    sidecar::HIDDEN
+                );
+                self.note(0, 0, Severity::Damage, why);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is hidden is named by sequence; where a compaction has removed events, the crate numbers
+    /// the rest anew, and the sequences may be of either numbering.
+    fn check_ranges(&mut self) {
+        let numbered_anew = self.renumbered || self.found.gaps.iter().any(|gap| gap.is_explained);
+        if !self.ranges.is_empty() && numbered_anew {
+            let why = "a compaction removed events after which the rest got other sequences, so it \
+                       cannot be told which events the cancelled fences hide";
+            self.note(0, 0, Severity::Damage, why);
+        }
+    }
+
+    fn read_segment(&mut self, source: u32) -> Result<()> {
+        let from = self.found.sources[source as usize].clone();
+        let mut segment = Segment::open(self.files, source, &from)?;
+        self.found.bytes += segment.length;
+        let number = segment.number;
+        let start = match segment::parse_header(segment.bytes(0, MAX_HEADER_BYTES)?) {
+            Ok(start) => start as u64,
+            Err(HeaderError::Version(version)) => {
+                let why = format!("the segment is of FBAT version {version}; upgrade to read it");
+                return Err(Error::new(ErrorKind::Unsupported, why).at_path(&segment.path));
+            }
+            Err(HeaderError::Damaged(_)) if segment.length < LEAST_BYTES => {
+                let why = "a crash left the segment without a whole header; it holds no event";
+                self.note(number, 0, Severity::Leftover, why);
+                return Ok(());
+            }
+            Err(HeaderError::Damaged(why)) => {
+                self.note(number, 0, Severity::Damage, why);
+                match self.search(&mut segment, 0)? {
+                    Some(first) => first,
+                    None => return Ok(()),
+                }
+            }
+        };
+        let frames_end = self.read_index(&mut segment, start)?;
+        if self.batch.is_some() && begins_anew(&mut segment, start)? {
+            self.drop_batch("its segment ends within its batch")?;
+        }
+        self.read_frames(&mut segment, start, frames_end)
+    }
+
+    /// Reads the index, if there is one that is good for something; gives where the frames end at
+    /// the latest.
+    fn read_index(&mut self, segment: &mut Segment, start: u64) -> Result<u64> {
+        let length = segment.length;
+        let trailer_at = length.saturating_sub(TRAILER_BYTES as u64);
+        let trailer = Trailer::parse(segment.bytes(trailer_at, TRAILER_BYTES)?, length);
+        let trailer = match trailer {
+            Ok(trailer) if trailer.index_at >= start => trailer,
+            Err(TrailerError::Newer(digit)) => {
+                let version = digit as char;
+                let why = format!("the index of the segment is SDX{version}; upgrade to read it");
+                return Err(Error::new(ErrorKind::Unsupported, why).at_path(&segment.path));
+            }
+            _ => return Ok(length),
+        };
+        let bytes = trailer_at - trailer.index_at;
+        if bytes > MAX_INDEX_BYTES {
+            return Ok(length);
+        }
+        let bytes = segment.bytes(trailer.index_at, bytes as usize)?.to_vec();
+        segment.window = Vec::new();
+        let Some(index) = segment::parse_index(&trailer, &bytes) else { return Ok(length) };
+        let is_checked = index.is_checked;
+        if !is_checked {
+            segment.index_base = base_of(&index.entries);
+        }
+        segment.index = index;
+        // One without a checksum may lie about where it begins: the frames will tell.
+        Ok(if is_checked { trailer.index_at } else { length })
+    }
+
+    fn read_frames(&mut self, segment: &mut Segment, start: u64, end: u64) -> Result<()> {
+        let number = segment.number;
+        let mut at = start;
+        while at < end {
+            let why = match segment.frame(at, end)? {
+                Ok(length) => {
+                    self.read_frame(segment, at, length)?;
+                    at += PREFIX_BYTES as u64 + u64::from(length);
+                    continue;
+                }
+                Err(why) => why,
+            };
+            let next = self.next_frame(segment, at, end)?;
+            // The length is not under the checksum: with another one the frame may be whole.
+            let by_index = segment.entry_at(at).map(|entry| at + u64::from(entry.length));
+            let ends = [by_index, next, segment.index.is_checked.then_some(end)];
+            if let Some(length) = self.whole_by(segment, at, ends)? {
+                let what = "the length of a frame is damaged; the frame was found all the same";
+                self.note(number, at, Severity::Leftover, what);
+                self.read_frame(segment, at, length)?;
+                at += PREFIX_BYTES as u64 + u64::from(length);
+            } else if let Some(next) = next {
+                let what = format!("the bytes up to offset {next} cannot be read: {why}");
+                self.note_lost(segment, at, next, &what);
+                at = next;
+            } else {
+                self.end_of_frames(segment, at, end, why);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what the index says was between two offsets; at least that something was.
+    fn note_lost(&mut self, segment: &Segment, at: u64, to: u64, what: &str) {
+        let lost = segment.index.entries.iter();
+        let lost = lost.filter(|entry| (at..to).contains(&entry.offset));
+        let lost: Vec<(u64, u64)> = lost.map(|entry| (entry.offset, entry.sequence)).collect();
+        if lost.is_empty() {
+            return self.note(segment.number, at, Severity::Damage, what);
+        }
+        for (offset, sequence) in lost {
+            let event = Some(Some(sequence));
+            self.note_event(segment.number, offset, Severity::Damage, event, what);
+        }
+    }
+
+    /// The frames have ended before the file or before its index.
+    fn end_of_frames(&mut self, segment: &Segment, at: u64, end: u64, why: &str) {
+        if segment.index.is_checked {
+            let what = format!("the bytes up to offset {end} cannot be read: {why}");
+            return self.note_lost(segment, at, end, &what);
+        }
+        // An index without a checksum is a witness all the same, if it names more than was found.
+        if segment.index.entries.len() as u64 > segment.events {
+            let what = format!("events that the index names cannot be read: {why}");
+            return self.note_lost(segment, at, end, &what);
+        }
+        if segment.index.entries.is_empty() {
+            let bytes = end - at;
+            let what = format!("an unfinished end of {bytes} bytes was passed over: {why}");
+            self.note(segment.number, at, Severity::Leftover, what);
+        }
+    }
+
+    /// With which of these ends the frame at `at` is whole: the length of its body.
+    fn whole_by(
+        &mut self,
+        segment: &mut Segment,
+        at: u64,
+        ends: [Option<u64>; 3],
+    ) -> Result<Option<u32>> {
+        let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) else {
+            return Ok(None);
+        };
+        for end in ends.into_iter().flatten() {
+            let length = end.saturating_sub(at + PREFIX_BYTES as u64);
+            let prefix = Prefix { length: u32::try_from(length).unwrap_or(0), ..prefix };
+            if end > segment.length || !prefix.is_possible() {
+                continue;
+            }
+            let body = segment.bytes(at + PREFIX_BYTES as u64, prefix.length as usize)?;
+            if prefix.is_of(body) && OldEvent::decode(body).is_ok() {
+                return Ok(Some(prefix.length));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the first whole frame behind `at` begins.
+    fn next_frame(&mut self, segment: &mut Segment, at: u64, end: u64) -> Result<Option<u64>> {
+        if !segment.index.is_checked {
+            return self.search(segment, at + 1);
+        }
+        let listed: Vec<u64> =
+            segment.entries_behind(at).iter().map(|entry| entry.offset).collect();
+        for offset in listed {
+            self.searched += READ_BYTES as u64;
+            if self.searched > MAX_SEARCHED_BYTES {
+                break;
+            }
+            if segment.frame(offset, end)?.is_ok() {
+                return Ok(Some(offset));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Searches for a frame as the crate writes it, from an offset on.
+    fn search(&mut self, segment: &mut Segment, from: u64) -> Result<Option<u64>> {
+        const STEP: usize = 256 << 10;
+        let mut at = from;
+        while at + (LOOK_BYTES as u64) <= segment.length {
+            if self.searched > MAX_SEARCHED_BYTES {
+                let what = "the search for further events was given up";
+                self.note(segment.number, at, Severity::Damage, what);
+                return Ok(None);
+            }
+            let bytes = segment.bytes(at, STEP + LOOK_BYTES)?;
+            let found = bytes.windows(LOOK_BYTES).position(|window| {
+                window[BEGINNING_AT..].starts_with(beginning()) && looks_like_frame(window)
+            });
+            let Some(found) = found else {
+                let passed = (bytes.len() - (LOOK_BYTES - 1)) as u64;
+                self.searched += passed;
+                at += passed;
+                continue;
+            };
+            at += found as u64;
+            self.searched += found as u64 + 1;
+            let length = segment.length;
+            // What looks like a frame is read whole to be checked.
+            if let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) {
+                self.searched += u64::from(prefix.length).min(length - at);
+            }
+            if segment.frame(at, length)?.is_ok() {
+                return Ok(Some(at));
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+
+    fn read_frame(&mut self, segment: &mut Segment, at: u64, length: u32) -> Result<()> {
+        let (number, source) = (segment.number, segment.source);
+        let place = Place { source, offset: at, length };
+        let entry = segment.entry_at(at).copied();
+        let is_checked = segment.index.is_checked;
+        let agrees = is_checked || entry.is_some_and(|entry| segment.agrees(&entry));
+        segment.events += 1;
+        let body = segment.bytes(at + PREFIX_BYTES as u64, length as usize)?;
+        let event = match OldEvent::decode(body) {
+            Ok(event) => event,
+            Err(why) => {
+                let lost = Some(entry.map(|entry| entry.sequence));
+                let what = format!("an event cannot be read, though its checksum is right: {why}");
+                self.note_event(number, at, Severity::Damage, lost, what);
+                return Ok(());
+            }
+        };
+        if event.is_marker() {
+            let (kind, items) = (event.kind, event.payload_size);
+            segment.events -= 1;
+            return self.mark(number, at, kind, items);
+        }
+        let entry = entry.filter(|entry| is_of(entry, place, &event));
+        let recorded = entry.filter(|_| agrees).map(|entry| entry.sequence);
+        let is_listed = is_checked && entry.is_some();
+        if let Some(batch) = &mut self.batch {
+            batch.staged.push(Staged { place, recorded, is_listed });
+            if batch.staged.len() > batch.items as usize {
+                self.drop_batch("its batch has more events than it said")?;
+            }
+            return Ok(());
+        }
+        if is_checked && !is_listed {
+            let what = "the index of its segment does not name it: it was never committed";
+            self.note_event(number, at, Severity::Leftover, Some(None), what);
+            return Ok(());
+        }
+        let found = self.number(place, number, recorded, false);
+        self.sink.event(found, &event)
+    }
+
+    /// A frame around a batch.
+    fn mark(&mut self, number: u64, at: u64, kind: u16, items: u32) -> Result<()> {
+        if kind == KIND_BATCH_BEGIN {
+            self.drop_batch("another batch begins within its batch")?;
+            if items == 0 || items > MAX_BATCH_ITEMS {
+                let what = format!("a batch says that it has {items} events");
+                self.note(number, at, Severity::Damage, what);
+                return Ok(());
+            }
+            self.batch = Some(Batch { segment: number, offset: at, items, staged: Vec::new() });
+            return Ok(());
+        }
+        match self.batch.take() {
+            None => {
+                let what = "a batch ends here that did not begin";
+                self.note(number, at, Severity::Leftover, what);
+            }
+            Some(batch) if batch.staged.len() == batch.items as usize => {
+                self.release(&batch.staged, true)?;
+            }
+            Some(batch) => {
+                self.batch = Some(batch);
+                self.drop_batch("its batch ends with fewer events than it said")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of a batch that has no end. What an index names is there all the same.
+    fn drop_batch(&mut self, why: &str) -> Result<()> {
+        let Some(batch) = self.batch.take() else { return Ok(()) };
+        let (listed, lost): (Vec<Staged>, Vec<Staged>) =
+            batch.staged.iter().partition(|staged| staged.is_listed);
+        if listed.is_empty() {
+            let items = batch.staged.len();
+            let what = format!("a batch was never committed, {items} events of {}", batch.items);
+            self.note(batch.segment, batch.offset, Severity::Leftover, what);
+        }
+        for staged in lost {
+            let number = self.found.sources[staged.place.source as usize].number;
+            let what = format!("the event was never committed: {why}");
+            let (offset, event) = (staged.place.offset, Some(staged.recorded));
+            self.note_event(number, offset, Severity::Leftover, event, what);
+        }
+        self.release(&listed, false)
+    }
+
+    fn release(&mut self, staged: &[Staged], as_batch: bool) -> Result<()> {
+        let mut open: Option<(u32, Segment)> = None;
+        for (index, item) in staged.iter().enumerate() {
+            let source = item.place.source;
+            let mut segment = match open.take() {
+                Some((of, segment)) if of == source => segment,
+                _ => Segment::open(self.files, source, &self.found.sources[source as usize])?,
+            };
+            let continues = as_batch && index + 1 < staged.len();
+            let found = self.number(item.place, segment.number, item.recorded, continues);
+            let body_at = item.place.offset + PREFIX_BYTES as u64;
+            let body = segment.bytes(body_at, item.place.length as usize)?;
+            let event = OldEvent::decode(body).map_err(|why| {
+                Error::corrupt(format!("an event changed while it was read: {why}"))
+            })?;
+            self.sink.event(found, &event)?;
+            open = Some((source, segment));
+        }
+        Ok(())
+    }
+
+    /// Gives the next event its sequence: the recorded one, as long as sequences rise; otherwise
+    /// the one behind the last.
+    fn number(
+        &mut self,
+        place: Place,
+        segment: u64,
+        recorded: Option<u64>,
+        batch_continues: bool,
+    ) -> Found {
+        let next = self.last.map_or(0, |last| last.saturating_add(1));
+        let sequence = recorded.unwrap_or(next).max(next);
+        self.renumbered |= recorded.is_some_and(|recorded| recorded < next);
+        if sequence > next {
+            let is_explained = self.compacted;
+            self.found.gaps.push(Gap { segment, from: next, to: sequence, is_explained });
+        }
+        self.last = Some(sequence);
+        self.compacted &= recorded.is_none();
+        let after = self.ranges.partition_point(|(start, _)| *start <= sequence);
+        let is_hidden = after > 0 && sequence < self.ranges[after - 1].1;
+        if is_hidden {
+            self.found.hidden.push(sequence);
+        }
+        Found { place, segment, sequence, is_hidden, batch_continues }
+    }
+}
+
+/// Whether a new process began this segment, so that no batch reaches into it.
+fn begins_anew(segment: &mut Segment, start: u64) -> Result<bool> {
+    if segment.index.is_checked {
+        return Ok(true);
+    }
+    let Ok(length) = segment.frame(start, segment.length)? else { return Ok(false) };
+    let body = segment.bytes(start + PREFIX_BYTES as u64, length as usize)?;
+    Ok(OldEvent::decode(body).is_ok_and(|event| event.is_opening()))
+}
+
+/// What most entries of an index, by rising offset, have as sequence minus place.
+fn base_of(entries: &[Entry]) -> Option<i128> {
+    let mut bases: Vec<i128> = entries
+        .iter()
+        .enumerate()
+        .map(|(at, entry)| i128::from(entry.sequence) - at as i128)
+        .collect();
+    bases.sort_unstable();
+    let runs = bases.chunk_by(|a, b| a == b);
+    runs.max_by_key(|run| run.len()).and_then(|run| run.first().copied())
+}

@@ -1,0 +1,416 @@
+//! Importing: the events of another store, of this format or of the batpak crate 0.x, brought over
+//! with their ids, kinds, times, lanes, causes and extensions.
+//!
+//! Every event keeps its id, which makes an import repeatable: what is there already is left alone,
+//! so that an import that was interrupted, or whose source has grown, is simply run again. Where
+//! each event comes from is noted in its extension [`ORIGIN`], under its hash.
+
+use super::old::{Doubt, Payloads};
+use super::prepare::{Recorded, Request};
+use super::{Inner, Store, open};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, MAX_EXTENSION_BYTES, push_extension};
+use crate::ids::Id;
+use crate::kind::EventKind;
+use crate::options::{Durability, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, OpenMode, OpenOptions};
+use crate::region::{Query, Region};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// The extension that says where an imported event comes from. Its bytes: docs/format.md, "Imported
+/// events".
+pub(crate) const ORIGIN: &str = "batpak.import";
+/// Where the place of an event stands that its source hides.
+pub(crate) const HIDDEN_ENTITY: &str = "batpak:import";
+/// The scope of such places.
+pub(crate) const HIDDEN_SCOPE: &str = "batpak:hidden";
+
+const ORIGIN_FORM: u8 = 1;
+/// Events are appended in groups of about so many bytes: one write each.
+const GROUP_BYTES: usize = 1 << 20;
+/// And at most so many events, as long as no batch is cut.
+const GROUP_EVENTS: usize = 1024;
+/// So many of the dropped events are told one by one.
+const MOST_TOLD: usize = 1000;
+
+/// How events are imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportOptions {
+    /// Go past damage in the source: import what can still be read, as opening it for salvage
+    /// would. Without it, a damaged source is refused.
+    pub salvage: bool,
+    /// Import also the events of a 0.x store that nothing vouches for, since their payload is not
+    /// what their hash says, or their predecessor is another than their link says. They are marked.
+    pub unvouched: bool,
+    /// Import the plaintext of encrypted payloads of a 0.x store whose key is there. Without it the
+    /// ciphertext is imported, with what is needed to decrypt it in the extension
+    /// `batpak.encryption`.
+    pub decrypt: bool,
+}
+
+/// What an import did. The counts add up to the events of the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The source's id: its store id, or for a 0.x store one derived from its first event.
+    pub source: Id,
+    /// The format of the source: 2, or 1 for the batpak crate 0.x.
+    pub format: u32,
+    /// Events that were appended.
+    pub imported: u64,
+    /// Events that were there already, from an earlier import.
+    pub already_there: u64,
+    /// Events of cancelled fences of a 0.x store, which nobody may see. Where sequences are kept,
+    /// an empty event of kind [`EventKind::TOMBSTONE`] holds the place of each.
+    pub hidden: u64,
+    /// Events that are not in the region.
+    pub outside: u64,
+    /// Events that were left out; the reasons are in `drops`.
+    pub dropped: u64,
+    /// Every event of the source that is in this store has the sequence that it has there.
+    pub sequences_kept: bool,
+    /// Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be kept.
+    pub keys_without_events: u64,
+    /// Why events were left out: the first thousand.
+    pub drops: Vec<Dropped>,
+}
+
+/// An event, or a place in a file, that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The segment of the source.
+    pub segment: u64,
+    /// The byte offset in it.
+    pub offset: u64,
+    /// The sequence in the source, if it has one.
+    pub sequence: Option<u64>,
+    /// It is an event; otherwise it is bytes that may have been events.
+    pub is_event: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is known of where an imported event comes from.
+pub(crate) struct Origin {
+    pub(crate) source: Id,
+    pub(crate) sequence: u64,
+    pub(crate) clock: u32,
+    pub(crate) doubt: Doubt,
+}
+
+impl Origin {
+    fn encode(&self) -> [u8; 30] {
+        let mut bytes = [0; 30];
+        bytes[0] = ORIGIN_FORM;
+        bytes[1] = self.doubt.0;
+        bytes[2..18].copy_from_slice(&self.source.0);
+        bytes[18..26].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[26..30].copy_from_slice(&self.clock.to_le_bytes());
+        bytes
+    }
+
+    /// Where this event was imported from; `None` if it was not.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        let (_, bytes) = event.extensions().find(|(key, _)| *key == ORIGIN)?;
+        let bytes: [u8; 30] = bytes.try_into().ok()?;
+        let (mut source, mut sequence, mut clock) = (Id::NONE, [0; 8], [0; 4]);
+        source.0.copy_from_slice(&bytes[2..18]);
+        sequence.copy_from_slice(&bytes[18..26]);
+        clock.copy_from_slice(&bytes[26..30]);
+        (bytes[0] == ORIGIN_FORM).then_some(Self {
+            source,
+            sequence: u64::from_le_bytes(sequence),
+            clock: u32::from_le_bytes(clock),
+            doubt: Doubt(bytes[1]),
+        })
+    }
+}
+
+/// Whether the event only holds the place of one that the source hides.
+pub(crate) fn is_hidden_place(event: &Event) -> bool {
+    event.kind() == EventKind::TOMBSTONE
+        && event.entity() == HIDDEN_ENTITY
+        && event.scope() == HIDDEN_SCOPE
+}
+
+impl Store {
+    /// Imports the events of another store that are in the region: of this format, or of the batpak
+    /// crate 0.1 to 0.10. The source is opened for reading and not changed.
+    ///
+    /// Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+    /// versions, payloads and batches; and sequences, when everything is imported into an empty
+    /// store and nobody appends meanwhile. Clocks and hashes are those of this store. Where an event
+    /// comes from is in its extension `batpak.import`.
+    ///
+    /// An event whose id is here already with the same content is counted and left alone: an import
+    /// can be repeated, and goes on where it was interrupted. All of it is durable on return.
+    pub fn import_from(
+        &self,
+        source: impl AsRef<Path>,
+        region: &Region,
+        options: &ImportOptions,
+    ) -> Result<ImportReport> {
+        self.0.writer()?;
+        region.check()?;
+        let source = self.0.open_source(source.as_ref(), options)?;
+        let mut import = Import::new(&self.0, &source, region, options);
+        let imported = import.run();
+        // What was written is synced, also when something went wrong behind it.
+        let synced = self.sync();
+        imported?;
+        synced?;
+        Ok(import.report)
+    }
+}
+
+impl Inner {
+    fn open_source(&self, path: &Path, options: &ImportOptions) -> Result<Store> {
+        let mode = if options.salvage { OpenMode::Salvage } else { OpenMode::ReadOnly };
+        let open = OpenOptions { mode, cache_bytes: 0, ..OpenOptions::default() };
+        let payloads = if options.decrypt { Payloads::Decrypted } else { Payloads::Kept };
+        let source = open::open_for_reading(self.files.vfs.clone(), path, &open, payloads)?;
+        if source.path() == self.files.dir {
+            return Err(Error::invalid("a store cannot be imported into itself").at_path(path));
+        }
+        Ok(source)
+    }
+}
+
+struct Import<'a> {
+    to: &'a Inner,
+    source: &'a Store,
+    region: &'a Region,
+    unvouched: bool,
+    report: ImportReport,
+    /// The next group, and the ids in it.
+    request: Box<Request>,
+    ids: HashSet<Id>,
+    /// The sequence in the source of the event that was added last.
+    last: Option<u64>,
+    /// The sequence that the next event to be appended gets, if nobody else appends.
+    next: u64,
+    extensions: Vec<u8>,
+}
+
+impl<'a> Import<'a> {
+    fn new(to: &'a Inner, source: &'a Store, region: &'a Region, options: &ImportOptions) -> Self {
+        let report = ImportReport {
+            source: source.0.store,
+            format: source.0.report.format,
+            hidden: source.0.report.hidden,
+            sequences_kept: *region == Region::all(),
+            keys_without_events: source.0.old.as_ref().map_or(0, |old| old.keys_without_events),
+            ..ImportReport::default()
+        };
+        Self {
+            to,
+            source,
+            region,
+            unvouched: options.unvouched,
+            report,
+            request: Request::settling(Durability::Written),
+            ids: HashSet::new(),
+            last: None,
+            next: to.live.read().visible(),
+            extensions: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) -> Result<()> {
+        for dropped in self.source.0.old.iter().flat_map(|old| &old.dropped) {
+            self.report.dropped += u64::from(dropped.is_event);
+            self.tell(dropped.clone());
+        }
+        let mut scan = self.source.read(Query::new(self.region.clone()))?;
+        let mut inside = 0;
+        loop {
+            let page = scan.next_page(GROUP_EVENTS, GROUP_BYTES)?;
+            if page.is_empty() {
+                break;
+            }
+            inside += page.len() as u64;
+            for event in &page {
+                self.take(event)?;
+            }
+            let ends_batch = page.last().is_none_or(|last| !last.batch_continues());
+            if ends_batch || self.request.len() >= MAX_BATCH_EVENTS {
+                self.append()?;
+            }
+        }
+        self.append()?;
+        self.report.outside = self.source.0.report.events.saturating_sub(inside);
+        self.report.sequences_kept &= self.report.imported + self.report.already_there > 0;
+        Ok(())
+    }
+
+    /// Adds an event to the group, or says why not.
+    fn take(&mut self, event: &Event) -> Result<()> {
+        if let Err(reason) = self.check(event) {
+            self.report.dropped += 1;
+            self.report.sequences_kept = false;
+            self.tell(Dropped {
+                segment: event.segment(),
+                offset: event.offset(),
+                sequence: Some(event.sequence()),
+                is_event: true,
+                reason,
+            });
+            return Ok(());
+        }
+        if self.ids.contains(&event.id()) {
+            self.append()?;
+        }
+        self.keep_place_of_hidden(event)?;
+        self.add(&Recorded::of(event), event.extension_bytes(), event.sequence(), event.clock())
+    }
+
+    /// Why an event cannot be imported, or is not without being asked for.
+    fn check(&self, event: &Event) -> std::result::Result<(), String> {
+        if let Some(doubt) = self.doubt_of(event.sequence())
+            && !self.unvouched
+        {
+            return Err(format!("{}; it is imported on request", doubt.reasons()));
+        }
+        if event.id().is_none() {
+            return Err("its id is all zeros, which means `none`".to_owned());
+        }
+        let longest = event.entity().len().max(event.scope().len());
+        if longest > crate::MAX_COORDINATE_BYTES {
+            return Err(format!("its entity or scope has {longest} bytes"));
+        }
+        if event.payload().len() > MAX_PAYLOAD_BYTES as usize {
+            return Err(format!("its payload has {} bytes", event.payload().len()));
+        }
+        if event.extension_bytes().len() + 64 > MAX_EXTENSION_BYTES {
+            return Err("its extensions leave no room for where it comes from".to_owned());
+        }
+        Ok(())
+    }
+
+    fn doubt_of(&self, sequence: u64) -> Option<Doubt> {
+        self.source.0.old.as_ref()?.doubts.get(&sequence).copied()
+    }
+
+    /// Puts an empty event in the place of each that the source hides just before this one, if that
+    /// is what keeps this one's sequence.
+    fn keep_place_of_hidden(&mut self, event: &Event) -> Result<()> {
+        let place = self.next + self.request.len() as u64;
+        if !self.report.sequences_kept || place >= event.sequence() {
+            return Ok(());
+        }
+        let Some(old) = &self.source.0.old else { return Ok(()) };
+        if !(place..event.sequence()).all(|sequence| old.hidden.binary_search(&sequence).is_ok()) {
+            return Ok(());
+        }
+        self.request.end_batch();
+        for sequence in place..event.sequence() {
+            let id = Id::for_operation(
+                "batpak.import.hidden",
+                &[&self.report.source.0, &sequence.to_le_bytes()],
+            );
+            let place = Recorded {
+                id,
+                correlation: id,
+                entity: HIDDEN_ENTITY,
+                scope: HIDDEN_SCOPE,
+                kind: EventKind::TOMBSTONE.0,
+                timestamp_us: event.timestamp_us(),
+                wall_us: event.wall_us(),
+                ..Recorded::default()
+            };
+            self.add(&place, &[], sequence, 0)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        event: &Recorded<'_>,
+        extensions: &[u8],
+        sequence: u64,
+        clock: u32,
+    ) -> Result<()> {
+        let is_place = event.scope == HIDDEN_SCOPE && event.entity == HIDDEN_ENTITY;
+        let follows = self.last.is_some_and(|last| last.checked_add(1) == Some(sequence));
+        if !follows {
+            // An event of its batch is missing before it.
+            self.request.end_batch();
+        }
+        self.last = Some(sequence);
+
+        let origin = Origin {
+            source: self.report.source,
+            sequence,
+            clock,
+            doubt: self.doubt_of(sequence).unwrap_or_default(),
+        };
+        self.extensions.clear();
+        // One that was imported into the source keeps where it first came from.
+        push_extension(extensions, ORIGIN, &origin.encode(), &mut self.extensions);
+        self.request.add_recorded(event, &self.extensions);
+
+        let known = self.to.find(event.id)?;
+        let Some(found) = known else {
+            let place = self.next + self.request.len() as u64 - 1;
+            self.report.sequences_kept &= place == sequence;
+            self.ids.insert(event.id);
+            return Ok(());
+        };
+        let prepared = self.request.event(self.request.len() - 1);
+        let cause = event.causation.unwrap_or(Id::NONE);
+        let same = prepared.made(&found.frame(), found.bytes(), cause);
+        self.request.remove_last();
+        self.request.end_batch();
+        self.last = None;
+        if same {
+            self.report.already_there += u64::from(!is_place);
+            self.report.sequences_kept &= found.sequence() == sequence;
+            return Ok(());
+        }
+        self.report.dropped += 1;
+        self.report.sequences_kept = false;
+        self.tell(Dropped {
+            segment: 0,
+            offset: 0,
+            sequence: Some(sequence),
+            is_event: true,
+            reason: format!(
+                "its id {} is taken by event {} with other content",
+                event.id,
+                found.sequence()
+            ),
+        });
+        Ok(())
+    }
+
+    /// Appends the group.
+    fn append(&mut self) -> Result<()> {
+        if self.request.len() == 0 {
+            return Ok(());
+        }
+        self.request.end_batch();
+        self.request.hash_payloads();
+        let blank = Request::settling(Durability::Written);
+        let request = std::mem::replace(&mut self.request, blank);
+        self.ids.clear();
+        self.last = None;
+        let places = request.events().filter(|event| event.scope() == HIDDEN_SCOPE).count();
+        let added = request.len();
+        let receipts = self.to.submit(self.to.writer()?, request).finish().map_err(|error| {
+            let kind = error.kind();
+            let why = "the import stopped; running it again goes on from there";
+            if kind == ErrorKind::Indeterminate { error } else { error.into_kind(kind, why) }
+        })?;
+        let first = receipts.first().map_or(self.next, |receipt| receipt.sequence);
+        self.report.sequences_kept &= first == self.next;
+        self.next = first + added as u64;
+        self.report.imported += (added - places) as u64;
+        Ok(())
+    }
+
+    fn tell(&mut self, dropped: Dropped) {
+        if self.report.drops.len() < MOST_TOLD {
+            self.report.drops.push(dropped);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Exporting to, reading and importing stores of the batpak crate 0.x, without the crate. What the
+//! published crates write and read is in `tests/interop`.
+
+use batpak_core::{
+    Causation, ErrorKind, Event, EventKind, ExportOptions, Id, ImportOptions, NewEvent, OpenMode,
+    OpenOptions, Query, Region, Store,
+};
+use batpak_tests::scratch::Scratch;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn open(path: &Path) -> Store {
+    Store::open(path, &OpenOptions::default()).unwrap()
+}
+
+fn read_only(path: &Path) -> Store {
+    Store::open(path, &OpenOptions::mode(OpenMode::ReadOnly)).unwrap()
+}
+
+fn all(store: &Store) -> Vec<Event> {
+    store.read(Query::default()).unwrap().map(Result::unwrap).collect()
+}
+
+/// Everything of an event but its hashes and where it is.
+fn facts(event: &Event) -> String {
+    let extensions: BTreeMap<&str, &[u8]> =
+        event.extensions().filter(|(key, _)| *key != "batpak.import").collect();
+    format!(
+        "{} {} {} {:?} {} {} {} {} {} {} {} {} {} {} {:?} {extensions:?}",
+        event.sequence(),
+        event.id(),
+        event.correlation(),
+        event.causation(),
+        event.timestamp_us(),
+        event.wall_us() / 1000,
+        event.clock(),
+        event.lane(),
+        event.depth(),
+        event.kind(),
+        event.payload_version(),
+        event.flags(),
+        event.entity(),
+        event.scope(),
+        event.payload(),
+    )
+}
+
+fn all_facts(store: &Store) -> Vec<String> {
+    all(store).iter().map(facts).collect()
+}
+
+/// A store with an event of every shape.
+fn fill(path: &Path) -> Store {
+    let store = open(path);
+    let kind = EventKind::new(1, 7).unwrap();
+    let plain = NewEvent::new("order:1", "shop", kind, b"first");
+    let first = store.append(&plain, None).unwrap();
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let full = NewEvent {
+        id: Some(Id([9; 16])),
+        correlation: Some(Id([8; 16])),
+        causation: Causation::Event(first.id),
+        lane: 3,
+        depth: 2,
+        flags: 0x81,
+        payload_version: 5,
+        timestamp_us: Some(-5_000_001),
+        extensions: &[("app.trace", b"\x00\xff"), ("zz.empty", b"")],
+        ..NewEvent::new("Zoë Müller", "日本", kind, &every_byte)
+    };
+    store.append(&full, None).unwrap();
+    let batch: Vec<_> = (0..20).map(|_| NewEvent::new("order:1", "shop", kind, b"")).collect();
+    store.append_batch(&batch, None).unwrap();
+    let large = vec![0xa5; 300_000];
+    store.append(&NewEvent::new("order:2", "shop", EventKind::DATA, &large), None).unwrap();
+    store
+}
+
+#[test]
+fn a_store_goes_out_and_comes_back() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let options = [
+        ExportOptions::default(),
+        {
+            let mut small = ExportOptions::default();
+            small.segment_bytes = 1000;
+            small
+        },
+        {
+            let mut plain = ExportOptions::default();
+            plain.plain = true;
+            plain
+        },
+    ];
+    for (number, options) in options.iter().enumerate() {
+        let old = scratch.join(&format!("old-{number}"));
+        let report = store.export_to(&old, &Region::all(), options).unwrap();
+        assert_eq!((report.exported, report.hidden, report.dropped), (23, 0, 0));
+        assert_eq!(report.segments, if options.segment_bytes == 1000 { 12 } else { 1 });
+        let mut names: Vec<_> =
+            std::fs::read_dir(&old).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names.len() as u64, report.segments);
+        assert_eq!(names[0], "000001.fbat");
+
+        let reader = read_only(&old);
+        let opened = reader.open_report();
+        assert_eq!((opened.format, opened.events, opened.clean), (1, 23, true));
+        assert_eq!(opened.damage, [""; 0]);
+        assert!(reader.verify().unwrap().is_intact());
+        if !options.plain {
+            assert_eq!(all_facts(&reader), all_facts(&store));
+        }
+        let event = reader.get(Id([9; 16])).unwrap().unwrap();
+        assert_eq!((event.entity(), event.sequence(), event.lane()), ("Zoë Müller", 1, 3));
+        let stream = Query::new(Region::entity("order:1")).backward().limit(3);
+        let clocks: Vec<_> = reader.read(stream).unwrap().map(|e| e.unwrap().clock()).collect();
+        assert_eq!(clocks, [20, 19, 18]);
+        let one = Query::new(Region::entity("order:1").with_clocks(7, 7));
+        assert_eq!(reader.read(one).unwrap().count(), 1);
+        assert_eq!(reader.stream_head("order:1", 0).unwrap().unwrap().clock, 20);
+        let stats = reader.stats().unwrap();
+        assert_eq!((stats.events, stats.entities, stats.segments), (23, 3, report.segments));
+        assert_eq!(stats.bytes, report.bytes);
+
+        let again = open(&scratch.join(&format!("again-{number}")));
+        let report = again.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+        assert_eq!((report.format, report.imported, report.dropped), (1, 23, 0));
+        assert!(report.sequences_kept);
+        assert_eq!(all_facts(&again), all_facts(&reader));
+        assert!(again.verify().unwrap().is_intact());
+        let report = again.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+        assert_eq!((report.imported, report.already_there), (0, 23));
+        assert!(report.sequences_kept);
+        again.close().unwrap();
+    }
+}
+
+#[test]
+fn a_store_of_this_format_is_imported_with_its_batches() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let copy = open(&scratch.join("copy"));
+    let report = copy.import_from(store.path(), &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.format, report.imported, report.sequences_kept), (2, 23, true));
+    assert_eq!(report.source, store.stats().unwrap().store_id);
+    assert_eq!(all_facts(&copy), all_facts(&store));
+    let batches =
+        |store: &Store| -> Vec<bool> { all(store).iter().map(Event::batch_continues).collect() };
+    assert_eq!(batches(&copy), batches(&store));
+    assert!(copy.verify().unwrap().is_intact());
+
+    // Another copy of the copy keeps where the events first came from.
+    let third = open(&scratch.join("third"));
+    third.import_from(copy.path(), &Region::all(), &ImportOptions::default()).unwrap();
+    let origin = |event: &Event| event.extensions().map(|(_, value)| value.to_vec()).next();
+    assert_eq!(origin(&all(&third)[0]), origin(&all(&copy)[0]));
+
+    let part = open(&scratch.join("part"));
+    let region = Region::entity("order:1");
+    let report = part.import_from(store.path(), &region, &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.outside, report.sequences_kept), (21, 2, false));
+    let report = part.import_from(store.path(), &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.already_there, report.outside), (2, 21, 0));
+    assert!(!report.sequences_kept);
+
+    let own = part.import_from(part.path(), &Region::all(), &ImportOptions::default());
+    assert_eq!(own.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let none = part.import_from(scratch.join("none"), &Region::all(), &ImportOptions::default());
+    assert_eq!(none.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn an_id_that_is_taken_is_told() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let other = open(&scratch.join("other"));
+    let taken = NewEvent { id: Some(Id([9; 16])), ..NewEvent::new("a", "s", EventKind::DATA, b"") };
+    other.append(&taken, None).unwrap();
+    let report =
+        other.import_from(store.path(), &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.dropped, report.sequences_kept), (22, 1, false));
+    assert_eq!(report.drops[0].sequence, Some(1));
+    assert!(report.drops[0].reason.contains("is taken by event 0"), "{}", report.drops[0].reason);
+}
+
+#[test]
+fn an_export_does_not_touch_what_is_there() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let kind = |path: &Path| {
+        let options = ExportOptions::default();
+        store.export_to(path, &Region::all(), &options).unwrap_err().kind()
+    };
+    let taken = scratch.join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("mine"), b"x").unwrap();
+    assert_eq!(kind(&taken), ErrorKind::InvalidArgument);
+    assert_eq!(kind(store.path()), ErrorKind::InvalidArgument);
+    assert_eq!(kind(Path::new("/")), ErrorKind::InvalidArgument);
+    let strange = scratch.join("strange.unfinished");
+    std::fs::create_dir(&strange).unwrap();
+    std::fs::write(strange.join("mine"), b"x").unwrap();
+    assert_eq!(kind(&scratch.join("strange")), ErrorKind::InvalidArgument);
+
+    // What an interrupted export left gives way, and an empty directory, too.
+    let empty = scratch.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::create_dir(scratch.join("empty.unfinished")).unwrap();
+    std::fs::write(scratch.join("empty.unfinished").join("000007.fbat"), b"half").unwrap();
+    store.export_to(&empty, &Region::all(), &ExportOptions::default()).unwrap();
+    assert_eq!(read_only(&empty).open_report().events, 23);
+    assert!(!scratch.join("empty.unfinished").exists());
+}
+
+#[test]
+fn an_old_store_is_not_written() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::CreateNew] {
+        let error = Store::open(&old, &OpenOptions::mode(mode)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("import it into a new store"), "{error}");
+    }
+    let reader = read_only(&old);
+    let event = NewEvent::new("a", "s", EventKind::DATA, b"");
+    assert_eq!(reader.append(&event, None).unwrap_err().kind(), ErrorKind::ReadOnly);
+    assert_eq!(reader.refresh().unwrap(), 23);
+    assert_eq!(reader.wait(24, std::time::Duration::from_millis(1)).unwrap(), 23);
+    let into = reader.import_from(store.path(), &Region::all(), &ImportOptions::default());
+    assert_eq!(into.unwrap_err().kind(), ErrorKind::ReadOnly);
+}
