@@ -29,7 +29,6 @@ const NONCE_BYTES: usize = 24;
 
 /// How events are exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ExportOptions {
     /// Write what the batpak crate 0.1 reads, too: without extensions and payload versions, and
     /// nearly twice as large. Without it, what 0.7 to 0.10 read.

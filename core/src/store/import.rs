@@ -35,7 +35,6 @@ const MOST_TOLD: usize = 1000;
 
 /// How events are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ImportOptions {
     /// Go past damage in the source: import what can still be read, as opening it for salvage
     /// would. Without it, a damaged source is refused.

@@ -22,32 +22,41 @@ pub struct Case {
 }
 
 impl Case {
-    /// Writes the store into a new directory, with one process for each session: the named
-    /// executable, which is this package's. Returns what the appends returned.
+    /// Writes the store into a new directory. Returns what the appends returned. The named
+    /// executable is this package's.
     pub fn write(&self, executable: &Path, version: Version, dir: &Path) -> Vec<Receipt> {
+        let sessions = 0..self.sessions.len();
+        sessions.flat_map(|index| self.write_session(executable, version, dir, index)).collect()
+    }
+
+    /// Does one session, in a process of its own.
+    pub fn write_session(
+        &self,
+        executable: &Path,
+        version: Version,
+        dir: &Path,
+        index: usize,
+    ) -> Vec<Receipt> {
         fs::create_dir_all(dir).expect("a directory");
-        let mut receipts = Vec::new();
-        for (index, session) in self.sessions.iter().enumerate() {
-            let done = Command::new(executable)
-                .args([version.name(), self.name, &index.to_string()])
-                .arg(dir)
-                .env("RUST_BACKTRACE", "0")
-                .output()
-                .expect("the executable runs");
-            let said = String::from_utf8_lossy(&done.stderr);
-            let name = format!("{} by {}, session {index}", self.name, version.name());
-            match session.end {
-                End::Close => assert!(done.status.success(), "{name}: {said}"),
-                // An abort, which no exit code tells.
-                End::Kill => assert!(done.status.code().is_none(), "{name}: {said}"),
-            }
-            let lines = String::from_utf8(done.stdout).expect("text");
-            receipts.extend(lines.lines().map(|line| Receipt::parse(line).expect("a receipt")));
-            if let Some(damage) = session.damage {
-                (damage.change)(dir);
-            }
+        let done = Command::new(executable)
+            .args([version.name(), self.name, &index.to_string()])
+            .arg(dir)
+            .env("RUST_BACKTRACE", "0")
+            .output()
+            .expect("the executable runs");
+        let session = &self.sessions[index];
+        let said = String::from_utf8_lossy(&done.stderr);
+        let name = format!("{} by {}, session {index}", self.name, version.name());
+        match session.end {
+            End::Close => assert!(done.status.success(), "{name}: {said}"),
+            // An abort, which no exit code tells.
+            End::Kill => assert!(done.status.code().is_none(), "{name}: {said}"),
         }
-        receipts
+        if let Some(damage) = session.damage {
+            (damage.change)(dir);
+        }
+        let lines = String::from_utf8(done.stdout).expect("text");
+        lines.lines().map(|line| Receipt::parse(line).expect("a receipt")).collect()
     }
 
     /// Whether this version can write it.
@@ -65,6 +74,19 @@ impl Case {
             held.truncate(held.len() - session.damage.map_or(0, |damage| damage.lost));
         }
         held
+    }
+
+    /// Whether events were dropped, so that the crate numbers the others anew.
+    pub fn evicts(&self) -> bool {
+        let drops = |step: &Step| matches!(step, Step::Compact(Compaction::Retention));
+        self.sessions.iter().any(|session| session.steps.iter().any(drops))
+    }
+
+    /// Whether every event that was ever appended is there and visible, so that no link leads
+    /// nowhere.
+    pub fn is_whole(&self) -> bool {
+        let steps = || self.sessions.iter().flat_map(|session| &session.steps);
+        !self.evicts() && !steps().any(|step| matches!(step, Step::Fence(_, FenceEnd::Cancel)))
     }
 
     /// How many events the crate itself appends: since 0.7, one for opening and one for closing.
@@ -106,6 +128,7 @@ fn expect_steps(steps: &[Step], held: &mut Vec<Draft>, keys: &mut Vec<u128>) {
 /// All cases.
 pub fn all() -> Vec<Case> {
     let mut cases = plain();
+    cases.extend(small());
     cases.extend(fields());
     cases.extend(batches());
     cases.extend(idempotency());
@@ -177,6 +200,24 @@ fn plain() -> Vec<Case> {
             Settings { checkpoint: true, ..SMALL },
             vec![closed(appends(drafts(0, 9))), killed(appends(drafts(9, 2)))],
         ),
+    ]
+}
+
+/// Three segments of a few events, to be damaged at every byte.
+fn small() -> Vec<Case> {
+    let settings = Settings { segment_max_bytes: 1_500, ..SMALL };
+    let singles = || appends(drafts(0, 7));
+    let batch = || {
+        let mut steps = appends(drafts(0, 1));
+        steps.push(Step::Batch(drafts(1, 2)));
+        steps.extend(appends(drafts(3, 2)));
+        steps
+    };
+    let of_0_1 = |name, session| Case { until: V0_1, ..case(name, V0_1, settings, vec![session]) };
+    vec![
+        of_0_1("small-singles", closed(singles())),
+        case("small", V0_7, settings, vec![closed(batch())]),
+        case("small-killed", V0_7, settings, vec![killed(batch())]),
     ]
 }
 
@@ -421,6 +462,8 @@ fn compactions() -> Vec<Case> {
     let two = |name, how| case(name, V0_1, SMALL, vec![first(), closed(second(how))]);
     let two_killed = |name, how| case(name, V0_1, SMALL, vec![first(), killed(second(how))]);
     let compact = |how| closed(vec![Step::Compact(how)]);
+    let crash =
+        |name, how| case(name, V0_1, SMALL, vec![first(), killed(vec![Step::Compact(how)])]);
     vec![
         two("merge", Compaction::Merge),
         two("retention", Compaction::Retention),
@@ -428,6 +471,10 @@ fn compactions() -> Vec<Case> {
         two_killed("merge-killed", Compaction::Merge),
         two_killed("retention-killed", Compaction::Retention),
         two_killed("tombstone-killed", Compaction::Tombstone),
+        case("before-compaction", V0_1, SMALL, vec![first(), killed(vec![])]),
+        crash("merge-crash", Compaction::Merge),
+        crash("retention-crash", Compaction::Retention),
+        crash("tombstone-crash", Compaction::Tombstone),
         case("merge-batches", V0_7, SMALL, vec![batched(), compact(Compaction::Merge)]),
         case("retention-batches", V0_7, SMALL, vec![batched(), compact(Compaction::Retention)]),
         case("retention-unsorted", V0_1, SMALL, vec![unsorted(), compact(Compaction::Retention)]),

@@ -99,6 +99,8 @@ const TABLE: &[Defect] = &[
         cases: &[
             "retention",
             "retention-killed",
+            "retention-crash",
+            "tombstone-crash",
             "retention-batches",
             "retention-unsorted",
             "retention-then-merge",
@@ -153,3 +155,7 @@ pub fn known(case: &str, version: Version, caches: bool) -> Option<&'static Defe
             && (defect.with_caches || !caches)
     })
 }
+
+/// Cases that batpak refuses to open without salvage, though a crate opens them: which events a
+/// cancelled fence hides cannot be told any more, once a compaction has dropped events.
+pub const REFUSED_HERE: &[&str] = &["fence-cancelled-retention"];

@@ -4,6 +4,8 @@ pub mod cases;
 pub mod defects;
 pub mod directory;
 pub mod event;
+pub mod handmade;
+pub mod ours;
 pub mod plan;
 #[macro_use]
 mod since;

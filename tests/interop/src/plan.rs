@@ -36,6 +36,16 @@ pub enum Payload {
     Raw(Vec<u8>),
 }
 
+impl Payload {
+    /// The bytes that every version stores.
+    pub fn encoded(&self) -> Vec<u8> {
+        match self {
+            Self::Raw(bytes) => bytes.clone(),
+            payload => rmp_serde::to_vec_named(payload).expect("a payload that can be encoded"),
+        }
+    }
+}
+
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

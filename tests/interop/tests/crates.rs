@@ -5,7 +5,7 @@ use batpak_interop::cases::{self, Case};
 use batpak_interop::defects::{self, Effect};
 use batpak_interop::directory;
 use batpak_interop::event::{OldEvent, Reading};
-use batpak_interop::plan::{Draft, Payload};
+use batpak_interop::plan::Draft;
 use batpak_interop::version::Version;
 use std::collections::HashSet;
 use std::panic::catch_unwind;
@@ -94,15 +94,7 @@ fn check_event(event: &OldEvent, draft: &Draft, version: Version, extensions: bo
         assert_eq!(event.payload_version, Some(draft.payload_version), "{name}");
     }
     if event.encryption.is_none() {
-        assert_eq!(event.payload, encoded(&draft.payload), "{name}");
-    }
-}
-
-/// The payload as MessagePack with named fields, which every version stores.
-fn encoded(payload: &Payload) -> Vec<u8> {
-    match payload {
-        Payload::Raw(bytes) => bytes.clone(),
-        payload => rmp_serde::to_vec_named(payload).unwrap(),
+        assert_eq!(event.payload, draft.payload.encoded(), "{name}");
     }
 }
 
