@@ -1,0 +1,224 @@
+//! Every length and every byte of a small store of each version is damaged, in turn. batpak gives
+//! back at least what the crate can still read, never anything else, and never panics.
+
+use batpak_core::{ErrorKind, Event, Hash, Id, OpenMode};
+use batpak_interop::cases::{self, Case};
+use batpak_interop::directory;
+use batpak_interop::ours::{self, Ours, Sequences};
+use batpak_interop::plan::End;
+use batpak_interop::version::Version;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
+
+#[test]
+fn no_damage_makes_batpak_show_less_than_the_crate_or_anything_else() {
+    let root = tempfile::tempdir().unwrap();
+    let mut jobs = Vec::new();
+    for case in ["small-singles", "small", "small-killed"].map(cases::named) {
+        for version in Version::ALL.into_iter().filter(|version| case.fits(*version)) {
+            let dir = root.path().join(version.name()).join(case.name);
+            case.write(Path::new(EXECUTABLE), version, &dir);
+            let cold = dir.with_extension("cold");
+            directory::copy(&dir, &cold);
+            directory::remove_caches(&cold);
+            if directory::files(&cold).len() < directory::files(&dir).len() {
+                jobs.push(Job::new(&case, version, dir, true));
+            }
+            jobs.push(Job::new(&case, version, cold, false));
+        }
+    }
+    // The crates panic over some of it; what they say is not worth reading.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let (jobs, failures) = (Mutex::new(jobs), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(job) = next(&jobs) {
+                    let found = job.run();
+                    failures.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    std::panic::set_hook(hook);
+    let failures = failures.into_inner().unwrap();
+    for (what, (count, first)) in &failures {
+        println!("{what}: {count} times, first {first}");
+    }
+    assert!(failures.is_empty(), "{} kinds of failures", failures.len());
+}
+
+fn next(jobs: &Mutex<Vec<Job>>) -> Option<Job> {
+    jobs.lock().unwrap().pop()
+}
+
+/// One store to damage.
+struct Job {
+    name: String,
+    case: Case,
+    version: Version,
+    dir: PathBuf,
+    caches: bool,
+    whole: HashMap<Id, (u64, Facts)>,
+    failures: BTreeMap<String, (usize, String)>,
+}
+
+/// All that an event says but its sequence.
+type Facts = (Id, Id, Option<Id>, [i64; 2], [u32; 3], [u16; 3], [Vec<u8>; 4], Hash, Hash);
+
+fn facts(event: &Event) -> Facts {
+    (
+        event.id(),
+        event.correlation(),
+        event.causation(),
+        [event.timestamp_us(), event.wall_us()],
+        [event.clock(), event.lane(), event.depth()],
+        [event.kind().0, event.payload_version(), event.flags().into()],
+        [event.entity_bytes(), event.scope_bytes(), event.payload(), event.extension_bytes()]
+            .map(<[u8]>::to_vec),
+        event.hash(),
+        event.prev_hash(),
+    )
+}
+
+/// What was done to a file.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// It was cut to this length.
+    Cut(usize),
+    /// These bits of this byte were turned over.
+    Flip(usize, u8),
+}
+
+impl Job {
+    fn new(case: &Case, version: Version, dir: PathBuf, caches: bool) -> Self {
+        let ours = ours::read(&dir, OpenMode::ReadOnly).unwrap();
+        assert_eq!(ours.events.len(), case.expected().len() + case.expected_system(version));
+        let one = |event: &Event| (event.id(), (event.sequence(), facts(event)));
+        Self {
+            name: format!("{} by {}, caches: {caches}", case.name, version.name()),
+            case: case.clone(),
+            version,
+            whole: ours.events.iter().map(one).collect(),
+            dir,
+            caches,
+            failures: BTreeMap::new(),
+        }
+    }
+
+    fn run(mut self) -> BTreeMap<String, (usize, String)> {
+        let segments = directory::segments(&self.dir);
+        for (index, path) in segments.iter().enumerate() {
+            let newest = index + 1 == segments.len();
+            let bytes = fs::read(path).unwrap();
+            for length in 0..bytes.len() {
+                fs::write(path, &bytes[..length]).unwrap();
+                self.check(index, newest, Change::Cut(length));
+            }
+            let mut damaged = bytes.clone();
+            for at in 0..bytes.len() {
+                for bits in [1 << (at % 8), 0xFF] {
+                    damaged[at] ^= bits;
+                    fs::write(path, &damaged).unwrap();
+                    self.check(index, newest, Change::Flip(at, bits));
+                    damaged[at] = bytes[at];
+                }
+            }
+            fs::write(path, &bytes).unwrap();
+        }
+        self.failures
+    }
+
+    fn fail(&mut self, segment: usize, change: Change, what: impl std::fmt::Display) {
+        let place = format!("segment {}, {change:?}", segment + 1);
+        let kind = if matches!(change, Change::Cut(_)) { "cut" } else { "flipped" };
+        let entry = self.failures.entry(format!("{}, {kind}: {what}", self.name));
+        entry.or_insert((0, place)).0 += 1;
+    }
+
+    fn check(&mut self, segment: usize, newest: bool, change: Change) {
+        let theirs = self.version.read(&self.dir, &self.case.settings);
+        let dir = self.dir.clone();
+        let read = |mode| {
+            catch_unwind(AssertUnwindSafe(|| ours::read(&dir, mode)))
+                .map_err(|_| "batpak panicked".to_owned())
+        };
+        let opened = match read(OpenMode::ReadOnly) {
+            Err(panic) => return self.fail(segment, change, panic),
+            Ok(Ok(ours)) => {
+                self.check_unrefused(segment, newest, change, &ours);
+                ours
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => {
+                // A byte that tells the version says so of a version that nobody knows.
+                if theirs.is_ok_and(|theirs| !theirs.events.is_empty()) {
+                    self.fail(segment, change, "the crate reads what batpak calls unsupported");
+                }
+                return;
+            }
+            Ok(Err(error)) => {
+                if error.kind() != ErrorKind::Corrupt {
+                    self.fail(segment, change, format!("refused with {:?}", error.kind()));
+                }
+                match read(OpenMode::Salvage) {
+                    Err(panic) => return self.fail(segment, change, panic),
+                    Ok(Ok(ours)) => ours,
+                    Ok(Err(error)) => {
+                        return self.fail(
+                            segment,
+                            change,
+                            format!("no salvage: {:?}", error.kind()),
+                        );
+                    }
+                }
+            }
+        };
+        for event in &opened.events {
+            match self.whole.get(&event.id()) {
+                None => self.fail(segment, change, "an event that never was"),
+                Some((_, whole)) if *whole != facts(event) => {
+                    self.fail(segment, change, "an event that was another");
+                }
+                Some(_) => {}
+            }
+        }
+        if let Ok(theirs) = theirs {
+            let differences = opened.differences(&theirs.events, Sequences::Unrelated);
+            if let Some(first) = differences.first() {
+                let what = first.split_once(" of ").map_or(first.as_str(), |(_, rest)| rest);
+                self.fail(segment, change, format!("the crate has more: {what}"));
+            }
+        }
+    }
+
+    /// What is opened without salvage has lost nothing but an end that no one can know of.
+    fn check_unrefused(&mut self, segment: usize, newest: bool, change: Change, ours: &Ours) {
+        let moved = ours.events.iter().any(|event| {
+            self.whole.get(&event.id()).is_some_and(|(sequence, _)| *sequence != event.sequence())
+        });
+        let lost = self.whole.len() - ours.events.len();
+        let killed = self.case.sessions.iter().any(|session| session.end == End::Kill);
+        match change {
+            Change::Flip(..) => {
+                if moved {
+                    self.fail(segment, change, "opened with other sequences");
+                }
+                // The end of a log that was never closed may be one that was never synced.
+                if lost > 0 && !(newest && killed) {
+                    self.fail(segment, change, format!("opened with {lost} events lost"));
+                }
+            }
+            Change::Cut(_) if newest && moved => {
+                self.fail(segment, change, "opened with other sequences");
+            }
+            Change::Cut(_) => {}
+        }
+        let _ = self.caches;
+    }
+}
