@@ -3,9 +3,9 @@
 use crate::files;
 use crate::words::{self, Failure, Variables, Words, escape, hex, show_payload};
 use batpak_core::{
-    Boundary, Causation, Direction, Durability, Error, ErrorKind, Event, EventKind, Expected,
-    GateMode, GateSet, KindFilter, Link, NewEvent, OpenMode, OpenOptions, Query, Receipt, Refusal,
-    Region, Store,
+    Boundary, Causation, Direction, Dropped, Durability, Error, ErrorKind, Event, EventKind,
+    Expected, ExportOptions, GateMode, GateSet, ImportOptions, KindFilter, Link, NewEvent,
+    OpenMode, OpenOptions, Query, Receipt, Refusal, Region, Store,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,8 @@ impl Machine {
             }
             "files" => files::list(&self.directory.join(words.name(1)?)),
             "kinds" => Ok(ErrorKind::ALL.map(kind_line).to_vec()),
+            "import" => import(&self.opened(&words)?.0, &self.directory, &words),
+            "export" => export(&self.opened(&words)?.0, &self.directory, &words),
             _ => use_store(&self.opened(&words)?.0, &words),
         }
     }
@@ -197,13 +199,15 @@ fn use_store(store: &Store, words: &Words) -> Lines {
             line(format!("{sizes} entities={} streams={}", s.entities, s.streams))
         }
         "verify" => verify(store),
+        "cover" => line(show_payload(&store.receipt_cover_0x(words.number(1)?)?)),
         "report" => {
             let r = store.open_report();
             let said = |yes| if yes { "yes" } else { "no" };
             let found = format!("events={} segments={} cut={}", r.events, r.segments, r.cut_bytes);
             let (removed, ignored) = (r.removed.len(), r.ignored.len());
             let rest = format!("removed={removed} ignored={ignored} damage={}", r.damage.len());
-            line(format!("created={} clean={} {found} {rest}", said(r.created), said(r.clean)))
+            let opened = format!("created={} clean={} {found}", said(r.created), said(r.clean));
+            line(format!("{opened} {rest} format={} hidden={}", r.format, r.hidden))
         }
         "refresh" => line(format!("visible={}", store.refresh()?)),
         "wait" => {
@@ -306,7 +310,7 @@ fn fill(store: &Store, words: &Words) -> Lines {
     line(format!("ok count={count}"))
 }
 
-fn query(words: &Words) -> Result<Query, Failure> {
+fn region(words: &Words) -> Result<Region, Failure> {
     let mut region = match (words.name_option("entity")?, words.name_option("prefix")?) {
         (Some(entity), _) => Region::entity(entity),
         (None, Some(prefix)) => Region::prefix(prefix),
@@ -322,9 +326,13 @@ fn query(words: &Words) -> Result<Query, Failure> {
     if let Some((first, last)) = words.option("clocks").and_then(|range| range.split_once('-')) {
         region.clocks = Some((first.parse()?, last.parse()?));
     }
+    Ok(region)
+}
+
+fn query(words: &Words) -> Result<Query, Failure> {
     let directions = [("forward", Direction::Forward), ("backward", Direction::Backward)];
     Ok(Query {
-        region,
+        region: region(words)?,
         direction: words.choice("direction", &directions)?,
         from: words.number_option("from")?,
         limit: words.number_option("limit")?,
@@ -377,6 +385,37 @@ fn verify(store: &Store) -> Lines {
     let place = findings.map(|f| (f.kind.name(), f.segment, f.offset));
     let shown = place.map(|(name, segment, at)| format!("{name} segment={segment} offset={at}"));
     Ok([damaged].into_iter().chain(shown).collect())
+}
+
+fn import(store: &Store, directory: &Path, words: &Words) -> Lines {
+    let asked = |key| words.choice(key, &[("no", false), ("yes", true)]);
+    let (salvage, unvouched) = (asked("salvage")?, asked("unvouched")?);
+    let options = ImportOptions { salvage, unvouched, decrypt: asked("decrypt")? };
+    let source = directory.join(words.name(1)?);
+    let r = store.import_from(source, &region(words)?, &options)?;
+    let there = format!("imported={} already={} hidden={}", r.imported, r.already_there, r.hidden);
+    let left = format!("outside={} dropped={}", r.outside, r.dropped);
+    let sequences = if r.sequences_kept { "kept" } else { "new" };
+    let rest = format!("keys={} sequences={sequences}", r.keys_without_events);
+    let first = format!("ok format={} {there} {left} {rest}", r.format);
+    Ok([first].into_iter().chain(r.drops.iter().map(drop_line)).collect())
+}
+
+fn export(store: &Store, directory: &Path, words: &Words) -> Lines {
+    let mut options = ExportOptions::default();
+    options.plain = words.choice("plain", &[("no", false), ("yes", true)])?;
+    options.segment_bytes = words.number_option("segment")?.unwrap_or(options.segment_bytes);
+    let destination = directory.join(words.name(1)?);
+    let r = store.export_to(destination, &region(words)?, &options)?;
+    let events = format!("exported={} hidden={} dropped={}", r.exported, r.hidden, r.dropped);
+    let first = format!("ok {events} segments={} bytes={}", r.segments, r.bytes);
+    Ok([first].into_iter().chain(r.drops.iter().map(drop_line)).collect())
+}
+
+fn drop_line(d: &Dropped) -> String {
+    let sequence = d.sequence.map_or("-".into(), |sequence| sequence.to_string());
+    let event = if d.is_event { "yes" } else { "no" };
+    format!("drop segment={} offset={} seq={sequence} event={event}", d.segment, d.offset)
 }
 
 fn receipt_line(r: &Receipt) -> String {
