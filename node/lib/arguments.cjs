@@ -92,6 +92,33 @@ function followArguments(options) {
   }
 }
 
+const IMPORT_FIELDS = new Set([...REGION_FIELDS, 'salvage', 'unvouched', 'decrypt'])
+
+function importArguments(path, options) {
+  const given = check.fields('options', options, IMPORT_FIELDS)
+  const { salvage = false, unvouched = false, decrypt = false, ...region } = given
+  const what = {
+    region: queryArguments(region),
+    salvage: check.flag('salvage', salvage),
+    unvouched: check.flag('unvouched', unvouched),
+    decrypt: check.flag('decrypt', decrypt),
+  }
+  return [directory(path), what]
+}
+
+const EXPORT_FIELDS = new Set([...REGION_FIELDS, 'plain', 'segmentBytes'])
+
+function exportArguments(path, options) {
+  const given = check.fields('options', options, EXPORT_FIELDS)
+  const { plain = false, segmentBytes, ...region } = given
+  const what = {
+    region: queryArguments(region),
+    plain: check.flag('plain', plain),
+    segmentBytes: check.optional(check.u64, 'segmentBytes', segmentBytes),
+  }
+  return [directory(path), what]
+}
+
 const PAGE_FIELDS = new Set(['events', 'bytes'])
 
 function pageArguments(sizes) {
@@ -142,6 +169,8 @@ module.exports = {
   appendDurability,
   queryArguments,
   followArguments,
+  importArguments,
+  exportArguments,
   pageArguments,
   FIRST_ALONE,
   ancestorArguments,

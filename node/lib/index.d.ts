@@ -263,7 +263,11 @@ export interface OpenReport {
   created: boolean
   /** The store had been closed cleanly. */
   clean: boolean
+  /** 2, or 1 for a store of the batpak crate 0.x. */
+  format: number
   events: bigint
+  /** Events of cancelled fences of a 0.x store, which are not shown. */
+  hidden: bigint
   segments: bigint
   /** Bytes cut from the unsynced end of the newest segment. */
   cutBytes: bigint
@@ -274,7 +278,10 @@ export interface OpenReport {
   removed: string[]
   /** Files that do not belong to the store and were left alone. */
   ignored: string[]
-  /** What a salvage found damaged, a sentence each. */
+  /**
+   * What was passed over, a sentence each: in a salvage, everything that was found damaged; in a
+   * 0.x store, also what its crashes left behind. Empty otherwise.
+   */
   damage: string[]
 }
 
@@ -298,6 +305,87 @@ export interface VerifyReport {
   root: Hash
   /** Every damage, in log order. */
   findings: Finding[]
+}
+
+/** What to import, and how. */
+export interface ImportOptions extends Region {
+  /** Go past damage in the source: import what can still be read. Default: it is refused. */
+  salvage?: boolean | undefined
+  /**
+   * Import also the events of a 0.x store that nothing vouches for, since their payload is not what
+   * their hash says, or their predecessor is another than their link says. They are marked.
+   */
+  unvouched?: boolean | undefined
+  /**
+   * Import the plaintext of encrypted payloads of a 0.x store whose key is there. Default: the
+   * ciphertext, with what is needed to decrypt it in the extension `batpak.encryption`.
+   */
+  decrypt?: boolean | undefined
+}
+
+/** What an import did. */
+export interface ImportReport {
+  /** The source's id: its store id, or for a 0.x store one derived from its first event. */
+  source: Id
+  /** The format of the source: 2, or 1 for the batpak crate 0.x. */
+  format: number
+  /** Events that were appended. */
+  imported: bigint
+  /** Events that were there already, from an earlier import. */
+  alreadyThere: bigint
+  /** Events of cancelled fences of a 0.x store, which nobody may see. */
+  hidden: bigint
+  /** Events that are not in the region. */
+  outside: bigint
+  /** Events that were left out; the reasons are in `drops`. */
+  dropped: bigint
+  /** Every event of the source that is in this store has the sequence that it has there. */
+  sequencesKept: boolean
+  /** Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be kept. */
+  keysWithoutEvents: bigint
+  /** Why events were left out: the first thousand. */
+  drops: Dropped[]
+}
+
+/** What to export, and how. */
+export interface ExportOptions extends Region {
+  /**
+   * Write what the batpak crate 0.1 reads, too: without extensions and payload versions, and nearly
+   * twice as large. Default: what 0.7 to 0.10 read.
+   */
+  plain?: boolean | undefined
+  /** A segment that has reached this size is ended before the next event. Default 64 MiB. */
+  segmentBytes?: Whole | undefined
+}
+
+/** What an export did. */
+export interface ExportReport {
+  /** Events that were written. */
+  exported: bigint
+  /** Places of hidden events that were written, so that sequences stay the same. */
+  hidden: bigint
+  /** Events that were left out; the reasons are in `drops`. */
+  dropped: bigint
+  /** Segments that were written. */
+  segments: bigint
+  /** Their bytes. */
+  bytes: bigint
+  /** Why events were left out: the first thousand. */
+  drops: Dropped[]
+}
+
+/** An event, or a place in a file, that was left out. */
+export interface Dropped {
+  /** The segment of the store that was read. */
+  segment: bigint
+  /** The byte offset in it. */
+  offset: bigint
+  /** The sequence there, if it has one. */
+  sequence?: bigint
+  /** It is an event; otherwise it is bytes that may have been events. */
+  isEvent: boolean
+  /** Why. */
+  reason: string
 }
 
 /**
@@ -412,6 +500,38 @@ export class Store implements Disposable, AsyncDisposable {
   /** Checks every byte, hash and link. */
   verify(): Promise<VerifyReport>
   verifySync(): VerifyReport
+
+  /**
+   * Imports the events of another store that are in the region: of this format, or of the batpak
+   * crate 0.1 to 0.10. The source is opened for reading and not changed.
+   *
+   * Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+   * versions, payloads and batches; and sequences, when everything is imported into an empty store
+   * and nobody appends meanwhile. Clocks and hashes are those of this store. An event whose id is
+   * here already with the same content is counted and left alone: an import can be repeated, and
+   * goes on where it was interrupted. All of it is durable at the end.
+   */
+  importFrom(path: string | URL, options?: ImportOptions): Promise<ImportReport>
+  importFromSync(path: string | URL, options?: ImportOptions): ImportReport
+  /**
+   * Writes the events that are in the region to a new directory, as a store of the batpak crate
+   * 0.x. The directory must not exist, or be empty; nothing of a failed export is left under its
+   * name.
+   *
+   * Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+   * versions and payloads; an imported event gets its old clock. The sequences there are the places
+   * of the events in the export.
+   */
+  exportTo(path: string | URL, options?: ExportOptions): Promise<ExportReport>
+  exportToSync(path: string | URL, options?: ExportOptions): ExportReport
+  /**
+   * The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x
+   * store that is opened for reading: the receipt's signature is Ed25519 over the BLAKE3 of these
+   * bytes, its key id the BLAKE3 of the public key. A receipt of 0.7 with extensions is not covered:
+   * its extensions are not in the store.
+   */
+  receiptCover0x(sequence: Whole): Promise<Buffer>
+  receiptCover0xSync(sequence: Whole): Buffer
 
   /** Read-only: looks for what a writer elsewhere has made visible; gives how many events are. */
   refresh(): Promise<bigint>

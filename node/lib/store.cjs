@@ -305,6 +305,42 @@ class Store {
     return now(this.#native, 'verify')
   }
 
+  async importFrom(path, options) {
+    const values = args.importArguments(path, options)
+    try {
+      return await later(this.#native, 'importFrom', ...values)
+    } finally {
+      // An import that failed may have appended, too.
+      this.#watch.poke()
+    }
+  }
+
+  importFromSync(path, options) {
+    const values = args.importArguments(path, options)
+    try {
+      return now(this.#native, 'importFrom', ...values)
+    } finally {
+      this.#watch.poke()
+    }
+  }
+
+  async exportTo(path, options) {
+    return later(this.#native, 'exportTo', ...args.exportArguments(path, options))
+  }
+
+  exportToSync(path, options) {
+    return now(this.#native, 'exportTo', ...args.exportArguments(path, options))
+  }
+
+  async receiptCover0x(sequence) {
+    const checked = check.u64('sequence', sequence)
+    return Buffer.from(await later(this.#native, 'receiptCover0x', checked))
+  }
+
+  receiptCover0xSync(sequence) {
+    return Buffer.from(now(this.#native, 'receiptCover0x', check.u64('sequence', sequence)))
+  }
+
   async refresh() {
     return later(this.#native, 'refresh')
   }

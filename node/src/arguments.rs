@@ -1,8 +1,8 @@
 //! Arguments from JavaScript, as the core wants them.
 
 use batpak_core::{
-    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, KindFilter, Link, OpenMode,
-    OpenOptions, Query, Region, Result,
+    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, ExportOptions, ImportOptions,
+    KindFilter, Link, OpenMode, OpenOptions, Query, Region, Result,
 };
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
@@ -80,6 +80,14 @@ pub struct QueryArguments {
 
 impl QueryArguments {
     pub(crate) fn query(self) -> Result<Query> {
+        let direction = if self.backward { Direction::Backward } else { Direction::Forward };
+        let from = self.from.as_ref().map(u64_of).transpose()?;
+        let limit = self.limit.as_ref().map(u64_of).transpose()?;
+        Ok(Query { region: self.region()?, direction, from, limit })
+    }
+
+    /// What events must match, wherever they are.
+    pub(crate) fn region(self) -> Result<Region> {
         let entity = match (self.entity, self.prefix) {
             (None, None) => EntityFilter::Any,
             (Some(entity), None) => EntityFilter::Exact(entity),
@@ -93,13 +101,46 @@ impl QueryArguments {
             _ => return Err(invalid("a query has a kind or a category, not both")),
         };
         let clocks = self.first_clock.zip(self.last_clock);
-        let direction = if self.backward { Direction::Backward } else { Direction::Forward };
-        Ok(Query {
-            region: Region { entity, scope: self.scope, kind, lane: self.lane, clocks },
-            direction,
-            from: self.from.as_ref().map(u64_of).transpose()?,
-            limit: self.limit.as_ref().map(u64_of).transpose()?,
-        })
+        Ok(Region { entity, scope: self.scope, kind, lane: self.lane, clocks })
+    }
+}
+
+/// What to import, and how.
+#[napi(object, object_to_js = false)]
+pub struct ImportArguments {
+    /// Only what matches this.
+    pub region: QueryArguments,
+    /// Go past damage.
+    pub salvage: bool,
+    /// Also what nothing vouches for.
+    pub unvouched: bool,
+    /// Plaintext instead of ciphertext.
+    pub decrypt: bool,
+}
+
+impl ImportArguments {
+    pub(crate) fn split(self) -> Result<(Region, ImportOptions)> {
+        let Self { region, salvage, unvouched, decrypt } = self;
+        Ok((region.region()?, ImportOptions { salvage, unvouched, decrypt }))
+    }
+}
+
+/// What to export, and how.
+#[napi(object, object_to_js = false)]
+pub struct ExportArguments {
+    /// Only what matches this.
+    pub region: QueryArguments,
+    /// What the crate 0.1 reads, too.
+    pub plain: bool,
+    /// A segment of this size is ended.
+    pub segment_bytes: Option<BigInt>,
+}
+
+impl ExportArguments {
+    pub(crate) fn split(self) -> Result<(Region, ExportOptions)> {
+        let Self { region, plain, segment_bytes } = self;
+        let segment_bytes = u64_or(&segment_bytes, ExportOptions::default().segment_bytes)?;
+        Ok((region.region()?, ExportOptions { plain, segment_bytes }))
     }
 }
 

@@ -4,8 +4,8 @@ use crate::scan::NativeScan;
 use crate::slab;
 use crate::store::NativeStore;
 use batpak_core::{
-    Ancestry, Boundary, Event, Finding, Frontier, Head, OpenReport, Receipt, Result, Scan, Stats,
-    Store, StreamHead, VerifyReport,
+    Ancestry, Boundary, Dropped, Event, ExportReport, Finding, Frontier, Head, ImportReport,
+    OpenReport, Receipt, Result, Scan, Stats, Store, StreamHead, VerifyReport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -53,6 +53,10 @@ impl Block {
 
     pub(crate) fn of_receipts(receipts: &[Receipt]) -> Self {
         Self(slab::receipts(receipts))
+    }
+
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
     }
 }
 
@@ -205,8 +209,12 @@ pub struct OpenReportObject {
     pub created: bool,
     /// The store had been closed cleanly.
     pub clean: bool,
+    /// The number of the format.
+    pub format: u32,
     /// Events found.
     pub events: BigInt,
+    /// Events that are not shown.
+    pub hidden: BigInt,
     /// Segments found.
     pub segments: BigInt,
     /// Bytes cut from the unsynced end.
@@ -219,7 +227,7 @@ pub struct OpenReportObject {
     pub removed: Vec<String>,
     /// Files that were left alone.
     pub ignored: Vec<String>,
-    /// What a salvage found damaged.
+    /// What was passed over.
     pub damage: Vec<String>,
 }
 
@@ -241,7 +249,9 @@ impl Reply for OpenReport {
         OpenReportObject {
             created: self.created,
             clean: self.clean,
+            format: self.format,
             events: self.events.into(),
+            hidden: self.hidden.into(),
             segments: self.segments.into(),
             cut_bytes: self.cut_bytes.into(),
             cut_at: self.cut_at.map(place),
@@ -299,6 +309,107 @@ impl Reply for VerifyReport {
             last_hash: self.last_hash.to_string(),
             root: self.root.to_string(),
             findings: self.findings.into_iter().map(finding).collect(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What an import did.
+#[napi(object, object_from_js = false)]
+pub struct ImportReportObject {
+    /// The source's id.
+    pub source: String,
+    /// The number of the source's format.
+    pub format: u32,
+    /// Events that were appended.
+    pub imported: BigInt,
+    /// Events that were there already.
+    pub already_there: BigInt,
+    /// Events that nobody may see.
+    pub hidden: BigInt,
+    /// Events that do not match.
+    pub outside: BigInt,
+    /// Events that were left out.
+    pub dropped: BigInt,
+    /// Whether the sequences are those of the source.
+    pub sequences_kept: bool,
+    /// Idempotency keys whose events are gone.
+    pub keys_without_events: BigInt,
+    /// Why events were left out.
+    pub drops: Vec<DroppedObject>,
+}
+
+/// An event, or a place in a file, that was left out.
+#[napi(object, object_from_js = false)]
+pub struct DroppedObject {
+    /// In which segment.
+    pub segment: BigInt,
+    /// At which byte offset.
+    pub offset: BigInt,
+    /// Its sequence in the store that was read.
+    pub sequence: Option<BigInt>,
+    /// Whether it is an event.
+    pub is_event: bool,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<Dropped> for DroppedObject {
+    fn from(dropped: Dropped) -> Self {
+        Self {
+            segment: dropped.segment.into(),
+            offset: dropped.offset.into(),
+            sequence: dropped.sequence.map(BigInt::from),
+            is_event: dropped.is_event,
+            reason: dropped.reason,
+        }
+    }
+}
+
+impl Reply for ImportReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        ImportReportObject {
+            source: self.source.to_string(),
+            format: self.format,
+            imported: self.imported.into(),
+            already_there: self.already_there.into(),
+            hidden: self.hidden.into(),
+            outside: self.outside.into(),
+            dropped: self.dropped.into(),
+            sequences_kept: self.sequences_kept,
+            keys_without_events: self.keys_without_events.into(),
+            drops: self.drops.into_iter().map(DroppedObject::from).collect(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What an export did.
+#[napi(object, object_from_js = false)]
+pub struct ExportReportObject {
+    /// Events that were written.
+    pub exported: BigInt,
+    /// Places of hidden events that were written.
+    pub hidden: BigInt,
+    /// Events that were left out.
+    pub dropped: BigInt,
+    /// Segments that were written.
+    pub segments: BigInt,
+    /// Their bytes.
+    pub bytes: BigInt,
+    /// Why events were left out.
+    pub drops: Vec<DroppedObject>,
+}
+
+impl Reply for ExportReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        ExportReportObject {
+            exported: self.exported.into(),
+            hidden: self.hidden.into(),
+            dropped: self.dropped.into(),
+            segments: self.segments.into(),
+            bytes: self.bytes.into(),
+            drops: self.drops.into_iter().map(DroppedObject::from).collect(),
         }
         .into_unknown(env)
     }

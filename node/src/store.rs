@@ -2,7 +2,9 @@
 //! [`job`](crate::job); for appending there are functions instead ([`append`](crate::append)).
 
 use crate::append;
-use crate::arguments::{self, OpenArguments, OutcomeArguments, QueryArguments, u64_of};
+use crate::arguments::{
+    self, ExportArguments, ImportArguments, OpenArguments, OutcomeArguments, QueryArguments, u64_of,
+};
 use crate::inbox::NativeInbox;
 use crate::job;
 use crate::lookup;
@@ -185,6 +187,52 @@ impl NativeStore {
     pub fn verify<'env>(&self, env: &'env Env, background: bool) -> napi::Result<Unknown<'env>> {
         let store = self.store.clone();
         job::start(env, background, move || store.verify())
+    }
+
+    /// Imports the events of another store.
+    #[napi(catch_unwind)]
+    pub fn import_from<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        path: String,
+        what: ImportArguments,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || {
+            let (region, options) = what.split()?;
+            store.import_from(path, &region, &options)
+        })
+    }
+
+    /// Writes events to a new directory, as a store of the batpak crate 0.x.
+    #[napi(catch_unwind)]
+    pub fn export_to<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        path: String,
+        what: ExportArguments,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || {
+            let (region, options) = what.split()?;
+            store.export_to(path, &region, &options)
+        })
+    }
+
+    /// What a receipt of the batpak crate 0.x vouches for.
+    #[napi(catch_unwind, js_name = "receiptCover0x")]
+    pub fn receipt_cover_0x<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        sequence: BigInt,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || {
+            Ok(Block::of_bytes(store.receipt_cover_0x(u64_of(&sequence)?)?))
+        })
     }
 
     /// Looks for what a writer elsewhere has made visible.

@@ -8,7 +8,8 @@ import { parseArgs } from 'node:util'
 import { BatpakError, Store, errorKinds } from 'batpak'
 import { fileCommands } from './script/files.mjs'
 import {
-  eventLine, name, newEvent, openOptions, query, receiptLine, shortLine, when, words,
+  dropLine, eventLine, isYes, name, newEvent, openOptions, payloadText, query, receiptLine, region,
+  shortLine, when, words, yesOrNo,
 } from './script/words.mjs'
 
 const { values: flags, positionals: files } = parseArgs({
@@ -288,14 +289,47 @@ class Machine {
 
     report: (command) => {
       const { report } = this.#handle(command).store
-      const said = (yes) => (yes ? 'yes' : 'no')
-      const { events, segments, cutBytes, removed, ignored, damage } = report
+      const { events, segments, cutBytes, removed, ignored, damage, format, hidden } = report
       return (
-        `created=${said(report.created)} clean=${said(report.clean)} events=${events} ` +
+        `created=${yesOrNo(report.created)} clean=${yesOrNo(report.clean)} events=${events} ` +
         `segments=${segments} cut=${cutBytes} removed=${removed.length} ` +
-        `ignored=${ignored.length} damage=${damage.length}`
+        `ignored=${ignored.length} damage=${damage.length} format=${format} hidden=${hidden}`
       )
     },
+
+    import: async (command) => {
+      const flag = (key) => when(command.option(key), isYes)
+      const options = {
+        ...region(command),
+        salvage: flag('salvage'),
+        unvouched: flag('unvouched'),
+        decrypt: flag('decrypt'),
+      }
+      const from = path.join(this.#directory, name(command.plain[1]))
+      const r = await this.#call(command, 'importFrom', from, options)
+      const counts =
+        `ok format=${r.format} imported=${r.imported} already=${r.alreadyThere} ` +
+        `hidden=${r.hidden} outside=${r.outside} dropped=${r.dropped} ` +
+        `keys=${r.keysWithoutEvents} sequences=${r.sequencesKept ? 'kept' : 'new'}`
+      return [counts, ...r.drops.map(dropLine)]
+    },
+
+    export: async (command) => {
+      const options = {
+        ...region(command),
+        plain: when(command.option('plain'), isYes),
+        segmentBytes: when(command.option('segment'), BigInt),
+      }
+      const to = path.join(this.#directory, name(command.plain[1]))
+      const r = await this.#call(command, 'exportTo', to, options)
+      const counts =
+        `ok exported=${r.exported} hidden=${r.hidden} dropped=${r.dropped} ` +
+        `segments=${r.segments} bytes=${r.bytes}`
+      return [counts, ...r.drops.map(dropLine)]
+    },
+
+    cover: async (command) =>
+      payloadText(await this.#call(command, 'receiptCover0x', BigInt(command.plain[1]))),
 
     refresh: async (command) => `visible=${await this.#call(command, 'refresh')}`,
 

@@ -13,9 +13,11 @@ from typing_extensions import Buffer as _Buffer
 
 from ._values import (
     Ancestry,
+    ExportReport,
     Frontier,
     GateOutcome,
     Head,
+    ImportReport,
     OpenReport,
     PackedPage,
     Refusal,
@@ -406,6 +408,36 @@ class Store:
     def frontier(self) -> Frontier: ...
     def stats(self) -> Stats: ...
     def verify(self) -> VerifyReport: ...
+    def import_from(
+        self,
+        path: str | PathLike[str],
+        *,
+        entity: str | None = None,
+        prefix: str | None = None,
+        scope: str | None = None,
+        kind: int | None = None,
+        category: int | None = None,
+        lane: int | None = None,
+        clocks: tuple[int, int] | None = None,
+        salvage: bool = False,
+        unvouched: bool = False,
+        decrypt: bool = False,
+    ) -> ImportReport: ...
+    def export_to(
+        self,
+        path: str | PathLike[str],
+        *,
+        entity: str | None = None,
+        prefix: str | None = None,
+        scope: str | None = None,
+        kind: int | None = None,
+        category: int | None = None,
+        lane: int | None = None,
+        clocks: tuple[int, int] | None = None,
+        plain: bool = False,
+        segment_bytes: int | None = None,
+    ) -> ExportReport: ...
+    def receipt_cover_0x(self, sequence: int) -> bytes: ...
     def refresh(self) -> int: ...
     def wait(self, events: int, timeout: float | None = None) -> int: ...
     def close(self) -> None: ...

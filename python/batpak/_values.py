@@ -92,8 +92,12 @@ class OpenReport:
     """The store was created."""
     clean: bool
     """The store had been closed cleanly."""
+    format: int
+    """The format: 2, or 1 for a store of the batpak crate 0.x."""
     events: int
     """Events found."""
+    hidden: int
+    """Events of cancelled fences of a 0.x store, which are not shown."""
     segments: int
     """Segments found."""
     cut_bytes: int
@@ -107,7 +111,8 @@ class OpenReport:
     ignored: list[str]
     """Files that do not belong to the store and were left alone."""
     damage: list[str]
-    """What a salvage found damaged, a sentence each; empty in every other mode."""
+    """What was passed over, a sentence each: in a salvage, everything that was found damaged; in a
+    0.x store, also what its crashes left behind. Empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,67 @@ class VerifyReport:
     def intact(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An event, or a place in a file, that was left out."""
+
+    segment: int
+    """The segment of the store that was read."""
+    offset: int
+    """The byte offset in it."""
+    sequence: int | None
+    """The sequence there, if it has one."""
+    is_event: bool
+    """It is an event; otherwise it is bytes that may have been events."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What `Store.import_from` did."""
+
+    source: str
+    """The source's id: its store id, or for a 0.x store one derived from its first event."""
+    format: int
+    """The format of the source: 2, or 1 for the batpak crate 0.x."""
+    imported: int
+    """Events that were appended."""
+    already_there: int
+    """Events that were there already, from an earlier import."""
+    hidden: int
+    """Events of cancelled fences of a 0.x store, which nobody may see."""
+    outside: int
+    """Events that do not match the filter."""
+    dropped: int
+    """Events that were left out; the reasons are in `drops`."""
+    sequences_kept: bool
+    """Every event of the source that is in this store has the sequence that it has there."""
+    keys_without_events: int
+    """Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be
+    kept."""
+    drops: list[Dropped]
+    """Why events were left out: the first thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What `Store.export_to` did."""
+
+    exported: int
+    """Events that were written."""
+    hidden: int
+    """Places of hidden events that were written, so that sequences stay the same."""
+    dropped: int
+    """Events that were left out; the reasons are in `drops`."""
+    segments: int
+    """Segments that were written."""
+    bytes: int
+    """Their bytes."""
+    drops: list[Dropped]
+    """Why events were left out: the first thousand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ use crate::reading::{EventIterator, FollowIterator, WAIT_SLICE, region};
 use crate::receipt::{Receipt, Receipts};
 use crate::values;
 use batpak_core::{
-    Causation, Direction, ErrorKind, EventKind, Expected, GateOutcome, Id, OpenOptions, Query,
+    Causation, Direction, ErrorKind, EventKind, Expected, ExportOptions, GateOutcome, Id,
+    ImportOptions, OpenOptions, Query,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -501,6 +502,95 @@ impl Store {
     /// Checks every byte, hash and link.
     fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         values::verify_report(py, &call(py, || self.handle.verify())?)
+    }
+
+    /// Imports the events of another store that match everything given: of this format, or of the
+    /// batpak crate 0.1 to 0.10. The source is opened for reading and not changed.
+    ///
+    /// Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+    /// versions, payloads and batches; and sequences, when everything is imported into an empty
+    /// store and nobody appends meanwhile. Clocks and hashes are those of this store. An event whose
+    /// id is here already with the same content is counted and left alone: an import can be
+    /// repeated, and goes on where it was interrupted. All of it is durable on return.
+    ///
+    /// `salvage` goes past damage in the source, which is refused otherwise. `unvouched` imports
+    /// also the events of a 0.x store that nothing vouches for, and marks them. `decrypt` imports
+    /// the plaintext of the encrypted payloads of a 0.x store whose key is there, instead of the
+    /// ciphertext.
+    #[pyo3(signature = (
+        path, *, entity=None, prefix=None, scope=None, kind=None, category=None, lane=None,
+        clocks=None, salvage=false, unvouched=false, decrypt=false,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn import_from<'py>(
+        &self,
+        py: Python<'py>,
+        path: PathBuf,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] entity: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] prefix: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] scope: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_kind)] kind: Option<EventKind>,
+        #[pyo3(from_py_with = arguments::optional_category)] category: Option<u8>,
+        #[pyo3(from_py_with = arguments::optional_integer)] lane: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] clocks: Option<(u32, u32)>,
+        salvage: bool,
+        unvouched: bool,
+        decrypt: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let region = region(py, entity, prefix, scope, kind, category, lane, clocks)?;
+        let options = ImportOptions { salvage, unvouched, decrypt };
+        let report = call(py, || self.handle.import_from(&path, &region, &options))?;
+        values::import_report(py, &report)
+    }
+
+    /// Writes the events that match everything given to a new directory, as a store of the batpak
+    /// crate 0.x. The directory must not exist, or be empty; nothing of a failed export is left
+    /// under its name.
+    ///
+    /// Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+    /// versions and payloads; an imported event gets its old clock. The sequences there are the
+    /// places of the events in the export.
+    ///
+    /// `plain` writes what 0.1 reads, too: without extensions and payload versions, and nearly twice
+    /// as large; without it, what 0.7 to 0.10 read. A segment of `segment_bytes` is ended before the
+    /// next event; without it, one of 64 MiB.
+    #[pyo3(signature = (
+        path, *, entity=None, prefix=None, scope=None, kind=None, category=None, lane=None,
+        clocks=None, plain=false, segment_bytes=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
+    fn export_to<'py>(
+        &self,
+        py: Python<'py>,
+        path: PathBuf,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] entity: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] prefix: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_coordinate)] scope: Option<String>,
+        #[pyo3(from_py_with = arguments::optional_kind)] kind: Option<EventKind>,
+        #[pyo3(from_py_with = arguments::optional_category)] category: Option<u8>,
+        #[pyo3(from_py_with = arguments::optional_integer)] lane: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] clocks: Option<(u32, u32)>,
+        plain: bool,
+        #[pyo3(from_py_with = arguments::optional_integer)] segment_bytes: Option<u64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let region = region(py, entity, prefix, scope, kind, category, lane, clocks)?;
+        let segment_bytes = segment_bytes.unwrap_or(ExportOptions::default().segment_bytes);
+        let options = ExportOptions { plain, segment_bytes };
+        let report = call(py, || self.handle.export_to(&path, &region, &options))?;
+        values::export_report(py, &report)
+    }
+
+    /// The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x
+    /// store that is opened for reading: the receipt's signature is Ed25519 over the BLAKE3 of
+    /// these bytes, its key id the BLAKE3 of the public key. A receipt of 0.7 with extensions is not
+    /// covered: its extensions are not in the store.
+    fn receipt_cover_0x<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::integer)] sequence: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let cover = call(py, || self.handle.receipt_cover_0x(sequence))?;
+        Ok(PyBytes::new(py, &cover))
     }
 
     /// Looks for what a writer in another process has made visible, and gives the number of

@@ -2,8 +2,8 @@
 
 use crate::event::Event;
 use batpak_core::{
-    Ancestry, Boundary, Frontier, GateOutcome, Hash, Head, Id, OpenReport, Refusal, Stats,
-    StreamHead, Verdict, VerifyReport,
+    Ancestry, Boundary, Dropped, ExportReport, Frontier, GateOutcome, Hash, Head, Id, ImportReport,
+    OpenReport, Refusal, Stats, StreamHead, Verdict, VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -56,7 +56,9 @@ pub(crate) fn open_report<'py>(py: Python<'py>, report: &OpenReport) -> Object<'
     let values = (
         report.created,
         report.clean,
+        report.format,
         report.events,
+        report.hidden,
         report.segments,
         report.cut_bytes,
         report.cut_at,
@@ -126,6 +128,36 @@ pub(crate) fn verify_report<'py>(py: Python<'py>, report: &VerifyReport) -> Obje
     }
     let (last_hash, root) = (bytes(py, &report.last_hash), bytes(py, &report.root));
     make(py, "VerifyReport", (report.events, report.segments, last_hash, root, findings))
+}
+
+pub(crate) fn import_report<'py>(py: Python<'py>, report: &ImportReport) -> Object<'py> {
+    let values = (
+        id(py, report.source),
+        report.format,
+        report.imported,
+        report.already_there,
+        report.hidden,
+        report.outside,
+        report.dropped,
+        report.sequences_kept,
+        report.keys_without_events,
+        drops(py, &report.drops)?,
+    );
+    make(py, "ImportReport", values)
+}
+
+pub(crate) fn export_report<'py>(py: Python<'py>, report: &ExportReport) -> Object<'py> {
+    let ExportReport { exported, hidden, dropped, segments, bytes, .. } = *report;
+    let drops = drops(py, &report.drops)?;
+    make(py, "ExportReport", (exported, hidden, dropped, segments, bytes, drops))
+}
+
+fn drops<'py>(py: Python<'py>, drops: &[Dropped]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for Dropped { segment, offset, sequence, is_event, reason } in drops {
+        list.append(make(py, "Dropped", (segment, offset, sequence, is_event, reason))?)?;
+    }
+    Ok(list)
 }
 
 pub(crate) fn gate_outcome<'py>(py: Python<'py>, outcome: &GateOutcome) -> Object<'py> {

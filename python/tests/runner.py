@@ -52,7 +52,7 @@ def event_fields(words: Words) -> dict[str, Any]:
     return {**fields, "payload": payload(words[4]), "extensions": extensions}
 
 
-def query(words: Words) -> dict[str, Any]:
+def region(words: Words) -> dict[str, Any]:
     return words.keywords(
         entity=("entity", text),
         prefix=("prefix", text),
@@ -61,6 +61,11 @@ def query(words: Words) -> dict[str, Any]:
         category=("category", int),
         lane=("lane", int),
         clocks=("clocks", lambda clocks: tuple(map(int, clocks.split("-")))),
+    )
+
+
+def query(words: Words) -> dict[str, Any]:
+    return region(words) | words.keywords(
         start=("from", int),
         backward=("direction", lambda direction: direction == "backward"),
         limit=("limit", int),
@@ -132,12 +137,50 @@ def verify(store: batpak.Store) -> Iterator[str]:
         yield f"{finding.kind} segment={finding.segment} offset={finding.offset}"
 
 
+def yes(word: str) -> bool:
+    return word == "yes"
+
+
+def yes_or_no(said: bool) -> str:
+    return "yes" if said else "no"
+
+
+def drop_lines(drops: list[batpak.Dropped]) -> Iterator[str]:
+    for drop in drops:
+        sequence = "-" if drop.sequence is None else drop.sequence
+        place = f"segment={drop.segment} offset={drop.offset}"
+        yield f"drop {place} seq={sequence} event={yes_or_no(drop.is_event)}"
+
+
+def import_from(store: batpak.Store, path: Path, words: Words) -> Iterator[str]:
+    options = words.keywords(
+        salvage=("salvage", yes), unvouched=("unvouched", yes), decrypt=("decrypt", yes)
+    )
+    r = store.import_from(path, **region(words), **options)
+    yield (
+        f"ok format={r.format} imported={r.imported} already={r.already_there} hidden={r.hidden} "
+        f"outside={r.outside} dropped={r.dropped} keys={r.keys_without_events} "
+        f"sequences={'kept' if r.sequences_kept else 'new'}"
+    )
+    yield from drop_lines(r.drops)
+
+
+def export_to(store: batpak.Store, path: Path, words: Words) -> Iterator[str]:
+    options = words.keywords(plain=("plain", yes), segment_bytes=("segment", int))
+    r = store.export_to(path, **region(words), **options)
+    yield (
+        f"ok exported={r.exported} hidden={r.hidden} dropped={r.dropped} segments={r.segments} "
+        f"bytes={r.bytes}"
+    )
+    yield from drop_lines(r.drops)
+
+
 def report_line(report: batpak.OpenReport) -> str:
-    created, clean = ("yes" if said else "no" for said in (report.created, report.clean))
+    created, clean = yes_or_no(report.created), yes_or_no(report.clean)
     return (
         f"created={created} clean={clean} events={report.events} segments={report.segments} "
         f"cut={report.cut_bytes} removed={len(report.removed)} ignored={len(report.ignored)} "
-        f"damage={len(report.damage)}"
+        f"damage={len(report.damage)} format={report.format} hidden={report.hidden}"
     )
 
 
@@ -182,6 +225,8 @@ def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
             yield from verify(store)
         case "report":
             yield report_line(store.report)
+        case "cover":
+            yield shown(store.receipt_cover_0x(int(words[1])))
         case "refresh":
             yield f"visible={store.refresh()}"
         case "wait":
@@ -259,6 +304,9 @@ class Machine:
                 events = [batpak.NewEvent(**event_fields(item)) for item in items]
                 options = self.append_options(words)
                 return self.receipts(self.opened(words)[0].append_batch(events, **options))
+            case "import" | "export" as name:
+                bring = import_from if name == "import" else export_to
+                return bring(self.opened(words)[0], self.directory / text(words[1]), words)
             case "damage" | "cut" | "extend" | "remove" | "copy" | "rename" | "mkdir" | "write":
                 change_file(self.directory, words)
             case "files":

@@ -79,7 +79,8 @@ function extension(text) {
   return [name(key), value.startsWith('zeros:') ? payload(value) : Buffer.from(value, 'hex')]
 }
 
-export function query({ option }) {
+/** What a filter's words say of events, wherever they are. */
+export function region({ option }) {
   return {
     entity: when(option('entity'), name),
     prefix: when(option('prefix'), name),
@@ -88,6 +89,13 @@ export function query({ option }) {
     category: when(option('category'), Number),
     lane: when(option('lane'), Number),
     clocks: when(option('clocks'), (range) => range.split('-').map(Number)),
+  }
+}
+
+export function query(command) {
+  const { option } = command
+  return {
+    ...region(command),
     from: when(option('from'), BigInt),
     direction: option('direction'),
     limit: when(option('limit'), BigInt),
@@ -111,7 +119,7 @@ function crc32(bytes) {
   return ((crc ^ 0xffff_ffff) >>> 0).toString(16).padStart(8, '0')
 }
 
-function payloadText(bytes) {
+export function payloadText(bytes) {
   if (bytes.length === 0) return '-'
   if (bytes.length <= 64) return `hex:${bytes.toString('hex')}`
   return `bytes:${bytes.length}:${crc32(bytes)}`
@@ -138,4 +146,12 @@ export function shortLine(e) {
 
 export function receiptLine({ sequence, clock, id, hash, duplicate }) {
   return `ok seq=${sequence} clock=${clock} id=${id} hash=${hash}${duplicate ? ' duplicate' : ''}`
+}
+
+export const isYes = (word) => word === 'yes'
+
+export const yesOrNo = (said) => (said ? 'yes' : 'no')
+
+export function dropLine({ segment, offset, sequence = '-', isEvent }) {
+  return `drop segment=${segment} offset=${offset} seq=${sequence} event=${yesOrNo(isEvent)}`
 }
