@@ -123,19 +123,19 @@ impl<'a> OldEvent<'a> {
         let (mut has_event, mut has_entity, mut has_scope) = (false, false, false);
         Reader(body).fields(|key, value| {
             match key {
-                "event" => {
+                b"event" => {
                     has_event = true;
                     event.read_event(value)?;
                 }
-                "entity" => {
+                b"entity" => {
                     has_entity = true;
                     event.entity = value.text()?;
                 }
-                "scope" => {
+                b"scope" => {
                     has_scope = true;
                     event.scope = value.text()?;
                 }
-                "receipt_extensions" => event.read_extensions(value)?,
+                b"receipt_extensions" => event.read_extensions(value)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -147,16 +147,16 @@ impl<'a> OldEvent<'a> {
         let (mut has_header, mut has_payload) = (false, false);
         reader.fields(|key, value| {
             match key {
-                "header" => {
+                b"header" => {
                     has_header = true;
                     self.read_header(value)?;
                 }
-                "payload" => {
+                b"payload" => {
                     has_payload = true;
                     self.payload = read_payload(value)?;
                 }
-                "hash_chain" if value.nil() => self.chain = None,
-                "hash_chain" => self.chain = Some(read_chain(value)?),
+                b"hash_chain" if value.nil() => self.chain = None,
+                b"hash_chain" => self.chain = Some(read_chain(value)?),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -169,25 +169,29 @@ impl<'a> OldEvent<'a> {
         reader.fields(|key, value| {
             seen += 1;
             match key {
-                "event_id" => self.id = Id(value.exactly()?),
-                "correlation_id" => self.correlation = Id(value.exactly()?),
-                "causation_id" if value.nil() => self.causation = Id::NONE,
-                "causation_id" => self.causation = Id(value.exactly()?),
-                "timestamp_us" => self.timestamp_us = value.int()?,
-                "position" => self.read_position(value)?,
-                "payload_size" => self.payload_size = value.int()?,
-                "event_kind" => self.kind = value.int()?,
-                "flags" => self.flags = value.int()?,
-                "payload_version" => {
+                b"event_id" => self.id = Id(value.exactly()?),
+                b"correlation_id" => self.correlation = Id(value.exactly()?),
+                b"causation_id" if value.nil() => self.causation = Id::NONE,
+                b"causation_id" => self.causation = Id(value.exactly()?),
+                b"timestamp_us" => self.timestamp_us = value.int()?,
+                b"position" => self.read_position(value)?,
+                b"payload_size" => self.payload_size = value.int()?,
+                b"event_kind" => self.kind = value.int()?,
+                b"flags" => self.flags = value.int()?,
+                b"payload_version" => {
                     self.payload_version = value.int()?;
                     seen -= 1;
                 }
-                "payload_encryption" if value.nil() => seen -= 1,
-                "payload_encryption" => {
+                b"payload_encryption" if value.nil() => seen -= 1,
+                b"payload_encryption" => {
                     self.encryption = Some(read_encryption(value)?);
                     seen -= 1;
                 }
                 // The same as the event's hash, or missing.
+                b"content_hash" => {
+                    value.exactly::<32>()?;
+                    seen -= 1;
+                }
                 _ => {
                     seen -= 1;
                     return Ok(false);
@@ -202,10 +206,10 @@ impl<'a> OldEvent<'a> {
         let mut seen = 0;
         reader.fields(|key, value| {
             match key {
-                "wall_ms" => self.wall_ms = value.int()?,
-                "depth" => self.depth = value.int()?,
-                "lane" => self.lane = value.int()?,
-                "sequence" => self.clock = value.int()?,
+                b"wall_ms" => self.wall_ms = value.int()?,
+                b"depth" => self.depth = value.int()?,
+                b"lane" => self.lane = value.int()?,
+                b"sequence" => self.clock = value.int()?,
                 _ => return Ok(false),
             }
             seen += 1;
@@ -216,6 +220,7 @@ impl<'a> OldEvent<'a> {
 
     fn read_extensions(&mut self, reader: &mut Reader<'a>) -> Parsed<()> {
         reader.fields(|key, value| {
+            let key = std::str::from_utf8(key).map_err(|_| "a text is not UTF-8")?;
             self.extensions.push((key, value.bytes()?));
             Ok(true)
         })?;
@@ -262,8 +267,8 @@ fn read_chain(reader: &mut Reader<'_>) -> Parsed<(Hash, Hash)> {
     let (mut prev, mut own) = (None, None);
     reader.fields(|key, value| {
         match key {
-            "prev_hash" => prev = Some(Hash(value.exactly()?)),
-            "event_hash" => own = Some(Hash(value.exactly()?)),
+            b"prev_hash" => prev = Some(Hash(value.exactly()?)),
+            b"event_hash" => own = Some(Hash(value.exactly()?)),
             _ => return Ok(false),
         }
         Ok(true)
@@ -275,8 +280,8 @@ fn read_encryption<'a>(reader: &mut Reader<'a>) -> Parsed<Encryption<'a>> {
     let (mut keyscope, mut nonce) = (None, None);
     reader.fields(|key, value| {
         match key {
-            "keyscope_id" => keyscope = Some(value.bytes()?),
-            "nonce" => nonce = Some(value.exactly()?),
+            b"keyscope_id" => keyscope = Some(value.bytes()?),
+            b"nonce" => nonce = Some(value.exactly()?),
             _ => return Ok(false),
         }
         Ok(true)

@@ -75,6 +75,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Parsed<&'a str> {
+        std::str::from_utf8(self.text_bytes()?).map_err(|_| "a text is not UTF-8")
+    }
+
+    fn text_bytes(&mut self) -> Parsed<&'a [u8]> {
         let length = match self.marker()? {
             Marker::FixStr(length) => length.into(),
             Marker::Str8 => self.number(1)?,
@@ -82,7 +86,7 @@ impl<'a> Reader<'a> {
             Marker::Str32 => self.number(4)?,
             _ => return Err(OTHER_TYPE),
         };
-        std::str::from_utf8(self.take(length as usize)?).map_err(|_| "a text is not UTF-8")
+        self.take(length as usize)
     }
 
     /// The number of pairs in a map, which come next.
@@ -107,58 +111,94 @@ impl<'a> Reader<'a> {
         Ok(values as usize)
     }
 
+    /// A `bin`, if one comes next.
+    fn binary(&mut self) -> Parsed<Option<&'a [u8]>> {
+        let width = match self.0.first().copied().map(Marker::from_u8) {
+            Some(Marker::Bin8) => 1,
+            Some(Marker::Bin16) => 2,
+            Some(Marker::Bin32) => 4,
+            _ => return Ok(None),
+        };
+        self.take(1)?;
+        let length = self.number(width)? as usize;
+        self.take(length).map(Some)
+    }
+
     /// A byte string: an array of integers up to 255, or `bin`.
     pub(crate) fn bytes(&mut self) -> Parsed<Cow<'a, [u8]>> {
-        let binary = match self.0.first().copied().map(Marker::from_u8) {
-            Some(Marker::Bin8) => Some(1),
-            Some(Marker::Bin16) => Some(2),
-            Some(Marker::Bin32) => Some(4),
-            _ => None,
-        };
-        if let Some(width) = binary {
-            self.take(1)?;
-            let length = self.number(width)? as usize;
-            return self.take(length).map(Cow::Borrowed);
+        if let Some(bytes) = self.binary()? {
+            return Ok(Cow::Borrowed(bytes));
         }
         let count = self.array()?;
         // Each takes a byte at least, so that a length that lies asks for no memory.
-        let mut bytes = Vec::with_capacity(count.min(self.0.len()));
-        let mut rest = self.0;
-        for _ in 0..count {
-            rest = match rest {
-                [small @ ..=0x7f, rest @ ..] => {
-                    bytes.push(*small);
-                    rest
-                }
-                [0xcc, large, rest @ ..] => {
-                    bytes.push(*large);
-                    rest
-                }
-                _ => {
-                    self.0 = rest;
-                    bytes.push(self.int()?);
-                    self.0
-                }
-            };
+        let mut bytes = vec![0; count.min(self.0.len())];
+        if bytes.len() < count {
+            return Err(CUT_OFF);
         }
-        self.0 = rest;
+        self.integers(&mut bytes)?;
         Ok(Cow::Owned(bytes))
+    }
+
+    /// Fills `out` with as many integers up to 255. Those above 127 have a byte before them, and
+    /// which ones do is as random as the bytes are: so the loop goes by eight bytes and does not
+    /// branch on it.
+    fn integers(&mut self, out: &mut [u8]) -> Parsed<()> {
+        const FEW: usize = 4;
+        let mut filled = 0;
+        while filled < out.len() {
+            if let (Some(ahead), Some(slots)) =
+                (self.0.first_chunk::<8>(), out[filled..].first_chunk_mut::<8>())
+            {
+                let mut window = u64::from_le_bytes(*ahead);
+                if window & 0x8080_8080_8080_8080 == 0 {
+                    *slots = *ahead;
+                    filled += 8;
+                    self.0 = &self.0[8..];
+                    continue;
+                }
+                let (mut used, mut is_other) = (0, false);
+                for slot in &mut slots[..FEW] {
+                    let first = window as u8;
+                    let prefixed = u32::from(first == 0xcc);
+                    is_other |= first > 0x7f && prefixed == 0;
+                    *slot = (window >> (8 * prefixed)) as u8;
+                    window >>= 8 + 8 * prefixed;
+                    used += 1 + prefixed as usize;
+                }
+                if !is_other {
+                    filled += FEW;
+                    self.0 = &self.0[used..];
+                    continue;
+                }
+            }
+            out[filled] = self.int()?;
+            filled += 1;
+        }
+        Ok(())
     }
 
     /// A byte string of a fixed length.
     pub(crate) fn exactly<const N: usize>(&mut self) -> Parsed<[u8; N]> {
-        let bytes = self.bytes()?;
-        <[u8; N]>::try_from(&*bytes).map_err(|_| "a byte string has another length")
+        const OTHER_LENGTH: &str = "a byte string has another length";
+        let mut bytes = [0; N];
+        if let Some(found) = self.binary()? {
+            return found.try_into().map_err(|_| OTHER_LENGTH);
+        }
+        if self.array()? != N {
+            return Err(OTHER_LENGTH);
+        }
+        self.integers(&mut bytes)?;
+        Ok(bytes)
     }
 
-    /// Calls `field` with each key of a map; it reads the value. A key that `field` does not know,
-    /// for which it gives `false`, is passed over with its value.
+    /// Calls `field` with each key of a map, as its bytes; it reads the value. A key that `field`
+    /// does not know, for which it gives `false`, is passed over with its value.
     pub(crate) fn fields(
         &mut self,
-        mut field: impl FnMut(&'a str, &mut Self) -> Parsed<bool>,
+        mut field: impl FnMut(&'a [u8], &mut Self) -> Parsed<bool>,
     ) -> Parsed<()> {
         for _ in 0..self.map()? {
-            let key = self.text()?;
+            let key = self.text_bytes()?;
             if !field(key, self)? {
                 self.skip()?;
             }
@@ -298,6 +338,32 @@ mod tests {
     }
 
     #[test]
+    fn long_byte_strings() {
+        let texts: [Vec<u8>; 4] = [
+            (0..=255).collect(),
+            vec![0xcc; 100],
+            vec![b'a'; 100],
+            (0..1000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
+        ];
+        for text in texts {
+            for length in [text.len(), 9, 8, 7, 3] {
+                let mut bytes = Vec::new();
+                bytes.put_integers(&text[..length]);
+                let mut reader = Reader(&bytes);
+                assert_eq!(&*reader.bytes().unwrap(), &text[..length]);
+                assert!(reader.0.is_empty());
+                assert!(Reader(&bytes[..bytes.len() - 1]).bytes().is_err());
+            }
+        }
+        // A wide form among narrow ones.
+        let mut bytes = vec![0x9f];
+        bytes
+            .extend_from_slice(&[0xcc, 200, 0xcd, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        let read = Reader(&bytes).bytes().unwrap().into_owned();
+        assert_eq!(read, [200, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
         bytes.put_map(2);
@@ -312,13 +378,13 @@ mod tests {
         let mut seen = Vec::new();
         let fields = reader.fields(|key, value| {
             seen.push(key);
-            if key == "a" {
+            if key == b"a" {
                 assert_eq!(value.int::<i64>(), Ok(-5));
             }
-            Ok(key == "a")
+            Ok(key == b"a")
         });
         assert_eq!(fields, Ok(()));
-        assert_eq!(seen, ["a", "b"]);
+        assert_eq!(seen, [b"a", b"b"]);
         assert!(reader.int::<u32>().is_err());
         assert!(reader.nil());
         assert_eq!(&*reader.bytes().unwrap(), b"xy");

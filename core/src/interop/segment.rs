@@ -45,10 +45,10 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<usize, HeaderError> {
     let (mut version, mut others) = (None, 0);
     let fields = Reader(map).fields(|key, value| {
         match key {
-            "version" => version = Some(value.int::<u64>()?),
-            "flags" => others += usize::from(value.int::<u16>().is_ok()),
-            "created_ns" => others += usize::from(value.int::<i64>().is_ok()),
-            "segment_id" => others += usize::from(value.int::<u64>().is_ok()),
+            b"version" => version = Some(value.int::<u64>()?),
+            b"flags" => others += usize::from(value.int::<u16>().is_ok()),
+            b"created_ns" => others += usize::from(value.int::<i64>().is_ok()),
+            b"segment_id" => others += usize::from(value.int::<u64>().is_ok()),
             _ => return Ok(false),
         }
         Ok(true)

@@ -42,7 +42,7 @@ pub(crate) fn hidden_ranges(bytes: &[u8]) -> Parsed<Vec<(u64, u64)>> {
     let mut ranges = Vec::new();
     let mut found = false;
     Reader(body(bytes, b"FBATVR", 2)?).fields(|key, value| {
-        if key != "ranges" {
+        if key != b"ranges" {
             // The ranges by lane name the same events.
             return Ok(false);
         }
@@ -51,8 +51,8 @@ pub(crate) fn hidden_ranges(bytes: &[u8]) -> Parsed<Vec<(u64, u64)>> {
             let (mut start, mut end) = (None, None);
             value.fields(|key, value| {
                 match key {
-                    "start" => start = Some(value.int::<u64>()?),
-                    "end" => end = Some(value.int::<u64>()?),
+                    b"start" => start = Some(value.int::<u64>()?),
+                    b"end" => end = Some(value.int::<u64>()?),
                     _ => return Ok(false),
                 }
                 Ok(true)
@@ -99,8 +99,8 @@ pub(crate) fn keys_without_events(bytes: &[u8]) -> Parsed<Vec<Id>> {
         let (mut key, mut evicted) = (None, false);
         reader.fields(|name, value| {
             match name {
-                "key" => key = Some(Id(value.exactly()?)),
-                "event_evicted" => evicted = value.boolean()?,
+                b"key" => key = Some(Id(value.exactly()?)),
+                b"event_evicted" => evicted = value.boolean()?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -117,15 +117,15 @@ pub(crate) fn keys_without_events(bytes: &[u8]) -> Parsed<Vec<Id>> {
 pub(crate) fn keyset(bytes: &[u8]) -> Parsed<HashMap<Vec<u8>, [u8; 32]>> {
     let mut keys = HashMap::new();
     Reader(body(bytes, b"FBATKS", 1)?).fields(|name, value| {
-        if name != "entries" {
+        if name != b"entries" {
             return Ok(false);
         }
         for _ in 0..value.array()? {
             let (mut scope, mut key) = (None, None);
             value.fields(|name, value| {
                 match name {
-                    "scope" => scope = Some(value.bytes()?.into_owned()),
-                    "key" => key = Some(value.exactly()?),
+                    b"scope" => scope = Some(value.bytes()?.into_owned()),
+                    b"key" => key = Some(value.exactly()?),
                     _ => return Ok(false),
                 }
                 Ok(true)

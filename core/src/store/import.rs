@@ -30,6 +30,8 @@ const ORIGIN_FORM: u8 = 1;
 const GROUP_BYTES: usize = 1 << 20;
 /// And at most so many events, as long as no batch is cut.
 const GROUP_EVENTS: usize = 1024;
+/// How many pages of the source are read before they are needed.
+const PAGES_AHEAD: usize = 2;
 /// So many of the dropped events are told one by one.
 const MOST_TOLD: usize = 1000;
 
@@ -220,13 +222,31 @@ impl<'a> Import<'a> {
             self.report.dropped += u64::from(dropped.is_event);
             self.tell(dropped.clone());
         }
+        // One thread reads while this one appends.
         let mut scan = self.source.read(Query::new(self.region.clone()))?;
+        let (sender, pages) = flume::bounded(PAGES_AHEAD);
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().name("batpak-import".to_owned());
+            let reading = reader.spawn_scoped(scope, move || {
+                loop {
+                    let page = scan.next_page(GROUP_EVENTS, GROUP_BYTES);
+                    let is_last = page.as_ref().map_or(true, Vec::is_empty);
+                    // The import ends early only with an error.
+                    if sender.send(page).is_err() || is_last {
+                        break;
+                    }
+                }
+            });
+            reading.map_err(|e| Error::io("cannot start a thread", self.source.path(), &e))?;
+            self.take_pages(pages)
+        })
+    }
+
+    /// Takes the receiver, so that the thread that sends does not wait for one that has stopped.
+    fn take_pages(&mut self, pages: flume::Receiver<Result<Vec<Event>>>) -> Result<()> {
         let mut inside = 0;
-        loop {
-            let page = scan.next_page(GROUP_EVENTS, GROUP_BYTES)?;
-            if page.is_empty() {
-                break;
-            }
+        for page in pages {
+            let page = page?;
             inside += page.len() as u64;
             for event in &page {
                 self.take(event)?;
