@@ -71,13 +71,21 @@
 #define BATPAK_OPTIONS_INIT \
     {sizeof(batpak_options), 0, 0, 16777216u, 67108864u, 1048576u, 100u, 0u, 0, 0, 0, 67108864u}
 #define BATPAK_OPEN_REPORT_INIT \
-    {sizeof(batpak_open_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    {sizeof(batpak_open_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define BATPAK_FRONTIER_INIT \
     {sizeof(batpak_frontier), 0, 0, 0, 0, 0}
 #define BATPAK_STATS_INIT \
     {sizeof(batpak_stats), 0, 0, 0, 0, 0, 0, {{0}}, {{0}}}
 #define BATPAK_VERIFY_REPORT_INIT \
     {sizeof(batpak_verify_report), 0, 0, 0, 0, {{0}}, {{0}}}
+#define BATPAK_IMPORT_OPTIONS_INIT \
+    {sizeof(batpak_import_options), 0, 0, 0}
+#define BATPAK_IMPORT_REPORT_INIT \
+    {sizeof(batpak_import_report), 0, {{0}}, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BATPAK_EXPORT_OPTIONS_INIT \
+    {sizeof(batpak_export_options), 0, 67108864u}
+#define BATPAK_EXPORT_REPORT_INIT \
+    {sizeof(batpak_export_report), 0, 0, 0, 0, 0, 0, 0}
 #define BATPAK_NEW_EVENT_INIT \
     {sizeof(batpak_new_event), 0, {0, 0}, {0, 0}, {0, 0}, {{0}}, {{0}}, {{0}}, 0, 0, 0, 0, \
      0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -129,6 +137,16 @@
  * The size of the message in a batpak_finding, its NUL included.
  */
 #define BATPAK_FINDING_MESSAGE_BYTES 232
+
+/**
+ * The most drops that an import or an export tells of.
+ */
+#define BATPAK_MOST_DROPS 1000
+
+/**
+ * The size of the reason in a batpak_dropped, its NUL included.
+ */
+#define BATPAK_DROP_REASON_BYTES 224
 
 /**
  * The statuses. The numbers are the same in every language, and none is ever given to another
@@ -356,7 +374,8 @@ enum batpak_open_mode
      */
     BATPAK_OPEN_CREATE_NEW = 2,
     /**
-     * Open for reading, beside a live writer or without one. Nothing is written.
+     * Open for reading, beside a live writer or without one. Nothing is written. Stores of the
+     * batpak crate 0.x can be opened, too.
      */
     BATPAK_OPEN_READ_ONLY = 3,
     /**
@@ -393,7 +412,7 @@ enum batpak_report_list
      */
     BATPAK_REPORT_IGNORED = 2,
     /**
-     * What a salvage found damaged, a sentence each.
+     * What a salvage found damaged, and what crashes left behind in a 0.x store, a sentence each.
      */
     BATPAK_REPORT_DAMAGE = 3,
 };
@@ -885,7 +904,7 @@ typedef struct batpak_open_report {
      */
     uint64_t segments;
     /**
-     * Bytes cut from the unsynced end of the newest segment.
+     * Bytes cut from the unsynced end of the newest segment; for a reader, bytes passed over.
      */
     uint64_t cut_bytes;
     /**
@@ -905,9 +924,22 @@ typedef struct batpak_open_report {
      */
     uint64_t ignored_count;
     /**
-     * How many damages a salvage found.
+     * How much was passed over, by the count of its sentences: in a salvage, everything damaged;
+     * in a 0.x store, also what its crashes left behind.
      */
     uint64_t damage_count;
+    /**
+     * The format: 2, or 1 for a store of the batpak crate 0.x.
+     */
+    uint32_t format;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Events of cancelled fences of a 0.x store, which are not shown.
+     */
+    uint64_t hidden;
 } batpak_open_report;
 
 /**
@@ -1524,6 +1556,178 @@ typedef struct batpak_finding {
     char message[BATPAK_FINDING_MESSAGE_BYTES];
 } batpak_finding;
 
+/**
+ * How to import. Initialise it with BATPAK_IMPORT_OPTIONS_INIT, which holds the defaults.
+ */
+typedef struct batpak_import_options {
+    /**
+     * sizeof(batpak_import_options).
+     */
+    uint32_t struct_size;
+    /**
+     * 1 to go past damage in the source and import what can still be read; with 0, a damaged
+     * source gives BATPAK_CORRUPT.
+     */
+    int32_t salvage;
+    /**
+     * 1 to import also the events of a 0.x store that nothing vouches for, since their payload is
+     * not what their hash says, or their predecessor is another than their link says. They are
+     * marked. With 0 they are dropped.
+     */
+    int32_t unvouched;
+    /**
+     * 1 to import the plaintext of encrypted payloads of a 0.x store whose key is there; with 0,
+     * the ciphertext is imported, with what is needed to decrypt it.
+     */
+    int32_t decrypt;
+} batpak_import_options;
+
+/**
+ * What an import did. The counts from imported to dropped add up to the events of the source.
+ * Initialise it with BATPAK_IMPORT_REPORT_INIT.
+ */
+typedef struct batpak_import_report {
+    /**
+     * sizeof(batpak_import_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * The format of the source: 2, or 1 for a store of the batpak crate 0.x.
+     */
+    uint32_t format;
+    /**
+     * The source's id: its store id, or for a 0.x store one derived from its first event.
+     */
+    struct batpak_id source;
+    /**
+     * Events that were appended.
+     */
+    uint64_t imported;
+    /**
+     * Events that were there already, from an earlier import.
+     */
+    uint64_t already_there;
+    /**
+     * Events of cancelled fences of a 0.x store, which nobody may see. Where sequences are kept,
+     * an empty event of the kind 0x0FFE holds the place of each.
+     */
+    uint64_t hidden;
+    /**
+     * Events that the query does not ask for.
+     */
+    uint64_t outside;
+    /**
+     * Events that were left out for a reason.
+     */
+    uint64_t dropped;
+    /**
+     * Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be kept.
+     */
+    uint64_t keys_without_events;
+    /**
+     * How many drops there are to tell of, which may be more than fit the caller's array; at most
+     * BATPAK_MOST_DROPS.
+     */
+    uint64_t drop_count;
+    /**
+     * 1 when every event of the source that is in this store has the sequence that it has there.
+     */
+    int32_t sequences_kept;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} batpak_import_report;
+
+/**
+ * An event that was left out, or bytes that may have been events.
+ */
+typedef struct batpak_dropped {
+    /**
+     * In which segment of the store that was read; 0 when it is none in particular.
+     */
+    uint64_t segment;
+    /**
+     * At which byte offset.
+     */
+    uint64_t offset;
+    /**
+     * The event's sequence in that store, when has_sequence is 1.
+     */
+    uint64_t sequence;
+    /**
+     * 1 when sequence counts.
+     */
+    int32_t has_sequence;
+    /**
+     * 1 when it is an event, 0 when it is bytes that may have been events.
+     */
+    int32_t is_event;
+    /**
+     * Why: UTF-8 that ends with a NUL, cut short when it does not fit.
+     */
+    char reason[BATPAK_DROP_REASON_BYTES];
+} batpak_dropped;
+
+/**
+ * How to export. Initialise it with BATPAK_EXPORT_OPTIONS_INIT, which holds the defaults.
+ */
+typedef struct batpak_export_options {
+    /**
+     * sizeof(batpak_export_options).
+     */
+    uint32_t struct_size;
+    /**
+     * 1 to write what the batpak crate 0.1 reads, too: without extensions and payload versions,
+     * and nearly twice as large. With 0, what 0.7 to 0.10 read.
+     */
+    int32_t plain;
+    /**
+     * A segment that has reached this size is ended before the next event. In bytes.
+     */
+    uint64_t segment_bytes;
+} batpak_export_options;
+
+/**
+ * What an export did. Initialise it with BATPAK_EXPORT_REPORT_INIT.
+ */
+typedef struct batpak_export_report {
+    /**
+     * sizeof(batpak_export_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Events that were written.
+     */
+    uint64_t exported;
+    /**
+     * Places of hidden events that were written, so that sequences stay the same; they are hidden
+     * there, too.
+     */
+    uint64_t hidden;
+    /**
+     * Events that were left out for a reason.
+     */
+    uint64_t dropped;
+    /**
+     * Segments that were written.
+     */
+    uint64_t segments;
+    /**
+     * Their bytes.
+     */
+    uint64_t bytes;
+    /**
+     * How many drops there are to tell of, which may be more than fit the caller's array; at most
+     * BATPAK_MOST_DROPS.
+     */
+    uint64_t drop_count;
+} batpak_export_report;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1603,13 +1807,14 @@ batpak_status batpak_id_for_operation(const char *domain,
                                       struct batpak_error *error);
 
 /**
- * Opens the store in a directory.
+ * Opens the store in a directory. One of the batpak crate 0.x can be opened for reading.
  *
  * path: the directory. options: may be null for the defaults. store: gets the handle, which the
  * caller closes with batpak_store_close.
  *
- * Errors: BATPAK_NOT_FOUND, BATPAK_LOCKED, BATPAK_CORRUPT, BATPAK_UNSUPPORTED, BATPAK_IO,
- * BATPAK_DISK_FULL, BATPAK_INVALID_ARGUMENT, BATPAK_TOO_LARGE when there are too many handles.
+ * Errors: BATPAK_NOT_FOUND, BATPAK_LOCKED, BATPAK_CORRUPT, BATPAK_UNSUPPORTED, also for a 0.x
+ * store that is to be written, BATPAK_IO, BATPAK_DISK_FULL, BATPAK_INVALID_ARGUMENT,
+ * BATPAK_TOO_LARGE when there are too many handles.
  * Threads: any, also at once.
  */
 BATPAK_API
@@ -2193,6 +2398,87 @@ batpak_status batpak_store_verify(const struct batpak_store *store,
  */
 BATPAK_API
 const char *batpak_finding_name(int32_t kind);
+
+/**
+ * Imports the events of another store: of this format, or of the batpak crate 0.1 to 0.10. The
+ * source is opened for reading and not changed. All that was imported is durable on return.
+ *
+ * Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+ * versions, payloads and batches; and sequences, when everything is imported into an empty store
+ * and nobody appends meanwhile. Clocks and hashes are those of this store. Where an event comes
+ * from is in its extension "batpak.import".
+ *
+ * An event whose id is here already with the same content is counted and left alone: an import
+ * that ended with an error, or was interrupted, goes on when it is called again.
+ *
+ * source: the directory of the other store. query: which of its events; may be null for all of
+ * them; it has no direction, from and limit. options: may be null for the defaults. report: gets
+ * the result. drops: gets the first capacity drops; may be null when capacity is 0.
+ *
+ * Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT, BATPAK_UNSUPPORTED and BATPAK_LOCKED for the source;
+ * BATPAK_INVALID_ARGUMENT, also when the source is this store; BATPAK_INVALID_COORDINATE,
+ * BATPAK_INVALID_KIND; those of batpak_store_append.
+ * Threads: any, also at once; a close on another thread ends the import.
+ */
+BATPAK_API
+batpak_status batpak_store_import(const struct batpak_store *store,
+                                  const char *source,
+                                  size_t source_length,
+                                  const struct batpak_query *query,
+                                  const struct batpak_import_options *options,
+                                  struct batpak_import_report *report,
+                                  struct batpak_dropped *drops,
+                                  size_t capacity,
+                                  struct batpak_error *error);
+
+/**
+ * Writes events to a new directory, as a store of the batpak crate 0.x. Nothing of an export that
+ * fails is left under the directory's name.
+ *
+ * Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+ * versions and payloads; an imported event gets its old clock, and its ciphertext if it was
+ * encrypted; the key file is not part of the copy. Links and hashes are made as the crate makes
+ * them. Sequences there are the places of the events in the export.
+ *
+ * destination: the directory, which must not exist or be empty; its parent exists. query: which
+ * events; may be null for all of them; it has no direction, from and limit. options: may be null
+ * for the defaults. report: gets the result. drops: gets the first capacity drops; may be null when
+ * capacity is 0.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
+ * something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
+ * BATPAK_DISK_FULL, BATPAK_FORKED.
+ * Threads: any, also at once, to different directories; a close on another thread ends the export.
+ */
+BATPAK_API
+batpak_status batpak_store_export(const struct batpak_store *store,
+                                  const char *destination,
+                                  size_t destination_length,
+                                  const struct batpak_query *query,
+                                  const struct batpak_export_options *options,
+                                  struct batpak_export_report *report,
+                                  struct batpak_dropped *drops,
+                                  size_t capacity,
+                                  struct batpak_error *error);
+
+/**
+ * The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x store
+ * that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these bytes.
+ *
+ * sequence: the event's. buffer: gets as many of the bytes as it has room for; may be null when
+ * capacity is 0. length: gets how many there are.
+ *
+ * Errors: BATPAK_NOT_FOUND when there is no such event, BATPAK_UNSUPPORTED for a store of another
+ * format, BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO, BATPAK_FORKED,
+ * BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_receipt_cover_0x(const struct batpak_store *store,
+                                            uint64_t sequence,
+                                            uint8_t *buffer,
+                                            size_t capacity,
+                                            size_t *length,
+                                            struct batpak_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1097,7 +1097,8 @@ enum class open_mode : std::int32_t {
   existing = BATPAK_OPEN_EXISTING,
   /// Create a store for appending; fail if there is one.
   create_new = BATPAK_OPEN_CREATE_NEW,
-  /// Open for reading, beside a live writer or without one. Nothing is written.
+  /// Open for reading, beside a live writer or without one. Nothing is written. Stores of the
+  /// batpak crate 0.x can be opened, too.
   read_only = BATPAK_OPEN_READ_ONLY,
   /// Open what can still be read of a damaged store, for reading. The report names every damage.
   salvage = BATPAK_OPEN_SALVAGE,
@@ -1106,6 +1107,10 @@ enum class open_mode : std::int32_t {
 namespace detail {
 inline batpak_options default_options() noexcept {
   batpak_options options = BATPAK_OPTIONS_INIT;
+  return options;
+}
+inline batpak_export_options default_export_options() noexcept {
+  batpak_export_options options = BATPAK_EXPORT_OPTIONS_INIT;
   return options;
 }
 }  // namespace detail
@@ -1144,7 +1149,7 @@ struct open_report {
   std::uint64_t events = 0;
   /// Segments found.
   std::uint64_t segments = 0;
-  /// Bytes cut from the unsynced end of the newest segment.
+  /// Bytes cut from the unsynced end of the newest segment; for a reader, bytes passed over.
   std::uint64_t cut_bytes = 0;
   /// Where they were cut: segment and offset.
   std::optional<std::pair<std::uint64_t, std::uint64_t>> cut_at{};
@@ -1154,8 +1159,13 @@ struct open_report {
   std::vector<std::string> removed{};
   /// Files that do not belong to the store and were left alone.
   std::vector<std::string> ignored{};
-  /// What a salvage found damaged, a sentence each.
+  /// What was passed over, a sentence each: in a salvage, everything damaged; in a 0.x store, also
+  /// what its crashes left behind.
   std::vector<std::string> damage{};
+  /// The format: 2, or 1 for a store of the batpak crate 0.x.
+  std::uint32_t format = 0;
+  /// Events of cancelled fences of a 0.x store, which are not shown.
+  std::uint64_t hidden = 0;
 };
 
 /// The end of a log.
@@ -1259,6 +1269,93 @@ struct verify_report {
   bool is_intact() const noexcept { return findings.empty(); }
 };
 
+/// An event that was left out, or bytes that may have been events.
+struct dropped {
+  /// In which segment of the store that was read; 0 when it is none in particular.
+  std::uint64_t segment = 0;
+  /// At which byte offset.
+  std::uint64_t offset = 0;
+  /// The event's sequence in that store, if it has one.
+  std::optional<std::uint64_t> sequence{};
+  /// Whether it is an event; otherwise it is bytes that may have been events.
+  bool is_event = false;
+  /// Why.
+  std::string reason{};
+
+  dropped() = default;
+  explicit dropped(const batpak_dropped& value)
+      : segment(value.segment),
+        offset(value.offset),
+        is_event(value.is_event != 0),
+        reason(value.reason) {
+    if (value.has_sequence) sequence = value.sequence;
+  }
+};
+
+/// How to import.
+struct import_options {
+  /// Go past damage in the source and import what can still be read. Without it, a damaged source
+  /// is refused.
+  bool salvage = false;
+  /// Import also the events of a 0.x store that nothing vouches for, since their payload is not
+  /// what their hash says, or their predecessor is another than their link says. They are marked.
+  bool unvouched = false;
+  /// Import the plaintext of encrypted payloads of a 0.x store whose key is there. Without it, the
+  /// ciphertext is imported, with what is needed to decrypt it.
+  bool decrypt = false;
+};
+
+/// What an import did. The counts from imported to dropped add up to the events of the source.
+struct import_report {
+  /// The source's id: its store id, or for a 0.x store one derived from its first event.
+  id source;
+  /// The format of the source: 2, or 1 for a store of the batpak crate 0.x.
+  std::uint32_t format = 0;
+  /// Events that were appended.
+  std::uint64_t imported = 0;
+  /// Events that were there already, from an earlier import.
+  std::uint64_t already_there = 0;
+  /// Events of cancelled fences of a 0.x store, which nobody may see. Where sequences are kept, an
+  /// empty event of the kind 0x0FFE holds the place of each.
+  std::uint64_t hidden = 0;
+  /// Events that are not in the region.
+  std::uint64_t outside = 0;
+  /// Events that were left out; the reasons are in drops.
+  std::uint64_t dropped = 0;
+  /// Whether every event of the source that is in this store has the sequence that it has there.
+  bool sequences_kept = false;
+  /// Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be kept.
+  std::uint64_t keys_without_events = 0;
+  /// Why events were left out: the first thousand.
+  std::vector<batpak::dropped> drops{};
+};
+
+/// How to export.
+struct export_options {
+  /// Write what the batpak crate 0.1 reads, too: without extensions and payload versions, and
+  /// nearly twice as large. Without it, what 0.7 to 0.10 read.
+  bool plain = false;
+  /// A segment that has reached this size is ended before the next event. In bytes.
+  std::uint64_t segment_bytes = detail::default_export_options().segment_bytes;
+};
+
+/// What an export did.
+struct export_report {
+  /// Events that were written.
+  std::uint64_t exported = 0;
+  /// Places of hidden events that were written, so that sequences stay the same; they are hidden
+  /// there, too.
+  std::uint64_t hidden = 0;
+  /// Events that were left out; the reasons are in drops.
+  std::uint64_t dropped = 0;
+  /// Segments that were written.
+  std::uint64_t segments = 0;
+  /// Their bytes.
+  std::uint64_t bytes = 0;
+  /// Why events were left out: the first thousand.
+  std::vector<batpak::dropped> drops{};
+};
+
 /// The version of the loaded library, such as "0.1.0".
 inline std::string_view version() noexcept { return batpak_version_text(); }
 
@@ -1270,7 +1367,7 @@ class store {
   /// No store, as after a move.
   store() noexcept = default;
 
-  /// Opens the store in a directory.
+  /// Opens the store in a directory. One of the batpak crate 0.x can be opened for reading.
   explicit store(std::string_view path, const open_options& options = {}) {
     batpak_options given = detail::default_options();
     given.mode = static_cast<std::int32_t>(options.mode);
@@ -1508,6 +1605,86 @@ class store {
     return result;
   }
 
+  // Other stores.
+
+  /// Imports the events of another store, of this format or of the batpak crate 0.1 to 0.10, that
+  /// are in the region: a query without a direction, from() and limit(). The source is opened for
+  /// reading and not changed. All that was imported is durable on return.
+  ///
+  /// Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+  /// versions, payloads and batches; and sequences, when everything is imported into an empty
+  /// store and nobody appends meanwhile. Clocks and hashes are those of this store. Where an event
+  /// comes from is in its extension "batpak.import".
+  ///
+  /// An event whose id is here already with the same content is counted and left alone: an import
+  /// that failed, or was interrupted, goes on when it is called again.
+  import_report import_from(std::string_view source, const query& region = {},
+                            const import_options& options = {}) const {
+    const batpak_query wanted = region.c_query();
+    batpak_import_options given = BATPAK_IMPORT_OPTIONS_INIT;
+    given.salvage = options.salvage;
+    given.unvouched = options.unvouched;
+    given.decrypt = options.decrypt;
+    batpak_import_report found = BATPAK_IMPORT_REPORT_INIT;
+    std::vector<batpak_dropped> drops(BATPAK_MOST_DROPS);
+    call(batpak_store_import, source.data(), source.size(), &wanted, &given, &found, drops.data(),
+         drops.size());
+    drops.resize(found.drop_count);
+    import_report result;
+    result.source = id(found.source);
+    result.format = found.format;
+    result.imported = found.imported;
+    result.already_there = found.already_there;
+    result.hidden = found.hidden;
+    result.outside = found.outside;
+    result.dropped = found.dropped;
+    result.sequences_kept = found.sequences_kept != 0;
+    result.keys_without_events = found.keys_without_events;
+    result.drops = {drops.begin(), drops.end()};
+    return result;
+  }
+
+  /// Writes the events that are in the region, a query without a direction, from() and limit(), to
+  /// a new directory, as a store of the batpak crate 0.x. The directory must not exist, or be
+  /// empty. Nothing of a failed export is left under its name.
+  ///
+  /// Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
+  /// versions and payloads; an imported event gets its old clock, and its ciphertext if it was
+  /// encrypted; the key file is not part of the copy. Links and hashes are made as the crate makes
+  /// them. Sequences there are the places of the events in the export.
+  export_report export_to(std::string_view destination, const query& region = {},
+                          const export_options& options = {}) const {
+    const batpak_query wanted = region.c_query();
+    batpak_export_options given = BATPAK_EXPORT_OPTIONS_INIT;
+    given.plain = options.plain;
+    given.segment_bytes = options.segment_bytes;
+    batpak_export_report found = BATPAK_EXPORT_REPORT_INIT;
+    std::vector<batpak_dropped> drops(BATPAK_MOST_DROPS);
+    call(batpak_store_export, destination.data(), destination.size(), &wanted, &given, &found,
+         drops.data(), drops.size());
+    drops.resize(found.drop_count);
+    export_report result;
+    result.exported = found.exported;
+    result.hidden = found.hidden;
+    result.dropped = found.dropped;
+    result.segments = found.segments;
+    result.bytes = found.bytes;
+    result.drops = {drops.begin(), drops.end()};
+    return result;
+  }
+
+  /// The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x
+  /// store that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these
+  /// bytes.
+  std::vector<std::uint8_t> receipt_cover_0x(std::uint64_t sequence) const {
+    std::size_t length = 0;
+    call(batpak_store_receipt_cover_0x, sequence, static_cast<std::uint8_t*>(nullptr),
+         std::size_t{0}, &length);
+    std::vector<std::uint8_t> result(length);
+    call(batpak_store_receipt_cover_0x, sequence, result.data(), result.size(), &length);
+    return result;
+  }
+
   /// In a store opened for reading, looks for what its writer has made visible meanwhile. Returns
   /// the number of visible events.
   std::uint64_t refresh() const {
@@ -1538,6 +1715,8 @@ class store {
     result.removed = report_texts(BATPAK_REPORT_REMOVED, found.removed_count);
     result.ignored = report_texts(BATPAK_REPORT_IGNORED, found.ignored_count);
     result.damage = report_texts(BATPAK_REPORT_DAMAGE, found.damage_count);
+    result.format = found.format;
+    result.hidden = found.hidden;
     return result;
   }
 

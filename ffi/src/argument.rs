@@ -237,8 +237,8 @@ impl TextOutput {
 /// A struct that may get further fields at its end. Its first field is `u32 struct_size`, by
 /// which caller and library tell each other how much of it they know.
 ///
-/// SAFETY: a type that implements this is `repr(C)`, begins with `struct_size: u32`, is aligned
-/// to 8 bytes, and every bit pattern of its fields is a value.
+/// SAFETY: a type that implements this is `repr(C)`, begins with `struct_size: u32`, has a size
+/// that is a multiple of 8 bytes, and every bit pattern of its fields is a value.
 pub(crate) unsafe trait Growing: Copy {
     /// The struct as its `_INIT` macro makes it: the value of every field that a caller with an
     /// older header does not know.

@@ -142,6 +142,9 @@ mod tests {
                 batpak_store_frontier(null(), null_mut(), e),
                 batpak_store_stats(null(), null_mut(), e),
                 batpak_store_verify(null(), null_mut(), null_mut(), 0, e),
+                batpak_store_import(null(), text, 6, null(), null(), null_mut(), null_mut(), 0, e),
+                batpak_store_export(null(), text, 6, null(), null(), null_mut(), null_mut(), 0, e),
+                batpak_store_receipt_cover_0x(null(), 0, null_mut(), 0, null_mut(), e),
                 batpak_store_append(null(), null(), 0, 0, null_mut(), e),
                 batpak_store_append_ticket(null(), null(), 0, 0, null_mut(), e),
                 batpak_store_append_then(null(), null(), 0, 0, None, null_mut(), None, e),
@@ -175,7 +178,7 @@ mod tests {
                 batpak_extension_next(null(), 0, null_mut(), null_mut(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 38]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 41]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

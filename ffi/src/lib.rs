@@ -43,6 +43,8 @@ mod follow;
 
 mod verify;
 
+mod interop;
+
 mod guard;
 
 mod handle;
@@ -63,6 +65,11 @@ pub use gate::{
     batpak_gate_mode, batpak_gate_outcome, batpak_refusal, batpak_verdict,
 };
 pub use id::{batpak_hash, batpak_id, batpak_id_for_operation};
+pub use interop::{
+    BATPAK_DROP_REASON_BYTES, BATPAK_MOST_DROPS, batpak_dropped, batpak_export_options,
+    batpak_export_report, batpak_import_options, batpak_import_report, batpak_store_export,
+    batpak_store_import, batpak_store_receipt_cover_0x,
+};
 pub use read::{
     batpak_boundary, batpak_direction, batpak_link, batpak_query, batpak_query_part, batpak_scan,
     batpak_scan_close, batpak_scan_next, batpak_scan_open, batpak_scan_read_into,

@@ -125,6 +125,19 @@ impl batpak_query {
         unsafe { growing("query", query)?.get() }
     }
 
+    /// The part of a query that says which events, for a call that takes all of them in its own
+    /// order; null is everything.
+    ///
+    /// SAFETY: as for `of`.
+    pub(crate) unsafe fn region_of(query: *const Self) -> Result<Region> {
+        // SAFETY: the caller's promise.
+        let query = unsafe { Self::of(query) }?;
+        if query == Query::new(query.region.clone()) {
+            return Ok(query.region);
+        }
+        Err(invalid("query has a direction, a from or a limit, which this call does not take"))
+    }
+
     /// SAFETY: the texts that count are as the rules at the top of the header say.
     unsafe fn get(&self) -> Result<Query> {
         use batpak_query_part::{

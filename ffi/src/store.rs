@@ -52,7 +52,8 @@ pub enum batpak_open_mode {
     BATPAK_OPEN_EXISTING = 1,
     /// Create a store for appending; fail if there is one.
     BATPAK_OPEN_CREATE_NEW = 2,
-    /// Open for reading, beside a live writer or without one. Nothing is written.
+    /// Open for reading, beside a live writer or without one. Nothing is written. Stores of the
+    /// batpak crate 0.x can be opened, too.
     BATPAK_OPEN_READ_ONLY = 3,
     /// Open what can still be read of a damaged store, for reading. The report names every damage.
     BATPAK_OPEN_SALVAGE = 4,
@@ -166,7 +167,7 @@ pub struct batpak_open_report {
     pub events: u64,
     /// Segments found.
     pub segments: u64,
-    /// Bytes cut from the unsynced end of the newest segment.
+    /// Bytes cut from the unsynced end of the newest segment; for a reader, bytes passed over.
     pub cut_bytes: u64,
     /// The segment where they were cut.
     pub cut_segment: u64,
@@ -176,8 +177,15 @@ pub struct batpak_open_report {
     pub removed_count: u64,
     /// How many files do not belong to the store and were left alone.
     pub ignored_count: u64,
-    /// How many damages a salvage found.
+    /// How much was passed over, by the count of its sentences: in a salvage, everything damaged;
+    /// in a 0.x store, also what its crashes left behind.
     pub damage_count: u64,
+    /// The format: 2, or 1 for a store of the batpak crate 0.x.
+    pub format: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Events of cancelled fences of a 0.x store, which are not shown.
+    pub hidden: u64,
 }
 
 // SAFETY: `repr(C)`, begins with its size, and every bit pattern is a value.
@@ -196,6 +204,9 @@ unsafe impl Growing for batpak_open_report {
             removed_count: 0,
             ignored_count: 0,
             damage_count: 0,
+            format: 0,
+            reserved: 0,
+            hidden: 0,
         }
     }
 }
@@ -215,6 +226,8 @@ impl batpak_open_report {
             removed_count: report.removed.len() as u64,
             ignored_count: report.ignored.len() as u64,
             damage_count: report.damage.len() as u64,
+            format: report.format,
+            hidden: report.hidden,
             ..Self::initial()
         }
     }
@@ -230,7 +243,7 @@ pub enum batpak_report_list {
     BATPAK_REPORT_REMOVED = 1,
     /// The names of the files that were left alone.
     BATPAK_REPORT_IGNORED = 2,
-    /// What a salvage found damaged, a sentence each.
+    /// What a salvage found damaged, and what crashes left behind in a 0.x store, a sentence each.
     BATPAK_REPORT_DAMAGE = 3,
 }
 
@@ -445,13 +458,14 @@ pub(crate) fn append_to_store(
     })
 }
 
-/// Opens the store in a directory.
+/// Opens the store in a directory. One of the batpak crate 0.x can be opened for reading.
 ///
 /// path: the directory. options: may be null for the defaults. store: gets the handle, which the
 /// caller closes with batpak_store_close.
 ///
-/// Errors: BATPAK_NOT_FOUND, BATPAK_LOCKED, BATPAK_CORRUPT, BATPAK_UNSUPPORTED, BATPAK_IO,
-/// BATPAK_DISK_FULL, BATPAK_INVALID_ARGUMENT, BATPAK_TOO_LARGE when there are too many handles.
+/// Errors: BATPAK_NOT_FOUND, BATPAK_LOCKED, BATPAK_CORRUPT, BATPAK_UNSUPPORTED, also for a 0.x
+/// store that is to be written, BATPAK_IO, BATPAK_DISK_FULL, BATPAK_INVALID_ARGUMENT,
+/// BATPAK_TOO_LARGE when there are too many handles.
 /// Threads: any, also at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_open(

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
-use batpak::{BATPAK_VERSION_MAJOR, BATPAK_VERSION_MINOR, BATPAK_VERSION_PATCH, batpak_options};
+use batpak::{
+    BATPAK_VERSION_MAJOR, BATPAK_VERSION_MINOR, BATPAK_VERSION_PATCH, batpak_export_options,
+    batpak_options,
+};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -15,6 +18,7 @@ fn macros() -> String {
     let text = "{0, 0}";
     let (id, hash) = ("{{0}}", "{{0}}");
     let o = batpak_options::defaults();
+    let export = batpak_export_options::defaults();
     let init = |name: &str, fields: &str| {
         let macro_name = name.to_uppercase();
         format!("#define {macro_name}_INIT \\\n    {{sizeof({name}), {fields}}}\n")
@@ -35,10 +39,14 @@ fn macros() -> String {
                 o.cache_bytes
             ),
         ),
-        init("batpak_open_report", "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
+        init("batpak_open_report", "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
         init("batpak_frontier", "0, 0, 0, 0, 0"),
         init("batpak_stats", &format!("0, 0, 0, 0, 0, 0, {id}, {id}")),
         init("batpak_verify_report", &format!("0, 0, 0, 0, {hash}, {hash}")),
+        init("batpak_import_options", "0, 0, 0"),
+        init("batpak_import_report", &format!("0, {id}, 0, 0, 0, 0, 0, 0, 0, 0, 0")),
+        init("batpak_export_options", &format!("{}, {}u", export.plain, export.segment_bytes)),
+        init("batpak_export_report", "0, 0, 0, 0, 0, 0, 0"),
         init(
             "batpak_new_event",
             &format!(

@@ -390,6 +390,72 @@ static batpak_status verify(const batpak_store *store) {
     return BATPAK_OK;
 }
 
+static int asked(const struct command *command, const char *key) {
+    return choice(command, key, "no yes") == 1;
+}
+
+static void emit_drops(const batpak_dropped *drops, uint64_t count) {
+    for (uint64_t at = 0; at < count; at++) {
+        emit("drop segment=%" PRIu64 " offset=%" PRIu64 " seq=", drops[at].segment,
+             drops[at].offset);
+        if (drops[at].has_sequence) emit("%" PRIu64, drops[at].sequence);
+        else emit("-");
+        emit(" event=%s\n", drops[at].is_event ? "yes" : "no");
+    }
+}
+
+static batpak_status import_store(const struct command *command, const batpak_store *store) {
+    batpak_import_options options = BATPAK_IMPORT_OPTIONS_INIT;
+    batpak_import_report report = BATPAK_IMPORT_REPORT_INIT;
+    batpak_query query = query_of(command);
+    batpak_dropped *drops = take(&of_command, BATPAK_MOST_DROPS * sizeof *drops);
+    options.salvage = asked(command, "salvage");
+    options.unvouched = asked(command, "unvouched");
+    options.decrypt = asked(command, "decrypt");
+    batpak_status status = batpak_store_import(
+        store, path_of(&of_command, word(command, 1)), BATPAK_NUL_TERMINATED, &query, &options,
+        &report, drops, BATPAK_MOST_DROPS, NULL);
+    if (status != BATPAK_OK) return status;
+    emit("ok format=%" PRIu32 " imported=%" PRIu64 " already=%" PRIu64 " hidden=%" PRIu64,
+         report.format, report.imported, report.already_there, report.hidden);
+    emit(" outside=%" PRIu64 " dropped=%" PRIu64 " keys=%" PRIu64 " sequences=%s\n",
+         report.outside, report.dropped, report.keys_without_events,
+         report.sequences_kept ? "kept" : "new");
+    emit_drops(drops, report.drop_count);
+    return BATPAK_OK;
+}
+
+static batpak_status export_store(const struct command *command, const batpak_store *store) {
+    batpak_export_options options = BATPAK_EXPORT_OPTIONS_INIT;
+    batpak_export_report report = BATPAK_EXPORT_REPORT_INIT;
+    batpak_query query = query_of(command);
+    batpak_dropped *drops = take(&of_command, BATPAK_MOST_DROPS * sizeof *drops);
+    options.plain = asked(command, "plain");
+    options.segment_bytes = number_option(command, "segment", options.segment_bytes);
+    batpak_status status = batpak_store_export(
+        store, path_of(&of_command, word(command, 1)), BATPAK_NUL_TERMINATED, &query, &options,
+        &report, drops, BATPAK_MOST_DROPS, NULL);
+    if (status != BATPAK_OK) return status;
+    emit("ok exported=%" PRIu64 " hidden=%" PRIu64 " dropped=%" PRIu64, report.exported,
+         report.hidden, report.dropped);
+    emit(" segments=%" PRIu64 " bytes=%" PRIu64 "\n", report.segments, report.bytes);
+    emit_drops(drops, report.drop_count);
+    return BATPAK_OK;
+}
+
+/* Asks for the length first, then for the bytes. */
+static batpak_status cover(const struct command *command, const batpak_store *store) {
+    uint64_t sequence = number_of(word(command, 1));
+    size_t length;
+    batpak_status status = batpak_store_receipt_cover_0x(store, sequence, NULL, 0, &length, NULL);
+    if (status != BATPAK_OK) return status;
+    uint8_t *bytes = take(&of_command, length);
+    status = batpak_store_receipt_cover_0x(store, sequence, bytes, length, &length, NULL);
+    if (status != BATPAK_OK) return status;
+    emit_payload((batpak_bytes){bytes, length}), emit("\n");
+    return BATPAK_OK;
+}
+
 static batpak_status show_state(const char *verb, const struct command *command,
                                 const batpak_store *store) {
     batpak_head head;
@@ -428,8 +494,9 @@ static batpak_status show_state(const char *verb, const struct command *command,
         emit("created=%s clean=%s events=%" PRIu64 " segments=%" PRIu64 " cut=%" PRIu64,
              report.created ? "yes" : "no", report.clean ? "yes" : "no", report.events,
              report.segments, report.cut_bytes);
-        emit(" removed=%" PRIu64 " ignored=%" PRIu64 " damage=%" PRIu64 "\n", report.removed_count,
+        emit(" removed=%" PRIu64 " ignored=%" PRIu64 " damage=%" PRIu64, report.removed_count,
              report.ignored_count, report.damage_count);
+        emit(" format=%" PRIu32 " hidden=%" PRIu64 "\n", report.format, report.hidden);
     } else {
         status = strcmp(verb, "refresh") == 0
                      ? batpak_store_refresh(store, &visible, NULL)
@@ -503,6 +570,9 @@ static batpak_status run(char *const *lines, size_t line_count) {
     if (strcmp(verb, "page") == 0) return page(command, store);
     if (strcmp(verb, "ancestors") == 0) return ancestors(command, store);
     if (strcmp(verb, "verify") == 0) return verify(store);
+    if (strcmp(verb, "import") == 0) return import_store(command, store);
+    if (strcmp(verb, "export") == 0) return export_store(command, store);
+    if (strcmp(verb, "cover") == 0) return cover(command, store);
     if (is_one_of(verb, "head stream frontier stats report refresh wait"))
         return show_state(verb, command, store);
     batpak_status status = BATPAK_OK;

@@ -40,6 +40,11 @@ inline std::string line(const std::optional<batpak::event>& found) {
               " payload=", show_payload(e.payload()));
 }
 
+inline std::string line(const batpak::dropped& d) {
+  return join("drop segment=", d.segment, " offset=", d.offset, " seq=",
+              d.sequence ? join(*d.sequence) : "-", " event=", d.is_event ? "yes" : "no");
+}
+
 /// An event of the script: the owner of what a new_event borrows.
 struct item {
   std::string entity, scope, payload;
@@ -265,6 +270,10 @@ class machine {
                    " streams=", s.streams)};
     }
     if (name == "verify") return verify(store);
+    if (name == "import") return import_from(store, w);
+    if (name == "export") return export_to(store, w);
+    if (name == "cover")
+      return {show_payload(store.receipt_cover_0x(number<std::uint64_t>(w.at(1))))};
     if (name == "report") return report(store);
     if (name == "refresh") return {join("visible=", store.refresh())};
     if (name == "wait") {
@@ -366,7 +375,37 @@ class machine {
     return {join("created=", r.created ? "yes" : "no", " clean=", r.clean ? "yes" : "no",
                  " events=", r.events, " segments=", r.segments, " cut=", r.cut_bytes,
                  " removed=", r.removed.size(), " ignored=", r.ignored.size(), " damage=",
-                 r.damage.size())};
+                 r.damage.size(), " format=", r.format, " hidden=", r.hidden)};
+  }
+
+  lines import_from(const batpak::store& store, const words& w) const {
+    const auto asked = [&](const char* key) {
+      return w.choice<bool>(key, {{"no", false}, {"yes", true}});
+    };
+    batpak::import_options options;
+    options.salvage = asked("salvage");
+    options.unvouched = asked("unvouched");
+    options.decrypt = asked("decrypt");
+    const batpak::import_report r =
+        store.import_from((directory_ / text(w.at(1))).string(), query(w), options);
+    lines result{join("ok format=", r.format, " imported=", r.imported, " already=",
+                      r.already_there, " hidden=", r.hidden, " outside=", r.outside, " dropped=",
+                      r.dropped, " keys=", r.keys_without_events, " sequences=",
+                      r.sequences_kept ? "kept" : "new")};
+    for (const batpak::dropped& dropped : r.drops) result.push_back(line(dropped));
+    return result;
+  }
+
+  lines export_to(const batpak::store& store, const words& w) const {
+    batpak::export_options options;
+    options.plain = w.choice<bool>("plain", {{"no", false}, {"yes", true}});
+    w.read_number("segment", options.segment_bytes);
+    const batpak::export_report r =
+        store.export_to((directory_ / text(w.at(1))).string(), query(w), options);
+    lines result{join("ok exported=", r.exported, " hidden=", r.hidden, " dropped=", r.dropped,
+                      " segments=", r.segments, " bytes=", r.bytes)};
+    for (const batpak::dropped& dropped : r.drops) result.push_back(line(dropped));
+    return result;
   }
 
   static lines kinds() {
