@@ -1,5 +1,6 @@
 //! The stores that every version is asked to write.
 
+use crate::defects::{self, Effect};
 use crate::directory;
 use crate::event::Receipt;
 use crate::plan::{
@@ -74,6 +75,12 @@ impl Case {
             held.truncate(held.len() - session.damage.map_or(0, |damage| damage.lost));
         }
         held
+    }
+
+    /// Whether this version's compaction lost payloads: see [`crate::defects`].
+    pub fn loses_payloads(&self, version: Version) -> bool {
+        let effect = defects::known(self.name, version, true).map(|defect| defect.effect);
+        matches!(effect, Some(Effect::LosesPayloads | Effect::LosesPayloadsAndOne))
     }
 
     /// Whether events were dropped, so that the crate numbers the others anew.
