@@ -133,6 +133,8 @@ pub(crate) fn recover(
         renumbered: false,
         compacted: true,
         batch: None,
+        unfinished: Vec::new(),
+        writes_openings: false,
         searched: 0,
     };
     recovery.choose_sources(names)?;
@@ -174,6 +176,10 @@ struct Recovery<'a> {
     /// Every event so far was in a segment without an index, as a compaction writes it.
     compacted: bool,
     batch: Option<Batch>,
+    /// The notes of what the last segments lack at their end.
+    unfinished: Vec<usize>,
+    /// The store is of a version that writes an event whenever it is opened: 0.7 or later.
+    writes_openings: bool,
     searched: u64,
 }
 
@@ -396,7 +402,7 @@ impl Recovery<'_> {
         self.found.bytes += segment.length;
         let number = segment.number;
         let start = match segment::parse_header(segment.bytes(0, MAX_HEADER_BYTES)?) {
-            Ok(start) => start as u64,
+            Ok((start, map_end)) => self.first_frame(&mut segment, start as u64, map_end as u64)?,
             Err(HeaderError::Version(version)) => {
                 let why = format!("the segment is of FBAT version {version}; upgrade to read it");
                 return Err(Error::new(ErrorKind::Unsupported, why).at_path(&segment.path));
@@ -415,10 +421,35 @@ impl Recovery<'_> {
             }
         };
         let frames_end = self.read_index(&mut segment, start)?;
-        if self.batch.is_some() && begins_anew(&mut segment, start)? {
+        let opening = first_is_opening(&mut segment, start)?;
+        // The batch goes on here only if the same process wrote both segments, and no index says
+        // which events there are here.
+        if self.batch.is_some() && (opening != Some(false) || !segment.index.entries.is_empty()) {
+            let first = self.found.notes.len();
             self.drop_batch("its segment ends within its batch")?;
+            self.unfinished.extend(first..self.found.notes.len());
+        }
+        // A process ends a segment whole before it begins the next, which then has no opening.
+        if let Some(opening) = opening {
+            self.writes_openings |= opening;
+            let unfinished = std::mem::take(&mut self.unfinished);
+            if !opening && self.writes_openings {
+                let notes = &mut self.found.notes;
+                unfinished.iter().for_each(|at| notes[*at].severity = Severity::Damage);
+            }
         }
         self.read_frames(&mut segment, start, frames_end)
+    }
+
+    /// Where the frames begin. The header's length is not under a checksum: if a whole frame stands
+    /// where its map ends, that is the place.
+    fn first_frame(&mut self, segment: &mut Segment, start: u64, map_end: u64) -> Result<u64> {
+        if start == map_end || segment.frame(map_end, segment.length)?.is_err() {
+            return Ok(start);
+        }
+        let what = "the length of the header is damaged; the first frame stands behind its map";
+        self.note(segment.number, 4, Severity::Leftover, what);
+        Ok(map_end)
     }
 
     /// Reads the index, if there is one that is good for something; gives where the frames end at
@@ -445,7 +476,7 @@ impl Recovery<'_> {
         let Some(index) = segment::parse_index(&trailer, &bytes) else { return Ok(length) };
         let is_checked = index.is_checked;
         if !is_checked {
-            segment.index_base = base_of(&index.entries);
+            segment.index_base = base_of(&index.entries, self.next_sequence());
         }
         segment.index = index;
         // One without a checksum may lie about where it begins: the frames will tell.
@@ -513,6 +544,7 @@ impl Recovery<'_> {
         if segment.index.entries.is_empty() {
             let bytes = end - at;
             let what = format!("an unfinished end of {bytes} bytes was passed over: {why}");
+            self.unfinished.push(self.found.notes.len());
             self.note(segment.number, at, Severity::Leftover, what);
         }
     }
@@ -619,7 +651,7 @@ impl Recovery<'_> {
         }
         let entry = entry.filter(|entry| is_of(entry, place, &event));
         let recorded = entry.filter(|_| agrees).map(|entry| entry.sequence);
-        let is_listed = is_checked && entry.is_some();
+        let is_listed = entry.is_some();
         if let Some(batch) = &mut self.batch {
             batch.staged.push(Staged { place, recorded, is_listed });
             if batch.staged.len() > batch.items as usize {
@@ -704,6 +736,10 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    fn next_sequence(&self) -> u64 {
+        self.last.map_or(0, |last| last.saturating_add(1))
+    }
+
     /// Gives the next event its sequence: the recorded one, as long as sequences rise; otherwise
     /// the one behind the last.
     fn number(
@@ -713,7 +749,7 @@ impl Recovery<'_> {
         recorded: Option<u64>,
         batch_continues: bool,
     ) -> Found {
-        let next = self.last.map_or(0, |last| last.saturating_add(1));
+        let next = self.next_sequence();
         let sequence = recorded.unwrap_or(next).max(next);
         self.renumbered |= recorded.is_some_and(|recorded| recorded < next);
         if sequence > next {
@@ -731,24 +767,43 @@ impl Recovery<'_> {
     }
 }
 
-/// Whether a new process began this segment, so that no batch reaches into it.
-fn begins_anew(segment: &mut Segment, start: u64) -> Result<bool> {
-    if segment.index.is_checked {
-        return Ok(true);
-    }
-    let Ok(length) = segment.frame(start, segment.length)? else { return Ok(false) };
+/// Whether a segment begins with the event that a process writes first; `None` if it has no frame
+/// that tells.
+fn first_is_opening(segment: &mut Segment, start: u64) -> Result<Option<bool>> {
+    let Ok(length) = segment.frame(start, segment.length)? else { return Ok(None) };
     let body = segment.bytes(start + PREFIX_BYTES as u64, length as usize)?;
-    Ok(OldEvent::decode(body).is_ok_and(|event| event.is_opening()))
+    Ok(OldEvent::decode(body).ok().map(|event| event.is_opening()))
 }
 
-/// What most entries of an index, by rising offset, have as sequence minus place.
-fn base_of(entries: &[Entry]) -> Option<i128> {
+/// What most entries of an index, by rising offset, have as sequence minus place. Without a majority,
+/// what continues the log, if any entry does.
+fn base_of(entries: &[Entry], next: u64) -> Option<i128> {
     let mut bases: Vec<i128> = entries
         .iter()
         .enumerate()
         .map(|(at, entry)| i128::from(entry.sequence) - at as i128)
         .collect();
     bases.sort_unstable();
-    let runs = bases.chunk_by(|a, b| a == b);
-    runs.max_by_key(|run| run.len()).and_then(|run| run.first().copied())
+    let next = i128::from(next);
+    let most = bases.chunk_by(|a, b| a == b).max_by_key(|run| run.len())?;
+    let continues = 2 * most.len() <= bases.len() && bases.binary_search(&next).is_ok();
+    if continues { Some(next) } else { most.first().copied() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_of_an_index() {
+        let base = |sequences: &[u64], next: u64| {
+            let entry = |sequence: &u64| Entry { sequence: *sequence, ..Entry::default() };
+            base_of(&sequences.iter().map(entry).collect::<Vec<_>>(), next)
+        };
+        assert_eq!(base(&[], 3), None);
+        assert_eq!(base(&[7, 8, 9], 3), Some(7));
+        assert_eq!(base(&[7, 800, 9], 3), Some(7));
+        assert_eq!(base(&[70, 8], 7), Some(7));
+        assert_eq!(base(&[7, 80], 7), Some(7));
+    }
 }

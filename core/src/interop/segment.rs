@@ -28,8 +28,9 @@ pub(crate) enum HeaderError {
     Damaged(&'static str),
 }
 
-/// Where the frames start, if this is the beginning of a segment.
-pub(crate) fn parse_header(bytes: &[u8]) -> Result<usize, HeaderError> {
+/// If this is the beginning of a segment: where the frames start, and where the header's map ends,
+/// which is the same place in every file that a crate wrote.
+pub(crate) fn parse_header(bytes: &[u8]) -> Result<(usize, usize), HeaderError> {
     let damaged = HeaderError::Damaged;
     let Some((front, rest)) = bytes.split_at_checked(8) else {
         return Err(damaged("the header is cut off"));
@@ -43,7 +44,8 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<usize, HeaderError> {
     }
     let map = rest.get(..length).ok_or(damaged("the header is cut off"))?;
     let (mut version, mut others) = (None, 0);
-    let fields = Reader(map).fields(|key, value| {
+    let mut reader = Reader(map);
+    let fields = reader.fields(|key, value| {
         match key {
             b"version" => version = Some(value.int::<u64>()?),
             b"flags" => others += usize::from(value.int::<u16>().is_ok()),
@@ -55,7 +57,7 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<usize, HeaderError> {
     });
     match (fields, version) {
         (Err(why), _) => Err(damaged(why)),
-        (Ok(()), Some(VERSION)) if others == 3 => Ok(8 + length),
+        (Ok(()), Some(VERSION)) if others == 3 => Ok((8 + length, 8 + length - reader.0.len())),
         (Ok(()), Some(version)) if version != VERSION => Err(HeaderError::Version(version)),
         _ => Err(damaged("a field of the header is missing")),
     }
@@ -128,7 +130,7 @@ impl Trailer {
 }
 
 /// What an index says of one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) id: Id,
     pub(crate) kind: u16,
@@ -202,7 +204,7 @@ mod tests {
     fn headers() {
         let header = encode_header(1, 1_700_000_000_001_250_000);
         assert_eq!(header.len(), 57);
-        assert_eq!(parse_header(&header), Ok(57));
+        assert_eq!(parse_header(&header), Ok((57, 57)));
         for length in 0..header.len() {
             let cut = parse_header(&header[..length]);
             assert!(matches!(cut, Err(HeaderError::Damaged(_))), "{length}");

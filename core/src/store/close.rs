@@ -37,6 +37,9 @@ impl Inner {
             if let Some(follower) = &self.follower {
                 follower.wake();
             }
+            if let Some(old) = &self.old {
+                old.close();
+            }
             return Ok(());
         };
         if !self.closed.load(Ordering::Acquire) {

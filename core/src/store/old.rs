@@ -74,7 +74,17 @@ pub(super) struct Old {
     /// The bytes of all segments.
     pub(super) bytes: u64,
     /// Keeps the crate from compacting what is being read.
-    _lock: Option<Arc<dyn VfsFile>>,
+    lock: Mutex<Option<Arc<dyn VfsFile>>>,
+}
+
+impl Old {
+    /// Lets the crate in.
+    pub(super) fn close(&self) {
+        if let Some(lock) = self.lock.lock().take() {
+            // Given back by hand: a forked child may share the open file.
+            let _ = lock.unlock();
+        }
+    }
 }
 
 /// How old frames are found and read.
@@ -171,7 +181,8 @@ pub(super) fn open(
         reason: note.what,
     });
     let dropped = dropped.collect();
-    inner.old = Some(Old { hidden, doubts, dropped, keys_without_events, bytes, _lock: lock });
+    inner.old =
+        Some(Old { hidden, doubts, dropped, keys_without_events, bytes, lock: Mutex::new(lock) });
     Ok(inner)
 }
 
