@@ -137,6 +137,8 @@ if child == 0:
         "flush": store.flush,
         "stats": store.stats,
         "verify": store.verify,
+        "import_from": lambda: store.import_from(sys.argv[1]),
+        "export_to": lambda: store.export_to(sys.argv[1] + ".old"),
         "close": store.close,
     }
     wrong = []
