@@ -3,8 +3,9 @@ import {
   BatpakError, Event, EventKind, Store, decodePayload, encodePayload, errorKinds, operationId,
 } from 'batpak'
 import type {
-  Ancestry, AppendOptions, Frontier, Gate, Head, NewEvent, OpenReport, Query, Receipt, Stats,
-  StreamHead, VerifyReport,
+  Ancestry, AppendOptions, Dropped, ExportOptions, ExportReport, Frontier, Gate, Head,
+  ImportOptions, ImportReport, NewEvent, OpenReport, Query, Receipt, Stats, StreamHead,
+  VerifyReport,
 } from 'batpak'
 
 const event: NewEvent = {
@@ -80,6 +81,16 @@ export async function everyMethod(): Promise<void> {
   const stats: Stats = store.statsSync()
   const verified: VerifyReport = await store.verify()
   const report: OpenReport = store.report
+  const bringing: ImportOptions = { salvage: true, unvouched: false, decrypt: true, prefix: 'o' }
+  const brought: ImportReport = await store.importFrom(new URL('file:///old'), bringing)
+  const drops: Dropped[] = [...brought.drops, ...store.importFromSync('old').drops]
+  const dropped: bigint | undefined = drops[0]?.sequence
+  const giving: ExportOptions = { plain: true, segmentBytes: 1 << 20, clocks: [0, 9] }
+  const given: ExportReport = await reader.exportTo('out', giving)
+  const cover: Buffer = await reader.receiptCover0x(reader.exportToSync('out').segments)
+  const covers: Buffer[] = [cover, reader.receiptCover0xSync(0)]
+  const format: number = brought.sequencesKept ? brought.format : report.format
+  void [dropped, given.bytes, covers, format, report.hidden]
   const visible: bigint = await store.wait(1n, 100, { signal })
   const seen: bigint = reader.refreshSync()
   await store.flush()
@@ -138,6 +149,16 @@ export function refused(store: Store): void {
   store.readSync({ clocks: [1] })
   // @ts-expect-error following has no limit
   store.follow({ limit: 5 })
+  // @ts-expect-error an import has no start
+  store.importFromSync('old', { from: 0 })
+  // @ts-expect-error a slip in an option
+  store.importFromSync('old', { salvge: true })
+  // @ts-expect-error options of an import are no words
+  store.importFromSync('old', { decrypt: 'yes' })
+  // @ts-expect-error a path is no bytes
+  store.exportToSync(Buffer.from('old'))
+  // @ts-expect-error an export has no salvage
+  store.exportToSync('old', { salvage: true })
   // @ts-expect-error categories and types are numbers
   EventKind.of('1', 2)
   void sequence
