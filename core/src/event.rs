@@ -295,6 +295,13 @@ impl fmt::Debug for Event {
 #[derive(Clone, Debug)]
 pub struct Extensions<'a>(&'a [u8]);
 
+impl<'a> Extensions<'a> {
+    /// Of their stored form.
+    pub(crate) fn of(stored: &'a [u8]) -> Self {
+        Self(stored)
+    }
+}
+
 impl<'a> Iterator for Extensions<'a> {
     type Item = (&'a str, &'a [u8]);
 

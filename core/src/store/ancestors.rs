@@ -3,7 +3,7 @@
 use super::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ids::Id;
+use crate::ids::{Hash, Id};
 use crate::region::{Query, Region};
 
 /// Which link to follow from an event to the one before it.
@@ -55,18 +55,33 @@ impl Store {
     }
 
     fn stream_ancestors(&self, start: Event, limit: u64) -> Result<Ancestry> {
-        let region = Region::entity(start.entity()).with_lane(start.lane());
-        let query = Query::new(region).backward().from(start.sequence()).limit(limit);
+        // Up to 0.8 the crate linked the events of all lanes of an entity. So in its stores the
+        // next event is looked for by its hash.
+        let is_old = self.0.old.is_some();
+        let region = Region::entity(start.entity());
+        let query = match is_old {
+            true => Query::new(region),
+            false => Query::new(region.with_lane(start.lane())).limit(limit),
+        };
         let mut events: Vec<Event> = Vec::new();
-        for event in self.read(query)? {
+        for event in self.scan(query.backward().from(start.sequence())) {
             let event = event?;
             if events.last().is_some_and(|later| later.prev_hash() != event.hash()) {
+                if is_old {
+                    continue;
+                }
                 return Ok(Ancestry { events, boundary: Boundary::Missing });
             }
+            if events.len() as u64 == limit {
+                break;
+            }
             events.push(event);
+            if is_old && events.last().is_some_and(|last| last.prev_hash() == Hash::ZERO) {
+                break;
+            }
         }
         let boundary = match events.last() {
-            Some(last) if last.clock() == 0 => Boundary::Genesis,
+            Some(last) if last.prev_hash() == Hash::ZERO => Boundary::Genesis,
             _ if events.len() as u64 == limit => Boundary::Limit,
             _ => Boundary::Missing,
         };

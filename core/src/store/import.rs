@@ -9,7 +9,7 @@ use super::old::{Doubt, Payloads};
 use super::prepare::{Recorded, Request};
 use super::{Inner, Store, open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, MAX_EXTENSION_BYTES, push_extension};
+use crate::event::{Event, Extensions, MAX_EXTENSION_BYTES, push_extension};
 use crate::ids::Id;
 use crate::kind::EventKind;
 use crate::options::{Durability, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, OpenMode, OpenOptions};
@@ -175,6 +175,17 @@ impl Inner {
         }
         Ok(source)
     }
+}
+
+/// Whether an event is one that is there, wherever either came from.
+fn is_same(event: &Recorded<'_>, extensions: &[u8], found: &Event) -> bool {
+    let of_caller = |(key, _): &(&str, &[u8])| *key != ORIGIN;
+    let there = Recorded::of(found);
+    // When it was recorded here, and in which batch, is this store's affair.
+    let there =
+        Recorded { wall_us: event.wall_us, batch_continues: event.batch_continues, ..there };
+    *event == there
+        && Extensions::of(extensions).filter(of_caller).eq(found.extensions().filter(of_caller))
 }
 
 struct Import<'a> {
@@ -375,9 +386,7 @@ impl<'a> Import<'a> {
             self.ids.insert(event.id);
             return Ok(());
         };
-        let prepared = self.request.event(self.request.len() - 1);
-        let cause = event.causation.unwrap_or(Id::NONE);
-        let same = prepared.made(&found.frame(), found.bytes(), cause);
+        let same = is_same(event, extensions, &found);
         self.request.remove_last();
         self.request.end_batch();
         self.last = None;

@@ -573,10 +573,8 @@ impl Inner {
         let recovered = recover(&self.files, &super::open::list(&self.files)?, &mut checking)?;
         let mut findings = checking.findings;
         for note in recovered.notes.iter().filter(|note| note.severity == Severity::Damage) {
-            let kind = match note.event {
-                Some(_) => FindingKind::Frame,
-                None => FindingKind::Segment,
-            };
+            let is_file = note.event.is_none() && note.offset == 0;
+            let kind = if is_file { FindingKind::Segment } else { FindingKind::Frame };
             let (segment, offset) = (note.segment, note.offset);
             findings.push(Finding { kind, segment, offset, message: note.what.clone() });
         }

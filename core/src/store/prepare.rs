@@ -317,7 +317,7 @@ impl crate::format::hash::Hashed for Prepared {
 }
 
 /// An event that was recorded elsewhere.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Recorded<'a> {
     pub(super) id: Id,
     pub(super) correlation: Id,

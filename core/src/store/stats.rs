@@ -7,11 +7,13 @@ use crate::ids::{Hash, Id};
 use crate::index::Part;
 use crate::region::Query;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The number of visible events, which is the sequence of the next one.
+    /// The number of visible events, which is the sequence of the next one. Where sequences are
+    /// missing, as in a 0.x store with cancelled fences, the sequence of the next one.
     pub events: u64,
     /// The hash of the last visible event; zeros when there is none.
     pub last_hash: Hash,
@@ -105,10 +107,14 @@ impl Store {
         let (first, mut tree) = self.0.tree_before(last)?;
         let mut last_hash = Hash::ZERO;
         for event in self.read(Query::default().from(first).limit(events - first))? {
-            last_hash = event?.hash();
+            let event = event?;
+            if event.sequence() >= events {
+                break;
+            }
+            last_hash = event.hash();
             tree.push(&last_hash);
         }
-        if tree.size() != events {
+        if tree.size() != events && self.0.old.is_none() {
             return Err(Error::corrupt(format!("events before {events} are missing")));
         }
         Ok(Head { events, last_hash, root: tree.root() })
@@ -163,9 +169,10 @@ impl Store {
         }
         let entities: HashSet<_> =
             streams.iter().map(|(entity, _): &(Box<str>, _)| entity).collect();
-        let mut segments = parts.len() as u64 + u64::from(has_tail);
+        let (mut segments, mut events) = (parts.len() as u64 + u64::from(has_tail), events);
         if let Some(old) = &self.0.old {
-            (bytes, segments) = (old.bytes, self.0.report.segments);
+            bytes = old.bytes;
+            (segments, events) = (self.0.report.segments, self.0.report.events);
         }
         Ok(Stats {
             events,
@@ -191,10 +198,16 @@ impl Inner {
         if first == 0 {
             return Ok((0, Tree::default()));
         }
-        let before = parts.iter().find(|part| part.end_sequence() == first);
+        let is_before = |part: &&Arc<Part>| match self.old {
+            None => part.end_sequence() == first,
+            // Sequences that no event has lead to no damage.
+            Some(_) => part.end_sequence() <= first,
+        };
+        let before = parts.iter().rev().find(is_before);
         match before.map(|part| &**part) {
             Some(Part::Sealed(sealed)) => Ok((first, sealed.tree()?)),
             Some(Part::Indexed(tail, _)) => Ok((first, tail.tree.clone())),
+            None if self.old.is_some() => Ok((first, Tree::default())),
             None => Err(Error::corrupt(format!("the events before {first} are missing"))),
         }
     }

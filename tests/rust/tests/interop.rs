@@ -225,3 +225,122 @@ fn an_old_store_is_not_written() {
     let into = reader.import_from(store.path(), &Region::all(), &ImportOptions::default());
     assert_eq!(into.unwrap_err().kind(), ErrorKind::ReadOnly);
 }
+
+/// Hides the events of these sequences as a cancelled fence does.
+fn hide(path: &Path, ranges: &[(u8, u8)]) {
+    let mut body = vec![0x81, 0xa6];
+    body.extend_from_slice(b"ranges");
+    body.push(0x90 | ranges.len() as u8);
+    for (start, end) in ranges {
+        body.extend_from_slice(b"\x82\xa5start");
+        body.push(*start);
+        body.extend_from_slice(b"\xa3end");
+        body.push(*end);
+    }
+    let mut bytes = b"FBATVR\x01\x00".to_vec();
+    bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    bytes.extend_from_slice(&body);
+    std::fs::write(path.join("visibility_ranges.fbv"), bytes).unwrap();
+}
+
+#[test]
+fn what_a_fence_hides_stays_hidden_and_keeps_its_place() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    hide(&old, &[(1, 2), (4, 7)]);
+    let reader = read_only(&old);
+    let report = reader.open_report();
+    assert_eq!((report.events, report.hidden, report.clean), (19, 4, true));
+    let sequences =
+        |store: &Store| -> Vec<u64> { all(store).iter().map(Event::sequence).collect() };
+    let visible: Vec<u64> = [0, 2, 3].into_iter().chain(7..23).collect();
+    assert_eq!(sequences(&reader), visible);
+    assert_eq!(reader.at(5).unwrap().map(|event| event.id()), None);
+    assert_eq!(reader.get(Id([9; 16])).unwrap().map(|event| event.sequence()), None);
+    assert_eq!(reader.stats().unwrap().events, 19);
+    assert!(reader.verify().unwrap().is_intact());
+    let head = reader.head().unwrap();
+    assert_eq!((head.events, head.root), (23, reader.verify().unwrap().root));
+    assert_eq!(reader.head_at(23).unwrap(), head);
+    // Sequences that nobody sees change nothing.
+    let (three, four, seven) = [4, 5, 7].map(|events| reader.head_at(events).unwrap().root).into();
+    assert!(three == four && four == seven);
+    assert_ne!(reader.head_at(8).unwrap().root, seven);
+    drop(reader);
+
+    let copy = open(&scratch.join("copy"));
+    let report = copy.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.hidden, report.sequences_kept), (19, 4, true));
+    let own: Vec<Event> = all(&copy);
+    assert_eq!(own.len(), 23);
+    for event in &own {
+        let is_place = event.kind() == EventKind::TOMBSTONE;
+        assert_eq!(is_place, !visible.contains(&event.sequence()));
+        if is_place {
+            assert_eq!((event.entity(), event.payload().len()), ("batpak:import", 0));
+        }
+    }
+    let again = copy.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((again.imported, again.already_there, again.sequences_kept), (0, 19, true));
+    assert_eq!(copy.stats().unwrap().events, 23);
+
+    let back = scratch.join("back");
+    let report = copy.export_to(&back, &Region::all(), &ExportOptions::default()).unwrap();
+    assert_eq!((report.exported, report.hidden), (19, 4));
+    assert_eq!(all_facts(&read_only(&back)), all_facts(&read_only(&old)));
+}
+
+#[test]
+fn an_event_is_known_again_whatever_way_it_comes() {
+    let scratch = Scratch::new().unwrap();
+    let store = fill(&scratch.join("store"));
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    let report = store.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.already_there, report.dropped), (0, 23, 0));
+
+    // A damaged copy first, which counts other sequences, then the whole one.
+    let damaged = scratch.join("damaged");
+    std::fs::create_dir(&damaged).unwrap();
+    let mut bytes = std::fs::read(old.join("000001.fbat")).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(damaged.join("000001.fbat"), bytes).unwrap();
+    let refused = Store::open(&damaged, &OpenOptions::mode(OpenMode::ReadOnly)).unwrap_err();
+    assert_eq!((refused.kind(), refused.offset()), (ErrorKind::Corrupt, Some(57)));
+    let copy = open(&scratch.join("copy"));
+    let refused = copy.import_from(&damaged, &Region::all(), &ImportOptions::default());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(all(&copy).len(), 0);
+    let salvage = ImportOptions { salvage: true, ..ImportOptions::default() };
+    let report = copy.import_from(&damaged, &Region::all(), &salvage).unwrap();
+    assert_eq!((report.imported, report.drops.len()), (22, 1));
+    let report = copy.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.already_there, report.dropped), (1, 22, 0));
+    assert!(!report.sequences_kept);
+}
+
+#[test]
+fn ancestors_of_an_old_store_go_through_all_lanes_that_it_linked() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let kind = EventKind::DATA;
+    for (payload, lane) in [(b"1", 0), (b"2", 7), (b"3", 0)] {
+        store.append(&NewEvent { lane, ..NewEvent::new("a", "s", kind, payload) }, None).unwrap();
+    }
+    let ancestors = |plain: bool, name: &str, sequence: u64| -> (Vec<u64>, batpak_core::Boundary) {
+        let path = scratch.join(name);
+        let options = ExportOptions { plain, ..ExportOptions::default() };
+        store.export_to(&path, &Region::all(), &options).unwrap();
+        let old = read_only(&path);
+        let id = old.at(sequence).unwrap().unwrap().id();
+        let found = old.ancestors(id, batpak_core::Link::Stream, 10).unwrap();
+        (found.events.iter().map(Event::sequence).collect(), found.boundary)
+    };
+    use batpak_core::Boundary::Genesis;
+    assert_eq!(ancestors(true, "plain-2", 2), (vec![2, 1, 0], Genesis));
+    assert_eq!(ancestors(true, "plain-1", 1), (vec![1, 0], Genesis));
+    assert_eq!(ancestors(false, "lean-2", 2), (vec![2, 0], Genesis));
+    assert_eq!(ancestors(false, "lean-1", 1), (vec![1], Genesis));
+}
