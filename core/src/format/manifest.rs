@@ -9,6 +9,9 @@ const MAGIC: &[u8; 8] = b"FBATMF2\0";
 const MAGIC_BYTES_OF_ANY_VERSION: usize = 6;
 const FIXED_BYTES: usize = 136;
 const ENTRY_BYTES: usize = 32;
+const ANCESTOR_BYTES: usize = 56;
+/// Forks of forks of forks: so many deep.
+pub(crate) const MAX_ANCESTORS: usize = 4096;
 
 /// A segment as the manifest lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,22 @@ pub(crate) struct ClosedEnd {
     pub(crate) root: Hash,
 }
 
+impl Entry {
+    pub(crate) fn end_sequence(&self) -> u64 {
+        self.first_sequence + self.events
+    }
+}
+
+/// A store that this one was forked from, or that its parent was forked from, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    pub(crate) store: Id,
+    /// How many events this store has in common with it.
+    pub(crate) events: u64,
+    /// The root of the tree over those.
+    pub(crate) root: Hash,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: Id,
@@ -38,6 +57,8 @@ pub(crate) struct Manifest {
     pub(crate) closed: Option<ClosedEnd>,
     /// In log order; the last one is unsealed.
     pub(crate) segments: Vec<Entry>,
+    /// Of a fork: its parent first.
+    pub(crate) ancestors: Vec<Ancestor>,
 }
 
 /// Why a manifest cannot be used.
@@ -48,6 +69,12 @@ pub(crate) enum ManifestError {
 }
 
 impl Manifest {
+    /// The manifest of a store without events.
+    pub(crate) fn new(store: Id, lineage: Id, created_us: i64) -> Self {
+        let (closed, segments, ancestors) = (None, Vec::new(), Vec::new());
+        Self { store, lineage, created_us, closed, segments, ancestors }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; FIXED_BYTES];
         bytes[0..8].copy_from_slice(MAGIC);
@@ -61,10 +88,16 @@ impl Manifest {
             bytes[96..128].copy_from_slice(&end.root.0);
         }
         bytes[128..132].copy_from_slice(&(self.segments.len() as u32).to_le_bytes());
+        bytes[132..136].copy_from_slice(&(self.ancestors.len() as u32).to_le_bytes());
         for entry in &self.segments {
             for number in [entry.number, entry.first_sequence, entry.events, entry.length] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
+        }
+        for ancestor in &self.ancestors {
+            bytes.extend_from_slice(&ancestor.store.0);
+            bytes.extend_from_slice(&ancestor.events.to_le_bytes());
+            bytes.extend_from_slice(&ancestor.root.0);
         }
         let crc = crc32(&[&bytes]);
         bytes.extend_from_slice(&crc.to_le_bytes());
@@ -86,16 +119,23 @@ impl Manifest {
         if field!(crc, 0, u32) != crc32(&[body]) {
             return damaged("its checksum does not match");
         }
-        let count = field!(body, 128, u32) as usize;
-        let entries = &body[FIXED_BYTES..];
-        if entries.len() != count.saturating_mul(ENTRY_BYTES) {
+        let segments = (field!(body, 128, u32) as usize).saturating_mul(ENTRY_BYTES);
+        let ancestors = (field!(body, 132, u32) as usize).saturating_mul(ANCESTOR_BYTES);
+        let lists = &body[FIXED_BYTES..];
+        if lists.len() != segments.saturating_add(ancestors) {
             return damaged("its length does not match its number of segments");
         }
+        let (segments, ancestors) = lists.split_at(segments);
         let entry = |bytes: &[u8]| Entry {
             number: field!(bytes, 0, u64),
             first_sequence: field!(bytes, 8, u64),
             events: field!(bytes, 16, u64),
             length: field!(bytes, 24, u64),
+        };
+        let ancestor = |bytes: &[u8]| Ancestor {
+            store: Id(array(bytes, 0)),
+            events: field!(bytes, 16, u64),
+            root: Hash(array(bytes, 24)),
         };
         let closed = ClosedEnd {
             segment: field!(body, 72, u64),
@@ -108,10 +148,11 @@ impl Manifest {
             lineage: Id(array(body, 24)),
             created_us: field!(body, 56, i64),
             closed: (closed.segment != 0).then_some(closed),
-            segments: entries.chunks_exact(ENTRY_BYTES).map(entry).collect(),
+            segments: segments.chunks_exact(ENTRY_BYTES).map(entry).collect(),
+            ancestors: ancestors.chunks_exact(ANCESTOR_BYTES).map(ancestor).collect(),
         };
         if manifest.encode() != bytes {
-            // A parent, a generation, or a reserved field that this version does not write.
+            // A generation, or a reserved field that this version does not write.
             return Err(ManifestError::Newer);
         }
         manifest.check()?;
@@ -138,7 +179,26 @@ impl Manifest {
                 _ => return Err(ManifestError::Damaged("its sequences overflow")),
             };
         }
+        if self.ancestors.len() > MAX_ANCESTORS {
+            return Err(ManifestError::Damaged("it has more ancestors than any store"));
+        }
+        let mut common = 1 << 63;
+        for (index, ancestor) in self.ancestors.iter().enumerate() {
+            let twice = self.ancestors[..index].iter().any(|nearer| nearer.store == ancestor.store);
+            if twice || ancestor.store == self.store || ancestor.events > common {
+                return Err(ManifestError::Damaged("its ancestors contradict each other"));
+            }
+            common = ancestor.events;
+        }
         Ok(())
+    }
+
+    /// Whether a segment may have been written by this store: an ancestor may have written a sealed
+    /// one if it has all of its events.
+    pub(crate) fn accepts(&self, store: Id, segment: &Entry) -> bool {
+        let has_it = |ancestor: &Ancestor| segment.end_sequence() <= ancestor.events;
+        let of_ancestor = |ancestor: &Ancestor| ancestor.store == store && has_it(ancestor);
+        store == self.store || segment.length > 0 && self.ancestors.iter().any(of_ancestor)
     }
 }
 
@@ -156,6 +216,10 @@ mod tests {
                 Entry { number: 1, first_sequence: 0, events: 10, length: 8192 },
                 Entry { number: 3, first_sequence: 10, events: 0, length: 0 },
             ],
+            ancestors: vec![
+                Ancestor { store: Id([3; 16]), events: 11, root: Hash([8; 32]) },
+                Ancestor { store: Id([4; 16]), events: 10, root: Hash([9; 32]) },
+            ],
         }
     }
 
@@ -172,6 +236,20 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_is_of_the_store_or_of_an_ancestor_that_has_it() {
+        let manifest = manifest();
+        let sealed = |events| Entry { number: 1, first_sequence: 0, events, length: 8192 };
+        let accepts = |store, events| manifest.accepts(Id([store; 16]), &sealed(events));
+        assert!(accepts(1, 10) && accepts(1, 99));
+        assert!(accepts(3, 11) && !accepts(3, 12));
+        assert!(accepts(4, 10) && !accepts(4, 11));
+        assert!(!accepts(5, 1));
+        // The newest one is always its own.
+        let newest = manifest.segments[1];
+        assert!(manifest.accepts(Id([1; 16]), &newest) && !manifest.accepts(Id([3; 16]), &newest));
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let mut gap = manifest();
         gap.segments[1].first_sequence = 11;
@@ -179,7 +257,13 @@ mod tests {
         swapped.segments[1].number = 1;
         let mut unsealed = manifest();
         unsealed.segments[0].length = 0;
-        for bad in [gap, swapped, unsealed] {
+        let mut own = manifest();
+        own.ancestors[1].store = own.store;
+        let mut twice = manifest();
+        twice.ancestors[1].store = twice.ancestors[0].store;
+        let mut growing = manifest();
+        growing.ancestors[1].events = 12;
+        for bad in [gap, swapped, unsealed, own, twice, growing] {
             assert!(matches!(Manifest::decode(&bad.encode()), Err(ManifestError::Damaged(_))));
         }
     }

@@ -121,7 +121,7 @@ impl Sealed {
     }
 
     pub(crate) fn end_sequence(&self) -> u64 {
-        self.entry.first_sequence + self.entry.events
+        self.entry.end_sequence()
     }
 
     fn section(&self, id: u32) -> Result<Section> {

@@ -39,10 +39,14 @@ pub trait Vfs: Send + Sync {
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// The names in a directory, with whether each is a regular file.
     fn list(&self, path: &Path) -> io::Result<Vec<(String, bool)>>;
-    /// Renames a file over another.
+    /// Gives a file a second name, which must be free.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames a file over another, or a directory over an empty one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory survive a power cut.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Takes the exclusive lock on a directory, until the file is dropped. `None` if it is taken.

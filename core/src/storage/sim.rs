@@ -56,6 +56,36 @@ struct Disk {
 enum NameChange {
     Set(PathBuf, usize),
     Remove(PathBuf),
+    /// A directory got another name.
+    Move(PathBuf, PathBuf),
+}
+
+impl NameChange {
+    /// The directory whose sync makes it last.
+    fn directory(&self) -> Option<&Path> {
+        let (Self::Set(path, _) | Self::Remove(path) | Self::Move(_, path)) = self;
+        path.parent()
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Set(path, file) => {
+                names.insert(path.clone(), *file);
+            }
+            Self::Remove(path) => {
+                names.remove(path);
+            }
+            Self::Move(from, to) => {
+                *names = std::mem::take(names)
+                    .into_iter()
+                    .map(|(path, file)| match path.strip_prefix(from) {
+                        Ok(below) => (to.join(below), file),
+                        Err(_) => (path, file),
+                    })
+                    .collect();
+            }
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -124,9 +154,13 @@ impl Disk {
         }
     }
 
+    fn rename(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.unsynced_names.push(change);
+    }
+
     fn set_name(&mut self, path: &Path, file: usize) {
-        self.names.insert(path.to_path_buf(), file);
-        self.unsynced_names.push(NameChange::Set(path.to_path_buf(), file));
+        self.rename(NameChange::Set(path.to_path_buf(), file));
     }
 }
 
@@ -182,10 +216,7 @@ impl SimVfs {
             if random.one_in(2) {
                 continue;
             }
-            match change {
-                NameChange::Set(path, file) => names.insert(path.clone(), *file),
-                NameChange::Remove(path) => names.remove(path),
-            };
+            change.apply(&mut names);
         }
         let files = disk.files.iter().map(|file| settled(survive(file, &mut random))).collect();
         Self::with(names, files)
@@ -287,32 +318,67 @@ impl Vfs for SimVfs {
         let disk = self.0.lock();
         disk.alive()?;
         let inside = disk.names.keys().filter_map(|name| name.strip_prefix(path).ok());
-        Ok(inside.map(|name| (name.to_string_lossy().into_owned(), true)).collect())
+        let mut names: Vec<_> = inside
+            .filter_map(|below| {
+                let name = below.iter().next()?.to_string_lossy().into_owned();
+                Some((name, below.iter().count() == 1))
+            })
+            .collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.whole_change()?;
+        let file = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if disk.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.set_name(to, file);
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.whole_change()?;
-        let file = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        // One change: a crash leaves the old names or the new ones. The old name may stay behind.
-        disk.set_name(to, file);
-        disk.unsynced_names.push(NameChange::Remove(from.to_path_buf()));
+        let holds = |directory: &Path| disk.names.keys().any(|name| name.starts_with(directory));
+        match disk.names.get(from).copied() {
+            // One change: a crash leaves the old names or the new ones. The old name may stay.
+            Some(file) => {
+                disk.set_name(to, file);
+                disk.rename(NameChange::Remove(from.to_path_buf()));
+            }
+            None if !holds(from) => return Err(io::ErrorKind::NotFound.into()),
+            None if holds(to) => return Err(io::ErrorKind::DirectoryNotEmpty.into()),
+            None => disk.rename(NameChange::Move(from.to_path_buf(), to.to_path_buf())),
+        }
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.whole_change()?;
-        disk.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
-        disk.unsynced_names.push(NameChange::Remove(path.to_path_buf()));
+        if !disk.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        disk.rename(NameChange::Remove(path.to_path_buf()));
         Ok(())
     }
 
-    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
+    /// There are no empty directories here.
+    fn remove_dir(&self, _path: &Path) -> io::Result<()> {
+        self.0.lock().alive()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.whole_change()?;
-        disk.synced_names = disk.names.clone();
-        disk.unsynced_names.clear();
+        let changes = std::mem::take(&mut disk.unsynced_names);
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.directory() == Some(path));
+        here.iter().for_each(|change| change.apply(&mut disk.synced_names));
+        disk.unsynced_names = elsewhere;
         Ok(())
     }
 

@@ -1,13 +1,13 @@
 //! Exporting: a copy of events as a store that the batpak crate 0.x opens.
 //!
 //! The copy has neither indexes nor caches, which every version makes again, so that one form serves
-//! 0.7 to 0.10. It is made under another name and renamed when all of it is synced: a directory of
-//! the final name is whole.
+//! 0.7 to 0.10.
 
 use super::Store;
 use super::import::{Dropped, Origin, is_hidden_place};
+use super::unfinished::Unfinished;
 use crate::coordinate::check_coordinate;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::format::segment;
 use crate::ids::Hash;
@@ -15,7 +15,7 @@ use crate::interop::frame::{Encryption, Form, OldEvent, Payload, encode};
 use crate::interop::segment::encode_header;
 use crate::interop::{ENCRYPTION, SHREDDED, sidecar};
 use crate::region::{Query, Region};
-use crate::storage::{Access, Vfs, VfsFile, write_all_at};
+use crate::storage::{VfsFile, write_all_at};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -77,53 +77,14 @@ impl Store {
         options: &ExportOptions,
     ) -> Result<ExportReport> {
         self.0.check_usable()?;
-        let destination = destination.as_ref();
-        let vfs = self.0.files.vfs.clone();
-        let unfinished = prepare(&*vfs, destination, &self.0.files.dir)?;
-        let mut export = Export::new(vfs, unfinished, options);
+        let files = &self.0.files;
+        let to = Unfinished::begin(files.vfs.clone(), destination.as_ref(), &files.dir)?;
+        let mut export = Export::new(to, options);
         for event in self.read(Query::new(region.clone()))? {
             export.take(&event?)?;
         }
-        export.finish(destination)
+        export.finish()
     }
-}
-
-/// Makes the directory in which the export is written, beside the final one.
-fn prepare(vfs: &dyn Vfs, destination: &Path, own: &Path) -> Result<PathBuf> {
-    let name = destination.file_name().ok_or_else(|| {
-        Error::invalid("an export needs a directory with a name").at_path(destination)
-    })?;
-    let mut unfinished = name.to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = destination.with_file_name(unfinished);
-    if let Ok(resolved) = vfs.resolve(destination)
-        && resolved == own
-    {
-        return Err(Error::invalid("a store cannot be exported onto itself").at_path(destination));
-    }
-    match vfs.list(destination) {
-        Ok(names) if names.is_empty() => {}
-        Err(failure) if failure.kind() == std::io::ErrorKind::NotFound => {}
-        Ok(_) => {
-            let why = "the directory is not empty; export to a new one";
-            return Err(Error::invalid(why).at_path(destination));
-        }
-        Err(failure) => {
-            return Err(Error::io("cannot look into the directory", destination, &failure));
-        }
-    }
-    let failed =
-        |failure: &_| Error::io("cannot make the export's directory", &unfinished, failure);
-    vfs.create_dir(&unfinished).map_err(|e| failed(&e))?;
-    // Left by an export that was interrupted.
-    for (name, is_file) in vfs.list(&unfinished).map_err(|e| failed(&e))? {
-        if !is_file || segment::number_of(&name).is_none() && name != sidecar::HIDDEN {
-            let why = format!("there is `{name}`, which no export has written; move it away");
-            return Err(Error::invalid(why).at_path(&unfinished));
-        }
-        vfs.remove(&unfinished.join(&name)).map_err(|e| failed(&e))?;
-    }
-    Ok(unfinished)
 }
 
 /// A segment being written.
@@ -135,8 +96,7 @@ struct Segment {
 }
 
 struct Export {
-    vfs: Arc<dyn Vfs>,
-    directory: PathBuf,
+    to: Unfinished,
     form: Form,
     segment_bytes: u64,
     segment: Option<Segment>,
@@ -150,10 +110,9 @@ struct Export {
 }
 
 impl Export {
-    fn new(vfs: Arc<dyn Vfs>, directory: PathBuf, options: &ExportOptions) -> Self {
+    fn new(to: Unfinished, options: &ExportOptions) -> Self {
         Self {
-            vfs,
-            directory,
+            to,
             form: if options.plain { Form::Plain } else { Form::Lean },
             segment_bytes: options.segment_bytes.max(1),
             segment: None,
@@ -264,11 +223,7 @@ impl Export {
         }
         self.end_segment()?;
         let number = self.report.segments + 1;
-        let path = self.directory.join(segment::file_name(number));
-        let file = self
-            .vfs
-            .open(&path, Access::Create)
-            .map_err(|e| Error::io("cannot create the segment", &path, &e))?;
+        let (path, file) = self.to.create(&segment::file_name(number))?;
         self.segment = Some(Segment { path, file, written: 0 });
         self.report.segments = number;
         self.buffer.extend(encode_header(number, event.wall_us().saturating_mul(1000)));
@@ -297,28 +252,12 @@ impl Export {
     }
 
     /// Makes what was written last, and gives it its name.
-    fn finish(mut self, destination: &Path) -> Result<ExportReport> {
+    fn finish(mut self) -> Result<ExportReport> {
         self.end_segment()?;
-        let failed = |failure: &_| Error::io("cannot finish the export", destination, failure);
         if !self.hidden.is_empty() {
-            let path = self.directory.join(sidecar::HIDDEN);
-            let file = self.vfs.open(&path, Access::Create).map_err(|e| failed(&e))?;
-            let ranges = sidecar::encode_hidden_ranges(&self.hidden);
-            write_all_at(&*file, &ranges, 0).and_then(|()| file.sync()).map_err(|e| failed(&e))?;
+            self.to.write(sidecar::HIDDEN, &sidecar::encode_hidden_ranges(&self.hidden))?;
         }
-        self.vfs.sync_dir(&self.directory).map_err(|e| failed(&e))?;
-        // An empty directory gives way; any other one does not.
-        self.vfs.rename(&self.directory, destination).map_err(|e| {
-            let error = failed(&e);
-            let is_taken = e.kind() == std::io::ErrorKind::DirectoryNotEmpty;
-            if is_taken {
-                error.into_kind(ErrorKind::InvalidArgument, "it is not empty")
-            } else {
-                error
-            }
-        })?;
-        let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
-        self.vfs.sync_dir(parent.unwrap_or(Path::new("."))).map_err(|e| failed(&e))?;
+        self.to.finish()?;
         Ok(self.report)
     }
 }

@@ -26,10 +26,12 @@ mod rotate;
 mod salvage;
 mod stats;
 mod ticket;
+mod unfinished;
 mod verify;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::Frame;
+use crate::format::manifest::Ancestor;
 use crate::ids::Id;
 use crate::index::Part;
 use crate::index::heads::{Heads, Known, LaneHead};
@@ -70,6 +72,9 @@ pub(crate) struct Inner {
     report: OpenReport,
     store: Id,
     lineage: Id,
+    created_us: i64,
+    /// Of a fork: its parent first.
+    ancestors: Vec<Ancestor>,
     /// The generation of the process that opened the store.
     process: u64,
     closed: AtomicBool,

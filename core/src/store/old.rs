@@ -170,8 +170,7 @@ pub(super) fn open(
         damage: notes.iter().map(sentence).collect(),
         ..OpenReport::default()
     };
-    let manifest =
-        Manifest { store, lineage: store, created_us: 0, closed: None, segments: Vec::new() };
+    let manifest = Manifest::new(store, store, 0);
     let mut inner = Inner::new(files, options, &manifest, live, report);
     let dropped = notes.into_iter().map(|note| Dropped {
         segment: note.segment,

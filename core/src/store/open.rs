@@ -159,6 +159,8 @@ impl Inner {
             report,
             store: manifest.store,
             lineage: manifest.lineage,
+            created_us: manifest.created_us,
+            ancestors: manifest.ancestors.clone(),
             process: process::generation(),
             handles: 1.into(),
             closed: false.into(),
@@ -239,7 +241,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     // then is it true what later frames say of them.
     // A clean close came behind every sync of names, and said up to where the events were synced.
     if manifest.segments.is_empty() {
-        sync_parents(&files)?;
+        sync_parents(&*files.vfs, &files.dir)?;
     }
     if !found.clean {
         let failed = |e: &std::io::Error| Error::io("cannot sync the directory", &files.dir, e);
@@ -371,25 +373,21 @@ pub(super) fn refuse_other_stores(files: &Files, names: &[(String, bool)]) -> Re
 
 fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Manifest> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let manifest = Manifest {
-        store: ids.store_id(b"store"),
-        lineage: ids.store_id(b"lineage"),
-        created_us: match options.seed {
-            Some(_) => SEEDED_EPOCH_US,
-            None => now.map_or(0, |after| after.as_micros() as i64),
-        },
-        closed: None,
-        segments: Vec::new(),
+    let created_us = match options.seed {
+        Some(_) => SEEDED_EPOCH_US,
+        None => now.map_or(0, |after| after.as_micros() as i64),
     };
+    let manifest =
+        Manifest::new(ids.store_id(b"store"), ids.store_id(b"lineage"), created_us);
     files.replace(manifest::FILE_NAME, &manifest.encode())?;
     Ok(manifest)
 }
 
 /// Makes the directory's own name survive too, and those above it, which may be new. A parent that
 /// may not be read was not made here; further up, some file systems refuse to sync.
-fn sync_parents(files: &Files) -> Result<()> {
-    for (distance, parent) in files.dir.ancestors().skip(1).enumerate() {
-        match files.vfs.sync_dir(parent) {
+pub(super) fn sync_parents(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    for (distance, parent) in dir.ancestors().skip(1).enumerate() {
+        match vfs.sync_dir(parent) {
             Err(e) if distance == 0 && e.kind() != std::io::ErrorKind::PermissionDenied => {
                 return Err(Error::io("cannot sync the directory", parent, &e));
             }
@@ -567,7 +565,7 @@ pub(super) fn check_header(
 ) -> Result<()> {
     let why = if header.number != entry.number {
         "it is another segment under this name"
-    } else if header.store != manifest.store || header.lineage != manifest.lineage {
+    } else if header.lineage != manifest.lineage || !manifest.accepts(header.store, entry) {
         "it belongs to another store"
     } else if header.first_sequence != entry.first_sequence {
         "it does not continue the segment before it"

@@ -71,13 +71,7 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     pieces.sort_by_key(|piece| (piece.first_sequence, u64::MAX - piece.events(), piece.number));
     let lineage = manifest.as_ref().map(|manifest| manifest.lineage).unwrap_or_default();
     let parts = join(&files, lineage, pieces, &mut report.damage)?;
-    let manifest = manifest.unwrap_or(Manifest {
-        store: Id::NONE,
-        lineage: Id::NONE,
-        created_us: 0,
-        closed: None,
-        segments: Vec::new(),
-    });
+    let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
 
     let live = Live { parts: Arc::new(parts), ..Live::default() };
     report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
@@ -114,15 +108,19 @@ fn read_segment(
         .map_err(|e| Error::io("cannot read the segment", path, &e))?;
     match Header::decode(&header) {
         Ok(header) if header.number == number => {
-            // The first readable header says which store this was.
-            let known = manifest.get_or_insert_with(|| Manifest {
-                store: header.store,
-                lineage: header.lineage,
-                created_us: 0,
-                closed: None,
-                segments: Vec::new(),
-            });
-            if header.store != known.store {
+            let (store, lineage) = (header.store, header.lineage);
+            let known = manifest.get_or_insert_with(|| Manifest::new(store, lineage, 0));
+            let accepted = match known.segments.iter().find(|entry| entry.number == number) {
+                Some(entry) => known.accepts(store, entry),
+                // Without a manifest the last readable header says which store this was: in a fork,
+                // the first segments may be of its ancestors.
+                None if known.segments.is_empty() && lineage == known.lineage => {
+                    known.store = store;
+                    true
+                }
+                None => store == known.store,
+            };
+            if !accepted {
                 return Err(Error::corrupt("the segment belongs to another store").at_path(path));
             }
         }

@@ -662,6 +662,10 @@ impl Vfs for NoDescriptors {
         self.inner.list(path)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.link(from, to)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         if to.ends_with("manifest") && self.state.load(Ordering::SeqCst) == Self::ARMED {
             self.state.store(Self::RENAMED, Ordering::SeqCst);
@@ -671,6 +675,10 @@ impl Vfs for NoDescriptors {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.inner.remove(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -1,0 +1,142 @@
+//! A directory of files that has its name only when all of them are there, whole and synced: what
+//! exports, snapshots and forks are written to.
+
+use super::close::TAIL_INDEX;
+use super::open::sync_parents;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{manifest, segment};
+use crate::interop::sidecar;
+use crate::storage::{Access, Vfs, VfsFile, write_all_at};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory being written, beside its final place. Removed when it is dropped without a name.
+pub(super) struct Unfinished {
+    vfs: Arc<dyn Vfs>,
+    /// Where it is written.
+    pub(super) directory: PathBuf,
+    destination: PathBuf,
+    /// Keeps others from writing to the same place.
+    lock: Arc<dyn VfsFile>,
+    /// The directory that the destination is in was made for it.
+    parent_is_new: bool,
+    has_name: bool,
+}
+
+impl Unfinished {
+    /// Begins. The destination must not exist, or be an empty directory; it must not be a link, nor
+    /// lie in the store's `own` directory.
+    pub(super) fn begin(vfs: Arc<dyn Vfs>, destination: &Path, own: &Path) -> Result<Self> {
+        let invalid = |why: &str| Error::invalid(why).at_path(destination);
+        let name = destination.file_name().ok_or_else(|| invalid("the directory has no name"))?;
+        let above = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let above = above.unwrap_or(Path::new("."));
+        let failed = |e: &io::Error| Error::io("cannot make the directory", destination, e);
+        let parent_is_new = vfs.resolve(above).is_err();
+        vfs.create_dir(above).map_err(|e| failed(&e))?;
+        let parent = vfs.resolve(above).map_err(|e| failed(&e))?;
+
+        let place = parent.join(name);
+        let mut unfinished = name.to_owned();
+        unfinished.push(".unfinished");
+        let directory = parent.join(unfinished);
+        if place.starts_with(own) || directory.starts_with(own) {
+            return Err(invalid("a store cannot be copied into itself"));
+        }
+        let shown = name.to_string_lossy();
+        let names = vfs.list(&parent).map_err(|e| failed(&e))?;
+        if let Some((_, is_file)) = names.iter().find(|(name, _)| *name == shown) {
+            if *is_file {
+                return Err(invalid("there is a file of this name"));
+            }
+            if vfs.resolve(&place).ok().as_ref() != Some(&place) {
+                return Err(invalid("it is a link, which is not followed"));
+            }
+            if !vfs.list(&place).map_err(|e| failed(&e))?.is_empty() {
+                return Err(invalid("the directory is not empty; name a new one"));
+            }
+        }
+
+        let failed = |e: &io::Error| Error::io("cannot make the directory", &directory, e);
+        vfs.create_dir(&directory).map_err(|e| failed(&e))?;
+        if vfs.resolve(&directory).map_err(|e| failed(&e))? != directory {
+            return Err(Error::invalid("it is a link, which is not followed").at_path(&directory));
+        }
+        let lock = vfs.lock_dir(&directory).map_err(|e| failed(&e))?.ok_or_else(|| {
+            let why = "somebody is writing to the same place; wait until that is done";
+            Error::new(ErrorKind::Locked, why).at_path(&directory)
+        })?;
+        // Left by one that was interrupted.
+        let leftovers = vfs.list(&directory).map_err(|e| failed(&e))?;
+        if let Some((name, _)) = leftovers.iter().find(|(name, is_file)| !is_file || !is_own(name))
+        {
+            let why = format!("there is `{name}`, which no copy has written; move it away");
+            return Err(Error::invalid(why).at_path(&directory));
+        }
+        for (name, _) in leftovers {
+            vfs.remove(&directory.join(name)).map_err(|e| failed(&e))?;
+        }
+        let has_name = false;
+        Ok(Self { vfs, directory, destination: place, lock, parent_is_new, has_name })
+    }
+
+    /// Creates a file.
+    pub(super) fn create(&self, name: &str) -> Result<(PathBuf, Arc<dyn VfsFile>)> {
+        let path = self.directory.join(name);
+        let file = self.vfs.open(&path, Access::Create);
+        let file = file.map_err(|e| Error::io("cannot create the file", &path, &e))?;
+        Ok((path, file))
+    }
+
+    /// Writes a small file and syncs it.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (path, file) = self.create(name)?;
+        write_all_at(&*file, bytes, 0)
+            .and_then(|()| file.sync())
+            .map_err(|e| Error::io("cannot write the file", &path, &e))
+    }
+
+    /// Gives the directory its name, for good. Every file in it is synced.
+    pub(super) fn finish(mut self) -> Result<()> {
+        let place = self.destination.clone();
+        let failed = |e: &io::Error| Error::io("cannot finish the directory", &place, e);
+        self.vfs.sync_dir(&self.directory).map_err(|e| failed(&e))?;
+        // An empty directory gives way; any other one does not.
+        self.vfs.rename(&self.directory, &place).map_err(|e| match e.kind() {
+            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+                failed(&e).into_kind(ErrorKind::InvalidArgument, "it is not empty")
+            }
+            _ => failed(&e),
+        })?;
+        self.has_name = true;
+        if self.parent_is_new {
+            return sync_parents(&*self.vfs, &place);
+        }
+        match place.parent() {
+            Some(parent) => self.vfs.sync_dir(parent).map_err(|e| failed(&e)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.has_name {
+            // What stays behind is removed by the next one.
+            for (name, _) in self.vfs.list(&self.directory).unwrap_or_default() {
+                if is_own(&name) {
+                    let _ = self.vfs.remove(&self.directory.join(name));
+                }
+            }
+            let _ = self.vfs.remove_dir(&self.directory);
+        }
+        // By hand: a forked child may share the open file.
+        let _ = self.lock.unlock();
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    [manifest::FILE_NAME, TAIL_INDEX, sidecar::HIDDEN].contains(&name)
+        || segment::number_of(name).is_some()
+}
