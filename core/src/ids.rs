@@ -130,6 +130,11 @@ impl IdSource {
         if self.seeded { self.derived(purpose, 0) } else { Id(self.random_bytes()) }
     }
 
+    /// An id for a fork of a store that is made at this event.
+    pub(crate) fn fork_id(&mut self, parent: Id, at: u64) -> Id {
+        if self.seeded { self.derived(&parent.0, at) } else { Id(self.random_bytes()) }
+    }
+
     fn derived(&self, purpose: &[u8], number: u64) -> Id {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(purpose);

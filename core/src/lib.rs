@@ -63,7 +63,8 @@ pub use options::{
 };
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
-    Ancestry, Boundary, Dropped, ExportOptions, ExportReport, Finding, FindingKind, Follow,
-    Frontier, Head, ImportOptions, ImportReport, Link, OpenReport, Scan, Stats, Store, StreamHead,
-    Then, Ticket, VerifyReport,
+    Ancestry, Boundary, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Finding,
+    FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions, ImportReport, Link,
+    OpenReport, Parent, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead, Then,
+    Ticket, VerifyReport,
 };

@@ -31,6 +31,13 @@ pub(crate) trait Frames: Send + Sync {
 }
 
 impl Part {
+    pub(crate) fn sealed(&self) -> Option<&sealed::Sealed> {
+        match self {
+            Self::Sealed(sealed) => Some(sealed),
+            Self::Indexed(..) => None,
+        }
+    }
+
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Sealed(sealed) => sealed.entry.number,

@@ -701,7 +701,7 @@ impl Inner {
     /// Tells readers in other processes what has changed in the file. After a sync the head says
     /// exactly how far they may read. Otherwise it is left open-ended, so that further written
     /// appends need no call of their own.
-    fn announce(&self, commit: &mut Commit, synced: bool) {
+    pub(super) fn announce(&self, commit: &mut Commit, synced: bool) {
         let news = commit.announced != (commit.written_end, commit.durable_end);
         if synced && (news || commit.open_ended != Some(false)) {
             let _ = self.publish_head(commit, false);

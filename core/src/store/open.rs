@@ -377,8 +377,7 @@ fn create(files: &Files, options: &OpenOptions, ids: &mut IdSource) -> Result<Ma
         Some(_) => SEEDED_EPOCH_US,
         None => now.map_or(0, |after| after.as_micros() as i64),
     };
-    let manifest =
-        Manifest::new(ids.store_id(b"store"), ids.store_id(b"lineage"), created_us);
+    let manifest = Manifest::new(ids.store_id(b"store"), ids.store_id(b"lineage"), created_us);
     files.replace(manifest::FILE_NAME, &manifest.encode())?;
     Ok(manifest)
 }

@@ -152,7 +152,7 @@ impl Inner {
         Ok((Tail::new(self.lineage, number, first_sequence, tree, last_hash), file))
     }
 
-    fn now_ns(&self) -> i64 {
+    pub(super) fn now_ns(&self) -> i64 {
         if self.options.seed.is_some() {
             return SEEDED_EPOCH_US * 1000;
         }

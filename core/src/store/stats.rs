@@ -101,9 +101,15 @@ impl Store {
                 now.events
             )));
         }
+        if events == now.events {
+            return Ok(now);
+        }
         let Some(last) = events.checked_sub(1) else {
             return Ok(Head { events, last_hash: Hash::ZERO, root: Tree::default().root() });
         };
+        if let Some(head) = self.0.recorded_head(events) {
+            return Ok(head);
+        }
         let (first, mut tree) = self.0.tree_before(last)?;
         let mut last_hash = Hash::ZERO;
         for event in self.read(Query::default().from(first).limit(events - first))? {
@@ -187,6 +193,14 @@ impl Store {
 }
 
 impl Inner {
+    /// The end of the log as it was when it had so many events, if a segment was sealed then.
+    fn recorded_head(&self, events: u64) -> Option<Head> {
+        let parts = self.live.read().parts.clone();
+        let at = parts.binary_search_by_key(&events, |part| part.end_sequence()).ok()?;
+        let summary = &parts[at].sealed()?.footer.summary;
+        Some(Head { events, last_hash: summary.last_hash, root: summary.root })
+    }
+
     /// The first sequence of the segment that holds this one, and the tree over all before it.
     pub(super) fn tree_before(&self, sequence: u64) -> Result<(u64, Tree)> {
         let live = self.live.read();

@@ -4,7 +4,7 @@ use super::open::{check_header, read_head, read_manifest};
 use super::{Inner, Store};
 use crate::error::{ErrorKind, Result};
 use crate::format::frame::Frame;
-use crate::format::manifest::{Entry, Manifest};
+use crate::format::manifest::{Ancestor, Entry, Manifest};
 use crate::format::segment::{HEADER_BYTES, Header};
 use crate::format::tree::Tree;
 use crate::ids::Hash;
@@ -117,6 +117,8 @@ struct Audit<'a> {
     last_hash: Hash,
     /// Every event so far was read, so the tree is the log's.
     whole: bool,
+    /// Of a fork: what it had in common with ancestors that were not reached yet, nearest first.
+    ancestors: Vec<Ancestor>,
     streams: HashMap<(Arc<str>, u32), (u32, Hash)>,
 }
 
@@ -147,6 +149,7 @@ impl Store {
             tree: Tree::default(),
             last_hash: Hash::ZERO,
             whole: true,
+            ancestors: self.0.ancestors.clone(),
             streams: HashMap::new(),
         };
         match read_manifest(&self.0.files) {
@@ -156,6 +159,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
+        audit.check_ancestors(&Tree::default());
         for extent in &extents {
             audit.check(extent)?;
         }
@@ -303,6 +307,7 @@ impl Audit<'_> {
                     self.check_event(&frame, number, at);
                     if readable {
                         rebuilt.push(&frame, None);
+                        self.check_ancestors(&rebuilt.tree);
                     }
                     let bytes = frame.layout().padded();
                     frames.advance(bytes);
@@ -396,6 +401,18 @@ impl Audit<'_> {
                 frame.clock()
             );
             self.find(FindingKind::Link, number, at, &why);
+        }
+    }
+
+    /// What the manifest says of the log as it was when it had so many events and was forked.
+    fn check_ancestors(&mut self, tree: &Tree) {
+        while let Some(ancestor) = self.ancestors.pop_if(|ancestor| ancestor.events <= tree.size())
+        {
+            let is_it = (ancestor.events, ancestor.root) == (tree.size(), tree.root());
+            if self.whole && !is_it {
+                let why = "the events up to the fork are not those that the manifest says";
+                self.find(FindingKind::Root, 0, 0, why);
+            }
         }
     }
 

@@ -1,0 +1,153 @@
+//! Forks: stores of their own that begin with the events of another one.
+
+use super::Store;
+use super::copy::{Copy, CopyReport, Image};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::manifest::{Ancestor, MAX_ANCESTORS, Manifest};
+use crate::format::segment::Header;
+use crate::format::tree::Tree;
+use crate::ids::{Hash, Id, IdSource};
+use crate::options::MAX_BATCH_EVENTS;
+use crate::region::Query;
+use std::path::Path;
+
+/// How a fork is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForkOptions {
+    /// How many events, from the first on, the fork has in common with this store; without it, all
+    /// that are visible. A batch cannot be cut.
+    pub at: Option<u64>,
+    /// Share no file with this store, so that damage to the files of one is none to the other.
+    pub independent: bool,
+}
+
+/// What a store was forked from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The store.
+    pub store_id: Id,
+    /// So many events, from the first on, are common.
+    pub events: u64,
+    /// The root of the tree over those.
+    pub root: Hash,
+}
+
+impl Store {
+    /// Makes a fork in a new directory, while appends go on: a store of its own, with its own id, that
+    /// begins with events of this one and can be appended to. The directory must not exist, or be
+    /// empty. Nothing of a fork that failed is left under its name; one that has its name is whole, and
+    /// survives a power cut.
+    ///
+    /// Sealed segments are shared with this store by hard links where the file system can do that,
+    /// and copied otherwise. Events keep their ids, hashes and places, receipts and proofs stay valid.
+    pub fn fork_to(
+        &self,
+        destination: impl AsRef<Path>,
+        options: &ForkOptions,
+    ) -> Result<CopyReport> {
+        let image = self.image()?;
+        let at = options.at.unwrap_or(image.events);
+        if at > image.events {
+            let why = format!("the log has {} events; it cannot be forked at {at}", image.events);
+            return Err(Error::invalid(why).at_path(self.path()));
+        }
+        self.check_batch_end(at)?;
+        if self.0.ancestors.len() >= MAX_ANCESTORS {
+            let why = format!("the store has {MAX_ANCESTORS} ancestors; it cannot be forked");
+            return Err(Error::new(ErrorKind::TooLarge, why).at_path(self.path()));
+        }
+
+        let mut ids = match self.0.options.seed {
+            Some(seed) => IdSource::seeded(seed),
+            None => IdSource::random()?,
+        };
+        let (store, lineage) = (ids.fork_id(self.0.store, at), self.0.lineage);
+        let created_ns = self.0.now_ns();
+        let manifest = Manifest::new(store, lineage, created_ns / 1000);
+        let independent = options.independent;
+        let mut copy = Copy::begin(&self.0, destination.as_ref(), manifest, independent)?;
+
+        let all: Vec<_> = image.sealed.iter().filter_map(|part| part.sealed()).collect();
+        let (shared, behind) = all.split_at(all.partition_point(|s| s.end_sequence() <= at));
+        for sealed in shared {
+            copy.add_sealed(sealed)?;
+        }
+        // What the next segment has up to the fork. If it has nothing, an empty one takes its place.
+        let next = match (behind.first().map(|sealed| sealed.entry), &image.newest) {
+            (Some(entry), _) => {
+                Some((entry.number, entry.first_sequence, self.0.files.segment(entry.number)?))
+            }
+            (None, Some(newest)) => {
+                Some((newest.number, newest.first_sequence, newest.file.clone()))
+            }
+            (None, None) => None,
+        };
+        let (number, first_sequence, source) = match next {
+            Some((number, first_sequence, file)) if first_sequence < at => {
+                (number, first_sequence, Some((file, self.frames_end(&image, at)?)))
+            }
+            _ => (shared.last().map_or(1, |sealed| sealed.entry.number + 1), at, None),
+        };
+        let root_before = copy.end.0.root();
+        let header = Header { number, created_ns, store, lineage, first_sequence, root_before };
+        let source = source.as_ref().map(|(file, end)| (&**file, *end));
+        let newest = if at == 0 { None } else { Some(copy.add_newest(&header, source)?) };
+
+        let root = newest.as_ref().map_or_else(|| Tree::default().root(), |tail| tail.tree.root());
+        let events = newest.as_ref().map_or(0, |tail| tail.next_sequence());
+        if events != at || at == image.events && root != image.root {
+            let why = "the events up to the fork are not those that were appended";
+            return Err(Error::corrupt(why).at_path(self.path()));
+        }
+        let parent = Ancestor { store: self.0.store, events: at, root };
+        let further = self.0.ancestors.iter().map(|ancestor| match ancestor.events > at {
+            true => Ancestor { events: at, root, ..*ancestor },
+            false => *ancestor,
+        });
+        copy.manifest.ancestors = [parent].into_iter().chain(further).collect();
+        copy.finish(newest)
+    }
+
+    /// The store that this one was forked from; `None` if it is no fork.
+    pub fn parent(&self) -> Option<Parent> {
+        let parent = self.0.ancestors.first()?;
+        Some(Parent { store_id: parent.store, events: parent.events, root: parent.root })
+    }
+
+    /// Where the frames of the first so many events end, in the last segment that has some of them.
+    fn frames_end(&self, image: &Image, events: u64) -> Result<u64> {
+        match &image.newest {
+            Some(newest) if events == image.events => Ok(newest.end),
+            _ => Ok(self.0.event_at(events)?.ok_or_else(super::stats::lost_head)?.offset()),
+        }
+    }
+
+    /// Refuses a number of events whose last one is followed by others of its batch, and names the
+    /// nearest numbers that do not cut it.
+    fn check_batch_end(&self, at: u64) -> Result<()> {
+        let Some(last) = at.checked_sub(1) else { return Ok(()) };
+        let is_cut = self.0.event_at(last)?.is_some_and(|event| event.batch_continues());
+        if !is_cut {
+            return Ok(());
+        }
+        let most = MAX_BATCH_EVENTS as u64;
+        let (mut before, mut behind) = (last, at);
+        for event in self.scan(Query::default().from(last).limit(most).backward()) {
+            let event = event?;
+            if event.sequence() < last && !event.batch_continues() {
+                break;
+            }
+            before = event.sequence();
+        }
+        for event in self.scan(Query::default().from(at).limit(most)) {
+            let event = event?;
+            behind = event.sequence() + 1;
+            if !event.batch_continues() {
+                break;
+            }
+        }
+        let why =
+            format!("event {at} is in the middle of a batch; fork at {before} or at {behind}");
+        Err(Error::invalid(why).at_path(self.path()))
+    }
+}
