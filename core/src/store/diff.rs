@@ -40,12 +40,10 @@ impl Store {
     /// What is compared are the hashes and roots that are recorded; that they are those of the events
     /// is shown by [`verify`](Store::verify).
     pub fn diff(&self, other: impl AsRef<Path>) -> Result<Diff> {
-        self.0.check_usable()?;
         self.compare(&self.0.open_other(other.as_ref())?)
     }
 
     pub(super) fn compare(&self, other: &Store) -> Result<Diff> {
-        self.0.require_whole()?;
         other.0.require_whole()?;
         let (ours, theirs) = (self.head()?.events, other.head()?.events);
         let most = if self.0.lineage == other.0.lineage { ours.min(theirs) } else { 0 };
@@ -55,7 +53,7 @@ impl Store {
         // Where a segment ends in one of them, at least one root is at hand.
         let ends: BTreeSet<u64> = [self, other]
             .iter()
-            .flat_map(|store| store.0.live.read().parts.clone().iter().cloned().collect::<Vec<_>>())
+            .flat_map(|store| Vec::clone(&store.0.live.read().parts))
             .map(|part| part.end_sequence())
             .filter(|end| *end < most)
             .chain([most])
@@ -97,9 +95,10 @@ impl Store {
 }
 
 impl Inner {
-    /// Opens another store of this file system for reading.
+    /// Opens another store of this file system for reading, to compare it with this one.
     pub(super) fn open_other(&self, path: &Path) -> Result<Store> {
         self.check_usable()?;
+        self.require_whole()?;
         let mode = OpenMode::ReadOnly;
         let options = OpenOptions { mode, cache_bytes: 0, ..OpenOptions::default() };
         open::open_for_reading(self.files.vfs.clone(), path, &options, Payloads::Kept)

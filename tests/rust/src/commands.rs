@@ -3,9 +3,10 @@
 use crate::files;
 use crate::words::{self, Failure, Variables, Words, escape, hex, show_payload};
 use batpak_core::{
-    Boundary, Causation, Direction, Dropped, Durability, Error, ErrorKind, Event, EventKind,
-    Expected, ExportOptions, GateMode, GateSet, ImportOptions, KindFilter, Link, NewEvent,
-    OpenMode, OpenOptions, Query, Receipt, Refusal, Region, Store,
+    Boundary, Causation, CopyReport, Diff, Direction, Dropped, Durability, Error, ErrorKind, Event,
+    EventKind, Expected, ExportOptions, ForkOptions, GateMode, GateSet, ImportOptions, KindFilter,
+    Link, NewEvent, OpenMode, OpenOptions, Query, Receipt, Refusal, Region, SnapshotOptions, Store,
+    VerifyReport,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,9 @@ impl Machine {
             "kinds" => Ok(ErrorKind::ALL.map(kind_line).to_vec()),
             "import" => import(&self.opened(&words)?.0, &self.directory, &words),
             "export" => export(&self.opened(&words)?.0, &self.directory, &words),
+            "snapshot" | "verify_snapshot" | "fork" | "diff" => {
+                copies(&self.opened(&words)?.0, &self.directory, &words)
+            }
             _ => use_store(&self.opened(&words)?.0, &words),
         }
     }
@@ -199,6 +203,9 @@ fn use_store(store: &Store, words: &Words) -> Lines {
             line(format!("{sizes} entities={} streams={}", s.entities, s.streams))
         }
         "verify" => verify(store),
+        "parent" => line(store.parent().map_or("none".into(), |p| {
+            format!("store={} events={} root={}", p.store_id, p.events, p.root)
+        })),
         "cover" => line(show_payload(&store.receipt_cover_0x(words.number(1)?)?)),
         "report" => {
             let r = store.open_report();
@@ -380,11 +387,46 @@ fn verify(store: &Store) -> Lines {
     if report.is_intact() {
         return line(format!("ok events={} root={}", report.events, report.root));
     }
-    let damaged = format!("damaged events={}", report.events);
+    Ok(damaged(&report))
+}
+
+fn damaged(report: &VerifyReport) -> Vec<String> {
     let findings = report.findings.iter();
     let place = findings.map(|f| (f.kind.name(), f.segment, f.offset));
     let shown = place.map(|(name, segment, at)| format!("{name} segment={segment} offset={at}"));
-    Ok([damaged].into_iter().chain(shown).collect())
+    [format!("damaged events={}", report.events)].into_iter().chain(shown).collect()
+}
+
+/// The commands on a store and another directory of this format.
+fn copies(store: &Store, directory: &Path, words: &Words) -> Lines {
+    let path = directory.join(words.name(1)?);
+    let independent = words.choice("independent", &[("no", false), ("yes", true)])?;
+    let diff_line = |d: Diff| format!("common={} ours={} theirs={}", d.common, d.ours, d.theirs);
+    let copy_line = |r: CopyReport| {
+        let segments = format!("segments={} linked={} copied={}", r.segments, r.linked, r.copied);
+        line(format!("ok events={} root={} {segments} bytes={}", r.events, r.root, r.bytes_copied))
+    };
+    match words.word(0)? {
+        "snapshot" => {
+            let earlier = words.name_option("earlier")?.map(|earlier| directory.join(earlier));
+            copy_line(store.snapshot_to(path, &SnapshotOptions { earlier, independent })?)
+        }
+        "fork" => {
+            let at = words.number_option("at")?;
+            copy_line(store.fork_to(path, &ForkOptions { at, independent })?)
+        }
+        "diff" => line(diff_line(store.diff(path)?)),
+        _ => {
+            let check = store.verify_snapshot(path)?;
+            let Some(diff) = check.diff else { return Ok(damaged(&check.report)) };
+            let standing = match diff.common {
+                _ if check.is_prefix() => "prefix",
+                common if common == diff.ours => "ahead",
+                _ => "parted",
+            };
+            line(format!("{standing} {}", diff_line(diff)))
+        }
+    }
 }
 
 fn import(store: &Store, directory: &Path, words: &Words) -> Lines {
