@@ -163,8 +163,8 @@ impl<'a> Copy<'a> {
         let files =
             Arc::new(Files::new(self.from.files.vfs.clone(), earlier.to_path_buf(), OPEN_FILES, 0));
         let manifest = open::read_manifest(&files)?.ok_or_else(|| open::no_store(&files))?;
-        if manifest.store != self.from.store {
-            let why = "it is no earlier snapshot of this store";
+        if manifest.lineage != self.from.lineage {
+            let why = "it is no earlier snapshot of this store, nor of a relative";
             return Err(Error::invalid(why).at_path(earlier));
         }
         self.earlier = Some(Earlier { files, segments: manifest.segments });

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 /// How a snapshot is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotOptions {
-    /// An earlier snapshot of this store: sealed segments that it has are shared with it, rather than
-    /// copied.
+    /// An earlier snapshot of this store, or of the one that it was forked from: sealed segments that
+    /// it has are shared with it, rather than copied.
     pub earlier: Option<PathBuf>,
     /// Share no file with this store, so that damage to the files of one is none to the other. What
     /// an earlier snapshot has is shared with that.
