@@ -1,12 +1,12 @@
-//! A file system that is watched: a rule sees every read and change of a file before it is done, on
-//! the thread that does it, and may count it, hold it up, or have it fail.
+//! A file system that is watched: a rule sees every read and every change before it is done, on the
+//! thread that does it, and may count it, hold it up, or have it fail.
 
 use batpak_core::storage::{Access, Vfs, VfsFile};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// A call on an open file. `file` is the file's name.
+/// A call on an open file, or on a name. `file` is the file's name, without its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call<'a> {
     /// Bytes are read.
@@ -39,6 +39,30 @@ pub enum Call<'a> {
         /// The length it gets.
         bytes: u64,
     },
+    /// A file is created, or emptied.
+    Create {
+        /// The file's name.
+        file: &'a str,
+    },
+    /// A file gets a second name.
+    Link {
+        /// The second name.
+        file: &'a str,
+    },
+    /// A file or a directory gets another name.
+    Rename {
+        /// The name it gets.
+        file: &'a str,
+    },
+    /// A file is removed.
+    Remove {
+        /// The file's name.
+        file: &'a str,
+    },
+    /// A directory is created.
+    CreateDirectory,
+    /// A directory is synced.
+    SyncDirectory,
 }
 
 impl Call<'_> {
@@ -50,6 +74,11 @@ impl Call<'_> {
     /// Whether it is a sync of a segment.
     pub fn syncs_segment(&self) -> bool {
         matches!(self, Self::Sync { file } if file.ends_with(".fbat"))
+    }
+
+    /// Whether it changes anything, or makes a change last.
+    pub fn is_change(&self) -> bool {
+        !matches!(self, Self::Read { .. })
     }
 
     /// Whether it is a read of a segment.
@@ -95,18 +124,32 @@ impl Watched {
         self.rule(|_| Fate::Done);
     }
 
-    fn watch(&self, path: &Path, file: Arc<dyn VfsFile>) -> Arc<dyn VfsFile> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Arc::new(WatchedFile { inner: file, name, watched: self.clone() })
+    fn fate(&self, call: Call<'_>) -> io::Result<Option<usize>> {
+        let rule = self.rule.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match rule(call) {
+            Fate::Done => Ok(None),
+            Fate::Short(bytes) => Ok(Some(bytes)),
+            Fate::Fails(number) => Err(io::Error::from_raw_os_error(number)),
+        }
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Vfs for Watched {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn VfsFile>> {
-        Ok(self.watch(path, self.inner.open(path, access)?))
+        let name = name_of(path);
+        if access == Access::Create {
+            self.fate(Call::Create { file: &name })?;
+        }
+        let inner = self.inner.open(path, access)?;
+        Ok(Arc::new(WatchedFile { inner, name, watched: self.clone() }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.fate(Call::CreateDirectory)?;
         self.inner.create_dir(path)
     }
 
@@ -115,14 +158,17 @@ impl Vfs for Watched {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.fate(Call::Link { file: &name_of(to) })?;
         self.inner.link(from, to)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.fate(Call::Rename { file: &name_of(to) })?;
         self.inner.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.fate(Call::Remove { file: &name_of(path) })?;
         self.inner.remove(path)
     }
 
@@ -131,6 +177,7 @@ impl Vfs for Watched {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.fate(Call::SyncDirectory)?;
         self.inner.sync_dir(path)
     }
 
@@ -151,12 +198,7 @@ struct WatchedFile {
 
 impl WatchedFile {
     fn fate(&self, call: Call<'_>) -> io::Result<Option<usize>> {
-        let rule = self.watched.rule.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match rule(call) {
-            Fate::Done => Ok(None),
-            Fate::Short(bytes) => Ok(Some(bytes)),
-            Fate::Fails(number) => Err(io::Error::from_raw_os_error(number)),
-        }
+        self.watched.fate(call)
     }
 }
 
