@@ -182,7 +182,7 @@ impl Manifest {
         if self.ancestors.len() > MAX_ANCESTORS {
             return Err(ManifestError::Damaged("it has more ancestors than any store"));
         }
-        let mut common = 1 << 63;
+        let mut common = self.closed.map_or(0, |closed| closed.events);
         for (index, ancestor) in self.ancestors.iter().enumerate() {
             let twice = self.ancestors[..index].iter().any(|nearer| nearer.store == ancestor.store);
             if twice || ancestor.store == self.store || ancestor.events > common {

@@ -1,12 +1,16 @@
 //! A full disk refuses the append, leaves the log unchanged, and is forgotten when space returns.
 
+use batpak_core::storage::real::RealVfs;
 use batpak_core::{
-    Durability, Error, ErrorKind, EventKind, NewEvent, OpenOptions, Query, Receipt, Region, Store,
+    Durability, Error, ErrorKind, EventKind, ForkOptions, NewEvent, OpenMode, OpenOptions, Query,
+    Receipt, Region, SnapshotOptions, Store,
 };
 use batpak_tests::scratch::Scratch;
+use batpak_tests::watched::{Call, Fate, Watched};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A small file system in memory, mounted below a directory of its own.
 struct SmallDisk(Scratch);
@@ -110,6 +114,80 @@ fn a_full_file_system_at_creation() {
     assert!(store.open_report().created);
     append(&store, Durability::Durable).unwrap();
     assert_intact(&store, 1);
+}
+
+/// A copy that finds no room leaves nothing behind, and works when there is some. On another file system
+/// than the store's, the first one is copied, and the next one shares what that has.
+#[test]
+fn a_full_file_system_for_copies() {
+    let scratch = Scratch::new().unwrap();
+    let Some(disk) = SmallDisk::mount(1 << 20) else {
+        return no_room_for_a_file_of_a_copy();
+    };
+    let options = OpenOptions { segment_bytes: 64 << 10, ..OpenOptions::default() };
+    let store = Store::open(scratch.join("store"), &options).unwrap();
+    for _ in 0..500 {
+        append(&store, Durability::Written).unwrap();
+    }
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 900 << 10]).unwrap();
+    let first = disk.path().join("first");
+    let snapshot = SnapshotOptions::default();
+    let refused = store.snapshot_to(&first, &snapshot).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::DiskFull, "{refused}");
+    let refused = store.fork_to(&first, &ForkOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::DiskFull, "{refused}");
+    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 1);
+    append(&store, Durability::Durable).unwrap();
+
+    std::fs::remove_file(&ballast).unwrap();
+    let report = store.snapshot_to(&first, &snapshot).unwrap();
+    assert_eq!((report.linked, report.copied, report.events), (0, report.segments, 501));
+    let second = disk.path().join("second");
+    let earlier = Some(first);
+    let snapshot = SnapshotOptions { earlier, ..SnapshotOptions::default() };
+    let report = store.snapshot_to(&second, &snapshot).unwrap();
+    assert_eq!((report.linked, report.copied), (report.segments - 1, 1));
+    let check = store.verify_snapshot(&second).unwrap();
+    assert!(check.is_prefix());
+    assert_intact(&Store::open(&second, &OpenOptions::mode(OpenMode::ReadOnly)).unwrap(), 501);
+}
+
+/// The same with any file of the copy being the one that there is no room for.
+#[test]
+fn no_room_for_a_file_of_a_copy() {
+    let scratch = Scratch::new().unwrap();
+    let watched = Watched::new(Arc::new(RealVfs));
+    let options = OpenOptions { segment_bytes: 4096, ..OpenOptions::default() };
+    let vfs = Arc::new(watched.clone());
+    let store = Store::open_on(vfs, &scratch.join("store"), &options).unwrap();
+    for _ in 0..10 {
+        append(&store, Durability::Written).unwrap();
+    }
+    let copy = scratch.join("copy");
+    for full in ["000001.fbat", "000002.fbat", "000003.fbat", "tail.sidx", "manifest"] {
+        let beginning = std::sync::atomic::AtomicUsize::new(0);
+        watched.rule(move |call| match call {
+            // The first half of it fits.
+            Call::Write { file, bytes, .. } if file == full => {
+                match beginning.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                    0 => Fate::Short(bytes / 2),
+                    _ => Fate::Fails(libc::ENOSPC),
+                }
+            }
+            _ => Fate::Done,
+        });
+        let snapshot = SnapshotOptions { earlier: None, independent: true };
+        let refused = store.snapshot_to(&copy, &snapshot).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::DiskFull, "{full}: {refused}");
+        let fork = ForkOptions { at: None, independent: true };
+        let refused = store.fork_to(&copy, &fork).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::DiskFull, "{full}: {refused}");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "{full}");
+    }
+    watched.no_rule();
+    store.snapshot_to(&copy, &SnapshotOptions::default()).unwrap();
+    assert_intact(&Store::open(&copy, &OpenOptions::mode(OpenMode::ReadOnly)).unwrap(), 10);
 }
 
 /// The limit holds for a whole process, so this test runs itself again in one of its own.

@@ -6,7 +6,8 @@
 
 use batpak_core::storage::sim::{Loss, SimVfs};
 use batpak_core::{
-    ErrorKind, EventKind, FindingKind, Hash, NewEvent, OpenMode, OpenOptions, Query, Store,
+    ErrorKind, EventKind, FindingKind, ForkOptions, Hash, NewEvent, OpenMode, OpenOptions, Query,
+    Store,
 };
 use std::collections::HashMap;
 use std::ops::Range;
@@ -485,11 +486,133 @@ fn an_older_manifest_put_back() {
     assert_eq!(open(&vfs).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
+// ---------------------------------------------------------------- forks
+
+/// A fork of a fork, which has a segment of each of the three, in the place of the store.
+fn build_fork() -> SimVfs {
+    let vfs = SimVfs::default();
+    let path = |name: &str| PathBuf::from(format!("/{name}"));
+    let open = |name: &str, seed| {
+        let options = options(seed, OpenMode::Create);
+        let store = Store::open_on(Arc::new(vfs.clone()), &path(name), &options).unwrap();
+        let event = NewEvent::new("e", "s", EventKind::DATA, &[1; 300]);
+        (0..12).for_each(|_| drop(store.append(&event, None).unwrap()));
+        store
+    };
+    let fork = |store: &Store, name: &str, at| {
+        let options = ForkOptions { at: Some(at), ..Default::default() };
+        store.fork_to(path(name), &options).unwrap()
+    };
+    fork(&open("stem", 1), "branch", 10);
+    fork(&open("branch", 2), "fork", 20);
+    open("fork", 3).close().unwrap();
+    let alone = SimVfs::default();
+    for path in vfs.paths() {
+        if let Ok(name) = path.strip_prefix("/fork") {
+            alone.set_content(&Path::new("/store").join(name), vfs.content(&path).unwrap());
+        }
+    }
+    let store = self::open(&alone.after_crash(Loss::Process)).unwrap();
+    assert_eq!(store.stats().unwrap().segments, 4);
+    assert_intact_fork(&store);
+    alone
+}
+
+fn assert_intact_fork(store: &Store) {
+    assert_eq!(store.verify().unwrap().findings, []);
+    assert_eq!(store.head().unwrap().events, 32);
+}
+
+/// Where the ancestors begin in the manifest of the fork, which has four segments.
+const ANCESTORS: usize = 136 + 4 * 32;
+const ANCESTOR: usize = 56;
+
+fn forge_manifest(forgery: impl Fn(&mut Vec<u8>)) -> Verdict {
+    let vfs = build_fork();
+    let original = content(&open(&vfs.after_crash(Loss::Process)).unwrap()).unwrap();
+    let manifest = Path::new("/store/manifest");
+    let mut bytes = vfs.content(manifest).unwrap();
+    assert_eq!(bytes.len(), ANCESTORS + 2 * ANCESTOR + 4);
+    bytes.truncate(bytes.len() - 4);
+    forgery(&mut bytes);
+    let crc = crc(&[&bytes]);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    vfs.set_content(manifest, bytes);
+    judge(&vfs, &original)
+}
+
+#[test]
+fn a_forged_parent() {
+    let refused = Verdict::Refused(ErrorKind::Corrupt);
+    let root = Verdict::Found(vec![FindingKind::Root]);
+    for place in [0, 1].map(|nth| ANCESTORS + nth * ANCESTOR) {
+        // Another store, whose segments these are not.
+        assert_eq!(forge_manifest(|bytes| bytes[place] ^= 1), refused);
+        // Another root over what is common.
+        assert_eq!(forge_manifest(|bytes| bytes[place + 30] ^= 1), root);
+    }
+    let events = |nth: usize| ANCESTORS + nth * ANCESTOR + 16;
+    // More events than are common, as many as the parent has, and more than there are.
+    assert_eq!(forge_manifest(|bytes| bytes[events(0)] += 1), root);
+    assert_eq!(forge_manifest(|bytes| bytes[events(1)] += 1), root);
+    assert_eq!(forge_manifest(|bytes| bytes[events(1)] = 21), refused);
+    assert_eq!(forge_manifest(|bytes| bytes[events(0)] = 33), refused);
+    // Fewer: then a segment is of a store that did not have all of it.
+    assert_eq!(forge_manifest(|bytes| bytes[events(0)] = 10), refused);
+    assert_eq!(forge_manifest(|bytes| bytes[events(1)] = 1), refused);
+    // No parent, or no grandparent.
+    let cut = |bytes: &mut Vec<u8>, ancestors: usize| {
+        bytes[132] = ancestors as u8;
+        bytes.truncate(ANCESTORS + ancestors * ANCESTOR);
+    };
+    assert_eq!(forge_manifest(|bytes| cut(bytes, 0)), refused);
+    assert_eq!(forge_manifest(|bytes| cut(bytes, 1)), refused);
+    // The parent twice.
+    let twice = |bytes: &mut Vec<u8>| {
+        bytes.copy_within(ANCESTORS..ANCESTORS + 16, ANCESTORS + ANCESTOR);
+    };
+    assert_eq!(forge_manifest(twice), refused);
+}
+
+/// Segments of relatives, with the same lineage and the same first events.
+#[test]
+fn a_segment_of_a_relative() {
+    let vfs = build_fork();
+    let original = content(&open(&vfs.after_crash(Loss::Process)).unwrap()).unwrap();
+    let refused = Verdict::Refused(ErrorKind::Corrupt);
+    for number in 1..=4u64 {
+        for other in 1..=4u64 {
+            let damaged = vfs.after_crash(Loss::Process);
+            damaged.set_content(&segment(number), vfs.content(&segment(other)).unwrap());
+            let verdict = judge(&damaged, &[]);
+            assert!(number == other || verdict == refused, "{other} as {number}: {verdict:?}");
+        }
+        // The header of each with the store id of another ancestor, or of none.
+        let ids: Vec<_> =
+            (1..=4).map(|n| vfs.content(&segment(n)).unwrap()[73..89].to_vec()).collect();
+        for id in ids.iter().chain([&vec![9; 16]]) {
+            let mut bytes = vfs.content(&segment(number)).unwrap();
+            if bytes[73..89] == **id {
+                continue;
+            }
+            bytes[73..89].copy_from_slice(id);
+            let crc = crc(&[&bytes[..188]]);
+            bytes[188..192].copy_from_slice(&crc.to_le_bytes());
+            let damaged = vfs.after_crash(Loss::Process);
+            damaged.set_content(&segment(number), bytes);
+            // The fork may have written any of them again, and the parent those that it has.
+            let verdict = judge(&damaged, &original);
+            let may_be = *id == ids[3] || *id == ids[1] && number < 3;
+            let expected = if may_be { &Verdict::Harmless } else { &refused };
+            assert_eq!(verdict, *expected, "{number}");
+        }
+    }
+}
+
 // ---------------------------------------------------------------- damage of every byte
 
 /// Changes every file of a store at every place and counts the verdicts.
-fn sweep(close: bool, change: impl Fn(&[u8], usize) -> Option<Vec<u8>>) -> (u64, u64) {
-    let vfs = build(1, close);
+fn sweep(vfs: &SimVfs, change: impl Fn(&[u8], usize) -> Option<Vec<u8>>) -> (u64, u64) {
     let original = content(&open(&vfs.after_crash(Loss::Process)).unwrap()).unwrap();
     let (mut noticed, mut harmless) = (0, 0);
     for path in vfs.paths() {
@@ -524,7 +647,7 @@ fn flip(mask: u8) -> impl Fn(&[u8], usize) -> Option<Vec<u8>> {
 #[test]
 fn every_byte_flipped_in_a_closed_store() {
     for mask in [0x01, 0x80] {
-        let (noticed, harmless) = sweep(true, flip(mask));
+        let (noticed, harmless) = sweep(&build(1, true), flip(mask));
         assert!(noticed > 12_000, "{noticed} noticed, {harmless} harmless");
     }
 }
@@ -532,7 +655,7 @@ fn every_byte_flipped_in_a_closed_store() {
 #[test]
 fn every_byte_flipped_in_a_killed_store() {
     for mask in [0x01, 0xff] {
-        let (noticed, harmless) = sweep(false, flip(mask));
+        let (noticed, harmless) = sweep(&build(1, false), flip(mask));
         assert!(noticed > 10_000, "{noticed} noticed, {harmless} harmless");
     }
 }
@@ -540,9 +663,15 @@ fn every_byte_flipped_in_a_killed_store() {
 #[test]
 fn every_truncation() {
     for close in [true, false] {
-        let (noticed, _) = sweep(close, |bytes, at| Some(bytes[..at].to_vec()));
+        let (noticed, _) = sweep(&build(1, close), |bytes, at| Some(bytes[..at].to_vec()));
         assert!(noticed > 10_000, "{noticed} noticed");
     }
+}
+
+#[test]
+fn every_byte_flipped_in_a_fork() {
+    let (noticed, harmless) = sweep(&build_fork(), flip(0x01));
+    assert!(noticed > 8_000, "{noticed} noticed, {harmless} harmless");
 }
 
 /// Salvage gives what is left: every event but the damaged one.
