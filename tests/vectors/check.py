@@ -263,32 +263,41 @@ def check_footer(group: str, found: bytes, number: int, first: int, events: list
 # ---- Files: manifest [3], segments [2], head and tail index [4]; the log's end [6]
 
 Manifest = namedtuple("Manifest", "store lineage generation closed_segment closed_end "
-                      "closed_events closed_root number_of_segments reserved segments")
+                      "closed_events closed_root number_of_segments number_of_ancestors segments "
+                      "ancestors")
+Ancestor = namedtuple("Ancestor", "store events root")
 Head = namedtuple("Head", "segment visible_end visible durable_end durable")
 
 
 def read_manifest(data: bytes) -> Manifest:
     require("manifest", len(data) >= 140 and data[:8] == b"FBATMF2\0", "this is not a manifest")
     require("manifest", data[-4:] == struct.pack("<I", crc32(data[:-4])), "the CRC is wrong")
-    require("manifest", len(data) % 32 == 140 % 32, "the length is wrong")
-    manifest = Manifest(*struct.unpack_from("<16s16s24xQQQQ32sII", data, 8),
-                        list(struct.iter_unpack("<QQQQ", data[136:-4])))
-    check("manifest", manifest.number_of_segments == len(manifest.segments)
-          and manifest.generation == manifest.reserved == 0, "a wrong number or reserved field")
+    fixed = struct.unpack_from("<16s16s24xQQQQ32sII", data, 8)
+    ancestors_at = 136 + 32 * fixed[-2]
+    require("manifest", len(data) == ancestors_at + 56 * fixed[-1] + 4, "the length is wrong")
+    manifest = Manifest(*fixed, list(struct.iter_unpack("<QQQQ", data[136:ancestors_at])),
+                        list(map(Ancestor._make,
+                                 struct.iter_unpack("<16sQ32s", data[ancestors_at:-4]))))
+    check("manifest", manifest.generation == 0 and not any(data[40:56]), "a reserved field")
     before, next_first, last = 0, 0, (0, 0)
     for number, first, *last in manifest.segments:
         check("manifest", number > before and first == next_first,
               f"segment {number} does not continue the one before it")
         before, next_first = number, first + last[0]
     check("manifest", not any(last), "the newest segment has a number of events")
+    stores = [manifest.store, *(ancestor.store for ancestor in manifest.ancestors)]
+    common = [manifest.closed_events, *(ancestor.events for ancestor in manifest.ancestors)]
+    check("manifest", len(stores) == len(set(stores)), "an ancestor is there twice")
+    check("manifest", len(common) == 1 or common == sorted(common, reverse=True),
+          "an ancestor has more in common than the one before it")
     return manifest
 
 
-def segment_header(created: bytes, number: int, first: int, root: bytes,
-                   manifest: Manifest) -> bytes:
+def segment_header(created: bytes, store: bytes, number: int, first: int, root: bytes,
+                   lineage: bytes) -> bytes:
     start = (b"FBAT\0\0\0\xb8\x85\xa7version\x02\xa5flags\0\xaacreated_ns\xd3" + created
              + b"\xaasegment_id\xcf" + number.to_bytes(8, "big") + b"\xa5fbat2\xc4\x77"
-             + manifest.store + manifest.lineage + struct.pack("<Q32sQ", first, root, 0))
+             + store + lineage + struct.pack("<Q32sQ", first, root, 0))
     start = start.ljust(188, b"\0")
     return start + struct.pack("<I", crc32(start))
 
@@ -402,7 +411,12 @@ def check_store(directory: Path) -> list:
     segments, all_events, streams, tree = [], [], {}, Tree()
     for number, first, count, length in manifest.segments:
         data = read_file(directory / f"{number:06}.fbat")
-        header = segment_header(data[37:45], number, first, tree.root(), manifest)
+        header = segment_header(data[37:45], data[73:89], number, first, tree.root(),
+                                manifest.lineage)
+        stores = [ancestor.store for ancestor in manifest.ancestors
+                  if number != newest and first + count <= ancestor.events]
+        check("segment headers", data[73:89] in [manifest.store, *stores],
+              f"segment {number}: of another store")
         require("segment headers", data[:192] == header, f"segment {number}: not as expected")
         if number == newest:
             bound = manifest.closed_end if number == manifest.closed_segment else 0
@@ -432,6 +446,10 @@ def check_store(directory: Path) -> list:
     roots = [bytes(32), *(event.root for event in all_events)]
     check("tree roots", manifest.closed_root == roots[manifest.closed_events],
           "the manifest has another root for the closed end")
+    for ancestor in manifest.ancestors:
+        root = roots[ancestor.events] if ancestor.events else Tree().root()
+        check("tree roots", ancestor.root == root,
+              f"an ancestor has another root over {ancestor.events} events")
     check("tree roots", tree.root() == root_by_definition([event.hash for event in all_events]),
           "the definition gives another root than the peaks")
     if head:
@@ -447,7 +465,7 @@ def check_store(directory: Path) -> list:
 
 
 def check_vectors(directory: Path) -> None:
-    for store, file in ("store", "events.txt"), ("killed", "killed.txt"):
+    for store, file in (("store", "events.txt"), ("killed", "killed.txt"), ("fork", "fork.txt")):
         events = check_store(directory / store)
         lines = (directory / file).read_text().splitlines()
         check(file, len(lines) == len(events), f"{len(lines)} lines, {len(events)} events")
@@ -475,7 +493,7 @@ def main() -> int:
         if len(sys.argv) == 2:
             check_store(Path(sys.argv[1]))
         else:
-            groups, all_needed = (*GROUPS, "events.txt", "killed.txt", "tree.txt"), True
+            groups, all_needed = (*GROUPS, "events.txt", "killed.txt", "fork.txt", "tree.txt"), True
             check_vectors(Path(__file__).parent)
     except Damage:
         print("note: what is behind the damage was not checked")

@@ -3,7 +3,8 @@
 //! With `BATPAK_BLESS=1` the vectors are written if they are missing; they are never overwritten.
 
 use batpak_core::{
-    Causation, Durability, Event, EventKind, Id, NewEvent, OpenMode, OpenOptions, Query, Store,
+    Causation, Durability, Event, EventKind, ForkOptions, Id, NewEvent, OpenMode, OpenOptions,
+    Query, Store,
 };
 use batpak_tests::scratch::Scratch;
 use std::fmt::Write;
@@ -68,6 +69,25 @@ fn write_killed(path: &Path, killed: &Path) {
         std::fs::copy(path.join(&name), killed.join(&name)).unwrap();
     }
     store.close().unwrap();
+}
+
+/// A fork, at event 45, of a fork at event 30 of the store.
+fn write_fork(store: &Path, branch: &Path, fork: &Path) {
+    let options =
+        |seed| OpenOptions { segment_bytes: 4096, seed: Some(seed), ..Default::default() };
+    let (mut from, mut at) = (Store::open(store, &options(1)).unwrap(), 30);
+    for (path, seed) in [(branch, 2), (fork, 3)] {
+        from.fork_to(path, &ForkOptions { at: Some(at), ..Default::default() }).unwrap();
+        from.close().unwrap();
+        from = Store::open(path, &options(seed)).unwrap();
+        for i in 0..20u8 {
+            let payload = [i; 150];
+            let event = NewEvent::new("branch", "bank", EventKind::DATA, &payload);
+            from.append(&event, None).unwrap();
+        }
+        at += 15;
+    }
+    from.close().unwrap();
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -201,6 +221,26 @@ fn the_library_leaves_the_frozen_bytes_when_it_is_killed() {
 #[test]
 fn the_library_reads_the_frozen_store_of_a_killed_writer() {
     same_events("killed", "killed.txt", 4);
+}
+
+#[test]
+fn the_library_writes_the_frozen_bytes_of_a_fork() {
+    let scratch = Scratch::new().unwrap();
+    let [store, branch, fork] = ["store", "branch", "fork"].map(|name| scratch.join(name));
+    write_store(&store);
+    write_fork(&store, &branch, &fork);
+    let segments = ["000001.fbat", "000002.fbat", "000003.fbat", "000004.fbat"];
+    same_store("fork", &fork, &[&segments[..], &["head", "manifest", "tail.sidx"]].concat());
+    let first = |path: &Path| std::fs::read(path.join("000001.fbat")).unwrap();
+    assert!(first(&fork) == first(&store));
+}
+
+#[test]
+fn the_library_reads_the_frozen_fork() {
+    same_events("fork", "fork.txt", 65);
+    let options = OpenOptions::mode(OpenMode::ReadOnly);
+    let fork = Store::open(vectors().join("fork"), &options).unwrap();
+    assert_eq!(fork.diff(vectors().join("store")).unwrap().common, 30);
 }
 
 #[test]
