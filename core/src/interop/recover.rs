@@ -30,8 +30,10 @@ const MAX_INDEX_BYTES: u64 = 1 << 30;
 const MAX_SIDECAR_BYTES: u64 = 1 << 30;
 /// A batch of more items is none.
 const MAX_BATCH_ITEMS: u32 = 1_000_000;
-/// How many bytes are searched for a frame behind a damage, in all.
-const MAX_SEARCHED_BYTES: u64 = 8 << 30;
+/// How many bytes of a segment are searched for frames behind damage, at the most; less in a small
+/// one, so that what looks like a frame everywhere takes no more than linear time.
+const MAX_SEARCHED_BYTES: u64 = 1 << 30;
+const LEAST_SEARCHED_BYTES: u64 = 64 << 20;
 /// So many notes are kept word by word.
 const MAX_NOTES: usize = 10_000;
 
@@ -135,7 +137,6 @@ pub(crate) fn recover(
         batch: None,
         unfinished: Vec::new(),
         writes_openings: false,
-        searched: 0,
     };
     recovery.choose_sources(names)?;
     recovery.read_ranges()?;
@@ -180,7 +181,6 @@ struct Recovery<'a> {
     unfinished: Vec<usize>,
     /// The store is of a version that writes an event whenever it is opened: 0.7 or later.
     writes_openings: bool,
-    searched: u64,
 }
 
 /// A segment being read.
@@ -195,6 +195,8 @@ struct Segment {
     index_base: Option<i128>,
     /// How many events were found so far.
     events: u64,
+    /// How many bytes were read in search of a frame.
+    searched: u64,
     /// Bytes of the file, from `window_at` on.
     window: Vec<u8>,
     window_at: u64,
@@ -214,6 +216,7 @@ impl Segment {
             index: Index::default(),
             index_base: None,
             events: 0,
+            searched: 0,
             window: Vec::new(),
             window_at: 0,
         })
@@ -316,6 +319,10 @@ impl Recovery<'_> {
                 || name.starts_with(".tmp");
             match segment_number(name) {
                 Some(number) if *is_file => sources.push(Source { number, name: name.clone() }),
+                Some(number) => {
+                    let why = format!("`{name}` is not a regular file");
+                    self.note(number, 0, Severity::Damage, why);
+                }
                 _ if own => {}
                 _ => self.found.ignored.push(name.clone()),
             }
@@ -581,8 +588,8 @@ impl Recovery<'_> {
         let listed: Vec<u64> =
             segment.entries_behind(at).iter().map(|entry| entry.offset).collect();
         for offset in listed {
-            self.searched += READ_BYTES as u64;
-            if self.searched > MAX_SEARCHED_BYTES {
+            segment.searched += READ_BYTES as u64;
+            if self.gives_up(segment, at) {
                 break;
             }
             if segment.frame(offset, end)?.is_ok() {
@@ -592,14 +599,23 @@ impl Recovery<'_> {
         Ok(None)
     }
 
+    /// Whether enough was searched.
+    fn gives_up(&mut self, segment: &Segment, at: u64) -> bool {
+        let most = segment.length.saturating_mul(4).saturating_add(LEAST_SEARCHED_BYTES);
+        let gives_up = segment.searched > most.min(MAX_SEARCHED_BYTES);
+        if gives_up {
+            let what = "the search for further events was given up";
+            self.note(segment.number, at, Severity::Damage, what);
+        }
+        gives_up
+    }
+
     /// Searches for a frame as the crate writes it, from an offset on.
     fn search(&mut self, segment: &mut Segment, from: u64) -> Result<Option<u64>> {
         const STEP: usize = 256 << 10;
         let mut at = from;
         while at + (LOOK_BYTES as u64) <= segment.length {
-            if self.searched > MAX_SEARCHED_BYTES {
-                let what = "the search for further events was given up";
-                self.note(segment.number, at, Severity::Damage, what);
+            if self.gives_up(segment, at) {
                 return Ok(None);
             }
             let bytes = segment.bytes(at, STEP + LOOK_BYTES)?;
@@ -608,16 +624,16 @@ impl Recovery<'_> {
             });
             let Some(found) = found else {
                 let passed = (bytes.len() - (LOOK_BYTES - 1)) as u64;
-                self.searched += passed;
+                segment.searched += passed;
                 at += passed;
                 continue;
             };
             at += found as u64;
-            self.searched += found as u64 + 1;
+            segment.searched += found as u64 + 1;
             let length = segment.length;
             // What looks like a frame is read whole to be checked.
             if let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) {
-                self.searched += u64::from(prefix.length).min(length - at);
+                segment.searched += u64::from(prefix.length).min(length - at);
             }
             if segment.frame(at, length)?.is_ok() {
                 return Ok(Some(at));

@@ -45,6 +45,10 @@ fn facts(event: &Event) -> String {
     )
 }
 
+fn all_but_sequence(event: &Event) -> String {
+    facts(event).split_once(' ').unwrap().1.to_owned()
+}
+
 fn all_facts(store: &Store) -> Vec<String> {
     all(store).iter().map(facts).collect()
 }
@@ -224,6 +228,139 @@ fn an_old_store_is_not_written() {
     assert_eq!(reader.wait(24, std::time::Duration::from_millis(1)).unwrap(), 23);
     let into = reader.import_from(store.path(), &Region::all(), &ImportOptions::default());
     assert_eq!(into.unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+/// An exported store of two segments, the first of which is given.
+fn exported(scratch: &Scratch, name: &str) -> std::path::PathBuf {
+    let store = open(&scratch.join(&format!("{name}-store")));
+    for number in 0..20u8 {
+        let payload = [number; 100];
+        store.append(&NewEvent::new("a", "s", EventKind::DATA, &payload), None).unwrap();
+    }
+    let path = scratch.join(name);
+    let options = ExportOptions { segment_bytes: 5000, ..ExportOptions::default() };
+    assert_eq!(store.export_to(&path, &Region::all(), &options).unwrap().segments, 2);
+    path
+}
+
+fn open_as(path: &Path, mode: OpenMode) -> Result<u64, ErrorKind> {
+    let opened = Store::open(path, &OpenOptions::mode(mode));
+    opened.map(|store| store.open_report().events).map_err(|error| error.kind())
+}
+
+/// What a reader and a salvage make of a directory.
+fn both(path: &Path) -> [Result<u64, ErrorKind>; 2] {
+    [OpenMode::ReadOnly, OpenMode::Salvage].map(|mode| open_as(path, mode))
+}
+
+#[test]
+fn directories_made_to_harm_end_in_an_error_and_soon() {
+    use std::os::unix::fs::{FileExt, symlink};
+    let scratch = Scratch::new().unwrap();
+    let file = |path: &Path| std::fs::File::options().write(true).open(path).unwrap();
+    let corrupt = Err(ErrorKind::Corrupt);
+
+    let path = exported(&scratch, "sparse");
+    file(&path.join("000002.fbat")).set_len(1 << 40).unwrap();
+    assert_eq!(both(&path), [corrupt, Ok(20)]);
+
+    // A length of four gigabytes, of a frame and of a header.
+    let path = exported(&scratch, "length");
+    file(&path.join("000001.fbat")).write_all_at(&[0xff; 4], 57).unwrap();
+    assert_eq!(both(&path), [Ok(20), Ok(20)]);
+    file(&path.join("000001.fbat")).write_all_at(&[0xff; 4], 4).unwrap();
+    assert_eq!(both(&path), [corrupt, Ok(19)]);
+
+    // What looks like a frame everywhere, and says that it reaches to the end.
+    let path = exported(&scratch, "lookalikes");
+    let one = b"\0\x80\0\0crc!\x84\xa5event\x83\xa6header";
+    let segment = file(&path.join("000001.fbat"));
+    let end = segment.metadata().unwrap().len();
+    let many: Vec<u8> = one.iter().copied().cycle().take(24 << 20).collect();
+    segment.write_all_at(&many, end).unwrap();
+    assert_eq!(both(&path), [corrupt, Ok(20)]);
+
+    // Links, pipes and directories in the place of a segment.
+    let path = exported(&scratch, "link");
+    std::fs::rename(path.join("000002.fbat"), scratch.join("elsewhere")).unwrap();
+    symlink(scratch.join("elsewhere"), path.join("000002.fbat")).unwrap();
+    let first = both(&path)[1];
+    assert!(matches!(first, Ok(1..20)));
+    assert_eq!(both(&path), [corrupt, first]);
+    std::fs::remove_file(path.join("000002.fbat")).unwrap();
+    std::fs::create_dir(path.join("000002.fbat")).unwrap();
+    assert_eq!(both(&path), [corrupt, first]);
+    std::fs::remove_dir(path.join("000002.fbat")).unwrap();
+    let pipe =
+        std::ffi::CString::new(path.join("000002.fbat").into_os_string().into_encoded_bytes());
+    // SAFETY: the path ends with a zero byte.
+    assert_eq!(unsafe { libc::mkfifo(pipe.unwrap().as_ptr(), 0o600) }, 0);
+    assert_eq!(both(&path), [corrupt, first]);
+
+    // Sidecars of any content.
+    let path = exported(&scratch, "sidecars");
+    for name in ["visibility_ranges.fbv", "keyset.fbatk", "compaction.pending.json"] {
+        for content in [&b""[..], b"{", &[0xff; 1000], b"FBATVR\x01\0\0\0\0\0\xdf\xff\xff\xff\xff"]
+        {
+            std::fs::write(path.join(name), content).unwrap();
+            assert_eq!(both(&path), [corrupt, Ok(20)], "{name}");
+        }
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
+    for name in ["index.fbati", "index.ckpt", "index.idemp", "anything"] {
+        std::fs::write(path.join(name), b"junk").unwrap();
+    }
+    assert_eq!(both(&path), [Ok(20), Ok(20)]);
+    assert_eq!(read_only(&path).open_report().ignored, ["anything"]);
+
+    // Later versions are not guessed at.
+    let newer = exported(&scratch, "newer");
+    file(&newer.join("000002.fbat")).write_all_at(&[2], 17).unwrap();
+    assert_eq!(both(&newer), [Err(ErrorKind::Unsupported); 2]);
+    let segment = file(&path.join("000002.fbat"));
+    segment.write_all_at(b"SDX4", segment.metadata().unwrap().len()).unwrap();
+    assert_eq!(both(&path), [Err(ErrorKind::Unsupported); 2]);
+}
+
+#[test]
+fn any_change_of_any_byte_ends_well() {
+    let scratch = Scratch::new().unwrap();
+    let path = exported(&scratch, "store");
+    let sound: BTreeMap<Id, String> =
+        all(&read_only(&path)).iter().map(|event| (event.id(), all_but_sequence(event))).collect();
+    let copy = scratch.join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(path.join("000002.fbat"), copy.join("000002.fbat")).unwrap();
+    let original = std::fs::read(path.join("000001.fbat")).unwrap();
+    let check = |bytes: &[u8], what: &str| {
+        std::fs::write(copy.join("000001.fbat"), bytes).unwrap();
+        for mode in [OpenMode::ReadOnly, OpenMode::Salvage] {
+            match Store::open(&copy, &OpenOptions::mode(mode)) {
+                Err(error) => assert!(
+                    error.kind() == ErrorKind::Corrupt && mode == OpenMode::ReadOnly
+                        || error.kind() == ErrorKind::Unsupported,
+                    "{what}: {error}"
+                ),
+                Ok(store) => {
+                    let events = all(&store);
+                    // One event at most is lost to one byte, and none is another one.
+                    assert!(events.len() + 1 >= sound.len() || bytes.len() < original.len());
+                    for event in &events {
+                        assert_eq!(sound[&event.id()], all_but_sequence(event), "{what}");
+                    }
+                    let _ = store.verify().unwrap();
+                }
+            }
+        }
+    };
+    for at in 0..original.len() {
+        let mut bytes = original.clone();
+        bytes[at] ^= 0x41;
+        check(&bytes, &format!("byte {at}"));
+    }
+    for length in 0..original.len() {
+        check(&original[..length], &format!("length {length}"));
+    }
 }
 
 /// Hides the events of these sequences as a cancelled fence does.
