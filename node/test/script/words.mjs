@@ -113,16 +113,16 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return byte
 })
 
-export function crc32(bytes) {
+function crc32(bytes) {
   let crc = 0xffff_ffff
   for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8)
-  return (crc ^ 0xffff_ffff) >>> 0
+  return ((crc ^ 0xffff_ffff) >>> 0).toString(16).padStart(8, '0')
 }
 
 export function payloadText(bytes) {
   if (bytes.length === 0) return '-'
   if (bytes.length <= 64) return `hex:${bytes.toString('hex')}`
-  return `bytes:${bytes.length}:${crc32(bytes).toString(16).padStart(8, '0')}`
+  return `bytes:${bytes.length}:${crc32(bytes)}`
 }
 
 const kindText = (kind) => `0x${kind.toString(16).padStart(4, '0')}`
