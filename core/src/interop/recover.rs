@@ -112,7 +112,8 @@ pub(crate) struct Found {
 
 /// Takes the events, in their order.
 pub(crate) trait Sink {
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<()>;
+    /// Gives whether clocks are missing before the event in its stream.
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool>;
 }
 
 fn segment_number(name: &str) -> Option<u64> {
@@ -137,6 +138,7 @@ pub(crate) fn recover(
         batch: None,
         unfinished: Vec::new(),
         writes_openings: false,
+        has_skipped: false,
     };
     recovery.choose_sources(names)?;
     recovery.read_ranges()?;
@@ -181,6 +183,8 @@ struct Recovery<'a> {
     unfinished: Vec<usize>,
     /// The store is of a version that writes an event whenever it is opened: 0.7 or later.
     writes_openings: bool,
+    /// Clocks were missing in a stream.
+    has_skipped: bool,
 }
 
 /// A segment being read.
@@ -439,13 +443,35 @@ impl Recovery<'_> {
         // A process ends a segment whole before it begins the next, which then has no opening.
         if let Some(opening) = opening {
             self.writes_openings |= opening;
-            let unfinished = std::mem::take(&mut self.unfinished);
-            if !opening && self.writes_openings {
-                let notes = &mut self.found.notes;
-                unfinished.iter().for_each(|at| notes[*at].severity = Severity::Damage);
+            if opening {
+                self.unfinished.clear();
+            } else if self.writes_openings {
+                self.unfinished_is_damage();
             }
         }
         self.read_frames(&mut segment, start, frames_end)
+    }
+
+    /// What was unfinished at the end of a segment was whole once.
+    fn unfinished_is_damage(&mut self) {
+        for at in self.unfinished.drain(..) {
+            if let Some(note) = self.found.notes.get_mut(at) {
+                note.severity = Severity::Damage;
+            }
+        }
+    }
+
+    /// After a crash, a stream goes on with the clock of the event that was lost. Where it goes on
+    /// behind that clock, the event had been accepted: what it ended in is damage, unless clocks were
+    /// missing before, as they are after a compaction.
+    fn notice_clocks(&mut self, skips: bool) {
+        if !skips || self.has_skipped {
+            return;
+        }
+        match self.unfinished.is_empty() {
+            true => self.has_skipped = true,
+            false => self.unfinished_is_damage(),
+        }
     }
 
     /// Where the frames begin. The header's length is not under a checksum: if a whole frame stands
@@ -681,7 +707,9 @@ impl Recovery<'_> {
             return Ok(());
         }
         let found = self.number(place, number, recorded, false);
-        self.sink.event(found, &event)
+        let skips = self.sink.event(found, &event)?;
+        self.notice_clocks(skips);
+        Ok(())
     }
 
     /// A frame around a batch.
@@ -746,7 +774,8 @@ impl Recovery<'_> {
             let event = OldEvent::decode(body).map_err(|why| {
                 Error::corrupt(format!("an event changed while it was read: {why}"))
             })?;
-            self.sink.event(found, &event)?;
+            let skips = self.sink.event(found, &event)?;
+            self.notice_clocks(skips);
             open = Some((source, segment));
         }
         Ok(())

@@ -6,6 +6,8 @@
 
 use super::Store;
 use super::import::{Dropped, Origin, is_hidden_place};
+use super::old::Payloads;
+use super::open::open_for_reading;
 use crate::coordinate::check_coordinate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -13,7 +15,7 @@ use crate::format::segment;
 use crate::ids::Hash;
 use crate::interop::frame::{Encryption, Form, OldEvent, Payload, encode};
 use crate::interop::segment::encode_header;
-use crate::interop::{ENCRYPTION, SHREDDED, sidecar};
+use crate::interop::{ENCRYPTION, sidecar};
 use crate::region::{Query, Region};
 use crate::storage::{Access, Vfs, VfsFile, write_all_at};
 use std::borrow::Cow;
@@ -77,11 +79,20 @@ impl Store {
         options: &ExportOptions,
     ) -> Result<ExportReport> {
         self.0.check_usable()?;
+        region.check()?;
         let destination = destination.as_ref();
         let vfs = self.0.files.vfs.clone();
+        // What a 0.x store has encrypted leaves it as ciphertext.
+        let as_stored = match &self.0.old {
+            Some(_) => {
+                let (files, own) = (&self.0.files, &self.0.options);
+                open_for_reading(vfs.clone(), &files.dir, own, Payloads::Kept)?
+            }
+            None => self.clone(),
+        };
         let unfinished = prepare(&*vfs, destination, &self.0.files.dir)?;
         let mut export = Export::new(vfs, unfinished, options);
-        for event in self.read(Query::new(region.clone()))? {
+        for event in as_stored.scan(Query::new(region.clone())) {
             export.take(&event?)?;
         }
         export.finish(destination)
@@ -90,16 +101,21 @@ impl Store {
 
 /// Makes the directory in which the export is written, beside the final one.
 fn prepare(vfs: &dyn Vfs, destination: &Path, own: &Path) -> Result<PathBuf> {
+    if destination.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(Error::invalid("the path of an export contains a NUL").at_path(destination));
+    }
     let name = destination.file_name().ok_or_else(|| {
         Error::invalid("an export needs a directory with a name").at_path(destination)
     })?;
     let mut unfinished = name.to_owned();
     unfinished.push(".unfinished");
     let unfinished = destination.with_file_name(unfinished);
-    if let Ok(resolved) = vfs.resolve(destination)
-        && resolved == own
-    {
-        return Err(Error::invalid("a store cannot be exported onto itself").at_path(destination));
+    let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let above = vfs.resolve(parent.unwrap_or(Path::new(".")));
+    let is_inside = above.is_ok_and(|above| above.starts_with(own));
+    if is_inside || vfs.resolve(destination).is_ok_and(|resolved| resolved == own) {
+        let why = "a store cannot be exported into its own directory";
+        return Err(Error::invalid(why).at_path(destination));
     }
     match vfs.list(destination) {
         Ok(names) if names.is_empty() => {}
@@ -175,10 +191,8 @@ impl Export {
             Form::Plain => Ok(()),
             Form::Lean => check_coordinate(event.entity(), event.scope()),
         };
-        let unreadable = event.extensions().any(|(key, _)| key == SHREDDED);
         let refused = match named {
             Err(error) => Some(format!("the crate would not open the store: {error}")),
-            Ok(()) if unreadable => Some("its payload cannot be decrypted".to_owned()),
             Ok(()) => None,
         };
         if let Some(reason) = refused {
@@ -194,7 +208,7 @@ impl Export {
             }
             return Ok(());
         }
-        self.make_room(event)?;
+        self.make_room(event.wall_us())?;
         self.write_event(event);
         if is_hidden {
             self.report.hidden += 1;
@@ -246,6 +260,7 @@ impl Export {
             kind: event.kind().0,
             flags: event.flags(),
             payload_version: event.payload_version(),
+            links_lanes: self.form == Form::Lean,
             encryption,
             payload: Payload::Bytes(Cow::Borrowed(event.payload())),
             chain: Some((prev_hash, hash)),
@@ -257,7 +272,7 @@ impl Export {
     }
 
     /// Begins a segment if there is none, or if the one there is full.
-    fn make_room(&mut self, event: &Event) -> Result<()> {
+    fn make_room(&mut self, now_us: i64) -> Result<()> {
         let held = self.segment.as_ref().map(|segment| segment.written + self.buffer.len() as u64);
         if held.is_some_and(|bytes| bytes < self.segment_bytes) {
             return Ok(());
@@ -271,7 +286,7 @@ impl Export {
             .map_err(|e| Error::io("cannot create the segment", &path, &e))?;
         self.segment = Some(Segment { path, file, written: 0 });
         self.report.segments = number;
-        self.buffer.extend(encode_header(number, event.wall_us().saturating_mul(1000)));
+        self.buffer.extend(encode_header(number, now_us.saturating_mul(1000)));
         Ok(())
     }
 
@@ -298,6 +313,10 @@ impl Export {
 
     /// Makes what was written last, and gives it its name.
     fn finish(mut self, destination: &Path) -> Result<ExportReport> {
+        if self.report.segments == 0 {
+            // A store without events is one, too.
+            self.make_room(0)?;
+        }
         self.end_segment()?;
         let failed = |failure: &_| Error::io("cannot finish the export", destination, failure);
         if !self.hidden.is_empty() {

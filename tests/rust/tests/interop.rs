@@ -481,3 +481,96 @@ fn ancestors_of_an_old_store_go_through_all_lanes_that_it_linked() {
     assert_eq!(ancestors(false, "lean-2", 2), (vec![2, 0], Genesis));
     assert_eq!(ancestors(false, "lean-1", 1), (vec![1], Genesis));
 }
+
+#[test]
+fn a_caller_repeats_an_imported_append() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let event = NewEvent {
+        id: Some(Id([4; 16])),
+        extensions: &[("app.x", b"1")],
+        ..NewEvent::new("a", "s", EventKind::DATA, b"once")
+    };
+    store.append(&event, None).unwrap();
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    let copy = open(&scratch.join("copy"));
+    copy.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    let receipt = copy.append(&event, None).unwrap();
+    assert_eq!((receipt.sequence, receipt.duplicate), (0, true));
+    let other = NewEvent { extensions: &[("app.x", b"2")], ..event };
+    assert_eq!(copy.append(&other, None).unwrap_err().kind(), ErrorKind::IdempotencyConflict);
+}
+
+#[test]
+fn imports_at_once_share_the_work() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let batch: Vec<_> =
+        (0..5000).map(|_| NewEvent::new("a", "s", EventKind::DATA, b"event")).collect();
+    store.append_batch(&batch, None).unwrap();
+    for number in 0..5000 {
+        let entity = format!("b:{number}");
+        let durability = Some(batpak_core::Durability::Buffered);
+        store.append(&NewEvent::new(&entity, "s", EventKind::DATA, b"e"), durability).unwrap();
+    }
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    let copy = open(&scratch.join("copy"));
+    let reports: Vec<_> = std::thread::scope(|scope| {
+        let regions = [Region::all(), Region::prefix("b"), Region::all()];
+        let (copy, old) = (&copy, &old);
+        let imports: Vec<_> = regions
+            .into_iter()
+            .map(|region| {
+                scope.spawn(move || {
+                    copy.import_from(old, &region, &ImportOptions::default()).unwrap()
+                })
+            })
+            .collect();
+        imports.into_iter().map(|import| import.join().unwrap()).collect()
+    });
+    assert_eq!(reports.iter().map(|report| report.imported).sum::<u64>(), 10_000);
+    for report in &reports {
+        assert_eq!(report.imported + report.already_there + report.outside, 10_000);
+        assert_eq!(report.dropped, 0);
+    }
+    assert_eq!(copy.stats().unwrap().events, 10_000);
+    assert!(copy.verify().unwrap().is_intact());
+}
+
+#[test]
+fn the_last_event_of_an_older_segment_is_missed() {
+    let scratch = Scratch::new().unwrap();
+    let path = exported(&scratch, "store");
+    let mut bytes = std::fs::read(path.join("000001.fbat")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path.join("000001.fbat"), &bytes).unwrap();
+    assert_eq!(both(&path), [Err(ErrorKind::Corrupt), Ok(19)]);
+    // At the end of the newest segment it is what a crash leaves.
+    std::fs::remove_file(path.join("000002.fbat")).unwrap();
+    let reader = read_only(&path);
+    assert_eq!(reader.open_report().damage.len(), 1);
+    assert!(reader.verify().unwrap().is_intact());
+    // Where an event is, is where it is in the old file.
+    let second = reader.at(1).unwrap().unwrap();
+    assert_eq!(&bytes[second.offset() as usize + 9..][..6], b"\xa5event");
+}
+
+#[test]
+fn a_store_without_events_goes_out_and_comes_back() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let inside = store.export_to(store.path().join("x"), &Region::all(), &ExportOptions::default());
+    assert_eq!(inside.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let old = scratch.join("old");
+    let inverted = Region::all().with_clocks(2, 1);
+    let refused = store.export_to(&old, &inverted, &ExportOptions::default());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(!scratch.join("old.unfinished").exists());
+    let report = store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    assert_eq!((report.exported, report.segments), (0, 1));
+    assert_eq!(read_only(&old).head().unwrap().events, 0);
+    let report = store.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.source), (0, Id::NONE));
+}
