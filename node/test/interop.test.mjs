@@ -242,6 +242,18 @@ test('an import wakes those who wait and follow', async (t) => {
   await following.return()
 })
 
+test('the same is imported by several calls at once', async (t) => {
+  const large = makeLarge(t)
+  const store = openStore(t)
+  const reports = await Promise.all([1, 2, 3].map(() => store.importFrom(large)))
+  for (const { imported, alreadyThere, dropped } of reports) {
+    assert.deepEqual([imported + alreadyThere, dropped], [20_000n, 0n])
+  }
+  const all = reports.reduce((sum, { imported }) => sum + imported, 0n)
+  assert.equal(all, 20_000n)
+  assert.deepEqual(sequences([...store.readSync()]), upTo(20_000))
+})
+
 test('closing ends an import, which goes on later', async (t) => {
   const large = makeLarge(t)
   const store = openStore(t)

@@ -282,6 +282,15 @@ def test_an_import_wakes_those_who_wait(large: Path, path: Path) -> None:
         assert following.result() == list(range(20_000))
 
 
+def test_threads_import_the_same_at_once(large: Path, path: Path) -> None:
+    with Store(path) as store, ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: store.import_from(large), range(3)))
+        assert sum(report.imported for report in reports) == 20_000
+        for report in reports:
+            assert (report.imported + report.already_there, report.dropped) == (20_000, 0)
+        assert numbers(store) == list(range(20_000))
+
+
 def test_closing_ends_an_import_which_goes_on_later(large: Path, path: Path) -> None:
     with Store(path) as store, ThreadPoolExecutor(1) as pool:
         importing = pool.submit(store.import_from, large)
