@@ -957,7 +957,8 @@ typedef struct batpak_hash {
  */
 typedef struct batpak_head {
     /**
-     * The number of visible events, which is the sequence of the next one.
+     * The number of visible events, which is the sequence of the next one. Where sequences are
+     * missing, as in a 0.x store with cancelled fences, the sequence of the next one.
      */
     uint64_t events;
     /**
@@ -1431,7 +1432,8 @@ typedef struct batpak_event {
      */
     uint64_t offset;
     /**
-     * The size of its frame on disk, in bytes.
+     * The size of its frame, in bytes: on disk, or, for an event of a 0.x store, as this format has
+     * it.
      */
     uint64_t stored_bytes;
     /**
@@ -2440,10 +2442,10 @@ batpak_status batpak_store_import(const struct batpak_store *store,
  * encrypted; the key file is not part of the copy. Links and hashes are made as the crate makes
  * them. Sequences there are the places of the events in the export.
  *
- * destination: the directory, which must not exist or be empty; its parent exists. query: which
- * events; may be null for all of them; it has no direction, from and limit. options: may be null
- * for the defaults. report: gets the result. drops: gets the first capacity drops; may be null when
- * capacity is 0.
+ * destination: the directory, which must not exist or be empty; directories above it are made, and
+ * meanwhile there is one beside it whose name ends with `.unfinished`. query: which events; may be
+ * null for all of them; it has no direction, from and limit. options: may be null for the defaults.
+ * report: gets the result. drops: gets the first capacity drops; may be null when capacity is 0.
  *
  * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
  * something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,

@@ -314,10 +314,10 @@ pub unsafe extern "C" fn batpak_store_import(
 /// encrypted; the key file is not part of the copy. Links and hashes are made as the crate makes
 /// them. Sequences there are the places of the events in the export.
 ///
-/// destination: the directory, which must not exist or be empty; its parent exists. query: which
-/// events; may be null for all of them; it has no direction, from and limit. options: may be null
-/// for the defaults. report: gets the result. drops: gets the first capacity drops; may be null when
-/// capacity is 0.
+/// destination: the directory, which must not exist or be empty; directories above it are made, and
+/// meanwhile there is one beside it whose name ends with `.unfinished`. query: which events; may be
+/// null for all of them; it has no direction, from and limit. options: may be null for the defaults.
+/// report: gets the result. drops: gets the first capacity drops; may be null when capacity is 0.
 ///
 /// Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
 /// something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
