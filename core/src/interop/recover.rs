@@ -32,7 +32,7 @@ const MAX_SIDECAR_BYTES: u64 = 1 << 30;
 const MAX_BATCH_ITEMS: u32 = 1_000_000;
 /// How many bytes of a segment are searched for frames behind damage, at the most; less in a small
 /// one, so that what looks like a frame everywhere takes no more than linear time.
-const MAX_SEARCHED_BYTES: u64 = 1 << 30;
+const MAX_SEARCHED_BYTES: u64 = 256 << 20;
 const LEAST_SEARCHED_BYTES: u64 = 64 << 20;
 /// So many notes are kept word by word.
 const MAX_NOTES: usize = 10_000;
@@ -145,7 +145,7 @@ pub(crate) fn recover(
     for source in 0..recovery.found.sources.len() {
         recovery.read_segment(source as u32)?;
     }
-    recovery.drop_batch("the store ends within its batch")?;
+    recovery.drop_batch("the store ends within its batch", None)?;
     recovery.check_ranges();
     Ok(recovery.found)
 }
@@ -154,8 +154,18 @@ pub(crate) fn recover(
 struct Batch {
     segment: u64,
     offset: u64,
-    items: u32,
+    /// How many events it says that it has.
+    expected: u32,
+    /// Events that were handed over already.
+    released: u32,
+    /// The others, in their order.
     staged: Vec<Staged>,
+}
+
+impl Batch {
+    fn items(&self) -> u32 {
+        self.released + self.staged.len() as u32
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -437,7 +447,7 @@ impl Recovery<'_> {
         // which events there are here.
         if self.batch.is_some() && (opening != Some(false) || !segment.index.entries.is_empty()) {
             let first = self.found.notes.len();
-            self.drop_batch("its segment ends within its batch")?;
+            self.drop_batch("its segment ends within its batch", None)?;
             self.unfinished.extend(first..self.found.notes.len());
         }
         // A process ends a segment whole before it begins the next, which then has no opening.
@@ -689,39 +699,47 @@ impl Recovery<'_> {
         if event.is_marker() {
             let (kind, items) = (event.kind, event.payload_size);
             segment.events -= 1;
-            return self.mark(number, at, kind, items);
+            return self.mark(segment, at, kind, items);
         }
         let entry = entry.filter(|entry| is_of(entry, place, &event));
         let recorded = entry.filter(|_| agrees).map(|entry| entry.sequence);
         let is_listed = entry.is_some();
-        if let Some(batch) = &mut self.batch {
-            batch.staged.push(Staged { place, recorded, is_listed });
-            if batch.staged.len() > batch.items as usize {
-                self.drop_batch("its batch has more events than it said")?;
-            }
-            return Ok(());
-        }
         if is_checked && !is_listed {
             let what = "the index of its segment does not name it: it was never committed";
             self.note_event(number, at, Severity::Leftover, Some(None), what);
             return Ok(());
         }
-        let found = self.number(place, number, recorded, false);
+        let mut continues = false;
+        if let Some(batch) = &mut self.batch {
+            // What an index names was committed. Otherwise the batch's end says so.
+            if !is_listed || !batch.staged.is_empty() {
+                batch.staged.push(Staged { place, recorded, is_listed });
+                if batch.items() > batch.expected {
+                    self.drop_batch("its batch has more events than it said", Some(segment))?;
+                }
+                return Ok(());
+            }
+            batch.released += 1;
+            continues = batch.items() < batch.expected;
+        }
+        let found = self.number(place, number, recorded, continues);
         let skips = self.sink.event(found, &event)?;
         self.notice_clocks(skips);
         Ok(())
     }
 
     /// A frame around a batch.
-    fn mark(&mut self, number: u64, at: u64, kind: u16, items: u32) -> Result<()> {
+    fn mark(&mut self, segment: &mut Segment, at: u64, kind: u16, items: u32) -> Result<()> {
+        let number = segment.number;
         if kind == KIND_BATCH_BEGIN {
-            self.drop_batch("another batch begins within its batch")?;
+            self.drop_batch("another batch begins within its batch", Some(segment))?;
             if items == 0 || items > MAX_BATCH_ITEMS {
                 let what = format!("a batch says that it has {items} events");
                 self.note(number, at, Severity::Damage, what);
                 return Ok(());
             }
-            self.batch = Some(Batch { segment: number, offset: at, items, staged: Vec::new() });
+            let (expected, released, staged) = (items, 0, Vec::new());
+            self.batch = Some(Batch { segment: number, offset: at, expected, released, staged });
             return Ok(());
         }
         match self.batch.take() {
@@ -729,25 +747,25 @@ impl Recovery<'_> {
                 let what = "a batch ends here that did not begin";
                 self.note(number, at, Severity::Leftover, what);
             }
-            Some(batch) if batch.staged.len() == batch.items as usize => {
-                self.release(&batch.staged, true)?;
+            Some(batch) if batch.items() == batch.expected => {
+                self.release(&batch.staged, true, Some(segment))?;
             }
             Some(batch) => {
                 self.batch = Some(batch);
-                self.drop_batch("its batch ends with fewer events than it said")?;
+                self.drop_batch("its batch ends with fewer events than it said", Some(segment))?;
             }
         }
         Ok(())
     }
 
     /// Lets go of a batch that has no end. What an index names is there all the same.
-    fn drop_batch(&mut self, why: &str) -> Result<()> {
+    fn drop_batch(&mut self, why: &str, current: Option<&mut Segment>) -> Result<()> {
         let Some(batch) = self.batch.take() else { return Ok(()) };
         let (listed, lost): (Vec<Staged>, Vec<Staged>) =
             batch.staged.iter().partition(|staged| staged.is_listed);
-        if listed.is_empty() {
+        if listed.is_empty() && batch.released == 0 {
             let items = batch.staged.len();
-            let what = format!("a batch was never committed, {items} events of {}", batch.items);
+            let what = format!("a batch was never committed, {items} events of {}", batch.expected);
             self.note(batch.segment, batch.offset, Severity::Leftover, what);
         }
         for staged in lost {
@@ -756,16 +774,31 @@ impl Recovery<'_> {
             let (offset, event) = (staged.place.offset, Some(staged.recorded));
             self.note_event(number, offset, Severity::Leftover, event, what);
         }
-        self.release(&listed, false)
+        self.release(&listed, false, current)
     }
 
-    fn release(&mut self, staged: &[Staged], as_batch: bool) -> Result<()> {
-        let mut open: Option<(u32, Segment)> = None;
+    /// Hands over what was staged. `current` is the segment that is being read.
+    fn release(
+        &mut self,
+        staged: &[Staged],
+        as_batch: bool,
+        mut current: Option<&mut Segment>,
+    ) -> Result<()> {
+        let mut other: Option<Segment> = None;
         for (index, item) in staged.iter().enumerate() {
             let source = item.place.source;
-            let mut segment = match open.take() {
-                Some((of, segment)) if of == source => segment,
-                _ => Segment::open(self.files, source, &self.found.sources[source as usize])?,
+            let segment = match &mut current {
+                Some(current) if current.source == source => &mut **current,
+                _ => {
+                    let opened = match other.take().filter(|segment| segment.source == source) {
+                        Some(segment) => segment,
+                        None => {
+                            let from = &self.found.sources[source as usize];
+                            Segment::open(self.files, source, from)?
+                        }
+                    };
+                    other.insert(opened)
+                }
             };
             let continues = as_batch && index + 1 < staged.len();
             let found = self.number(item.place, segment.number, item.recorded, continues);
@@ -776,7 +809,6 @@ impl Recovery<'_> {
             })?;
             let skips = self.sink.event(found, &event)?;
             self.notice_clocks(skips);
-            open = Some((source, segment));
         }
         Ok(())
     }

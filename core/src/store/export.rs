@@ -91,6 +91,7 @@ impl Store {
             None => self.clone(),
         };
         let unfinished = prepare(&*vfs, destination, &self.0.files.dir)?;
+        let _lock = lock(&*vfs, &unfinished)?;
         let mut export = Export::new(vfs, unfinished, options);
         for event in as_stored.scan(Query::new(region.clone())) {
             export.take(&event?)?;
@@ -99,7 +100,7 @@ impl Store {
     }
 }
 
-/// Makes the directory in which the export is written, beside the final one.
+/// The directory in which the export is written, beside the final one.
 fn prepare(vfs: &dyn Vfs, destination: &Path, own: &Path) -> Result<PathBuf> {
     if destination.as_os_str().as_encoded_bytes().contains(&0) {
         return Err(Error::invalid("the path of an export contains a NUL").at_path(destination));
@@ -128,18 +129,27 @@ fn prepare(vfs: &dyn Vfs, destination: &Path, own: &Path) -> Result<PathBuf> {
             return Err(Error::io("cannot look into the directory", destination, &failure));
         }
     }
-    let failed =
-        |failure: &_| Error::io("cannot make the export's directory", &unfinished, failure);
-    vfs.create_dir(&unfinished).map_err(|e| failed(&e))?;
+    Ok(unfinished)
+}
+
+/// Makes the directory, or takes the one that an export has left that was interrupted; nobody else
+/// writes in it meanwhile.
+fn lock(vfs: &dyn Vfs, unfinished: &Path) -> Result<Arc<dyn VfsFile>> {
+    let failed = |failure: &_| Error::io("cannot make the export's directory", unfinished, failure);
+    vfs.create_dir(unfinished).map_err(|e| failed(&e))?;
+    let lock = vfs.lock_dir(unfinished).map_err(|e| failed(&e))?.ok_or_else(|| {
+        Error::new(ErrorKind::Locked, "another export to the same place is under way")
+            .at_path(unfinished)
+    })?;
     // Left by an export that was interrupted.
-    for (name, is_file) in vfs.list(&unfinished).map_err(|e| failed(&e))? {
+    for (name, is_file) in vfs.list(unfinished).map_err(|e| failed(&e))? {
         if !is_file || segment::number_of(&name).is_none() && name != sidecar::HIDDEN {
             let why = format!("there is `{name}`, which no export has written; move it away");
-            return Err(Error::invalid(why).at_path(&unfinished));
+            return Err(Error::invalid(why).at_path(unfinished));
         }
         vfs.remove(&unfinished.join(&name)).map_err(|e| failed(&e))?;
     }
-    Ok(unfinished)
+    Ok(lock)
 }
 
 /// A segment being written.

@@ -574,3 +574,30 @@ fn a_store_without_events_goes_out_and_comes_back() {
     let report = store.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
     assert_eq!((report.imported, report.source), (0, Id::NONE));
 }
+
+#[test]
+fn exports_to_one_place_do_not_mix() {
+    let scratch = Scratch::new().unwrap();
+    let stores: Vec<Store> = ["a", "b"]
+        .map(|entity| {
+            let store = open(&scratch.join(entity));
+            let event = NewEvent::new(entity, "s", EventKind::DATA, b"event");
+            store.append_batch(&[event; 10_000], None).unwrap();
+            store
+        })
+        .into();
+    let old = scratch.join("old");
+    let options = ExportOptions { segment_bytes: 10_000, ..ExportOptions::default() };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let exports: Vec<_> = stores
+            .iter()
+            .map(|store| scope.spawn(|| store.export_to(&old, &Region::all(), &options)))
+            .collect();
+        exports.into_iter().map(|export| export.join().unwrap()).collect()
+    });
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    let entities: std::collections::BTreeSet<String> =
+        all(&read_only(&old)).iter().map(|event| event.entity().to_owned()).collect();
+    assert_eq!(entities.len(), 1);
+    assert_eq!(read_only(&old).open_report().events, 10_000);
+}
