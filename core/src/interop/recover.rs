@@ -140,6 +140,7 @@ pub(crate) fn recover(
         writes_openings: false,
         has_skipped: false,
     };
+    recovery.writes_openings = names.iter().any(|(name, _)| name == sidecar::LOCK);
     recovery.choose_sources(names)?;
     recovery.read_ranges()?;
     for source in 0..recovery.found.sources.len() {
@@ -154,8 +155,11 @@ pub(crate) fn recover(
 struct Batch {
     segment: u64,
     offset: u64,
+    source: u32,
     /// How many events it says that it has.
     expected: u32,
+    /// The segment that it begins in has an index.
+    is_indexed: bool,
     /// Events that were handed over already.
     released: u32,
     /// The others, in their order.
@@ -430,6 +434,7 @@ impl Recovery<'_> {
             }
             Err(HeaderError::Damaged(_)) if segment.length < LEAST_BYTES => {
                 let why = "a crash left the segment without a whole header; it holds no event";
+                self.unfinished.push(self.found.notes.len());
                 self.note(number, 0, Severity::Leftover, why);
                 return Ok(());
             }
@@ -443,9 +448,11 @@ impl Recovery<'_> {
         };
         let frames_end = self.read_index(&mut segment, start)?;
         let opening = first_is_opening(&mut segment, start)?;
-        // The batch goes on here only if the same process wrote both segments, and no index says
-        // which events there are here.
-        if self.batch.is_some() && (opening != Some(false) || !segment.index.entries.is_empty()) {
+        // The batch goes on here only if the same process wrote both segments, and no index of
+        // either says which events there are.
+        if let Some(batch) = &self.batch
+            && (opening != Some(false) || batch.is_indexed || !segment.index.entries.is_empty())
+        {
             let first = self.found.notes.len();
             self.drop_batch("its segment ends within its batch", None)?;
             self.unfinished.extend(first..self.found.notes.len());
@@ -738,8 +745,15 @@ impl Recovery<'_> {
                 self.note(number, at, Severity::Damage, what);
                 return Ok(());
             }
-            let (expected, released, staged) = (items, 0, Vec::new());
-            self.batch = Some(Batch { segment: number, offset: at, expected, released, staged });
+            self.batch = Some(Batch {
+                segment: number,
+                source: segment.source,
+                offset: at,
+                expected: items,
+                is_indexed: !segment.index.entries.is_empty(),
+                released: 0,
+                staged: Vec::new(),
+            });
             return Ok(());
         }
         match self.batch.take() {
@@ -758,23 +772,27 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Lets go of a batch that has no end. What an index names is there all the same.
+    /// Lets go of a batch that has no end. What an index names is there all the same. The batch
+    /// ended with its segment, so what stands in the next one is there, too; and since the same
+    /// process wrote that one, it had ended the batch before.
     fn drop_batch(&mut self, why: &str, current: Option<&mut Segment>) -> Result<()> {
         let Some(batch) = self.batch.take() else { return Ok(()) };
-        let (listed, lost): (Vec<Staged>, Vec<Staged>) =
-            batch.staged.iter().partition(|staged| staged.is_listed);
-        if listed.is_empty() && batch.released == 0 {
-            let items = batch.staged.len();
+        let is_behind = |staged: &Staged| staged.place.source != batch.source;
+        let goes_on = self.writes_openings && batch.staged.iter().any(is_behind);
+        let severity = if goes_on { Severity::Damage } else { Severity::Leftover };
+        let (kept, lost): (Vec<Staged>, Vec<Staged>) =
+            batch.staged.iter().partition(|staged| staged.is_listed || is_behind(staged));
+        if batch.released == 0 && !kept.iter().any(|staged| staged.is_listed) {
+            let items = lost.len();
             let what = format!("a batch was never committed, {items} events of {}", batch.expected);
-            self.note(batch.segment, batch.offset, Severity::Leftover, what);
+            self.note(batch.segment, batch.offset, severity, what);
         }
         for staged in lost {
-            let number = self.found.sources[staged.place.source as usize].number;
             let what = format!("the event was never committed: {why}");
             let (offset, event) = (staged.place.offset, Some(staged.recorded));
-            self.note_event(number, offset, Severity::Leftover, event, what);
+            self.note_event(batch.segment, offset, severity, event, what);
         }
-        self.release(&listed, false, current)
+        self.release(&kept, false, current)
     }
 
     /// Hands over what was staged. `current` is the segment that is being read.
