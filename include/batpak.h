@@ -2420,7 +2420,8 @@ const char *batpak_finding_name(int32_t kind);
  * Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT, BATPAK_UNSUPPORTED and BATPAK_LOCKED for the source;
  * BATPAK_INVALID_ARGUMENT, also when the source is this store; BATPAK_INVALID_COORDINATE,
  * BATPAK_INVALID_KIND; those of batpak_store_append.
- * Threads: any, also at once; a close on another thread ends the import.
+ * Threads: any, also at once, and imports of the same share the work; a close on another thread
+ * ends the import.
  */
 BATPAK_API
 batpak_status batpak_store_import(const struct batpak_store *store,
@@ -2449,8 +2450,8 @@ batpak_status batpak_store_import(const struct batpak_store *store,
  *
  * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
  * something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
- * BATPAK_DISK_FULL, BATPAK_FORKED.
- * Threads: any, also at once, to different directories; a close on another thread ends the export.
+ * BATPAK_DISK_FULL, BATPAK_FORKED, BATPAK_LOCKED while another export to the directory is under way.
+ * Threads: any, also at once; a close on another thread ends the export.
  */
 BATPAK_API
 batpak_status batpak_store_export(const struct batpak_store *store,

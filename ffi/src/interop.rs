@@ -271,7 +271,8 @@ impl batpak_export_report {
 /// Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT, BATPAK_UNSUPPORTED and BATPAK_LOCKED for the source;
 /// BATPAK_INVALID_ARGUMENT, also when the source is this store; BATPAK_INVALID_COORDINATE,
 /// BATPAK_INVALID_KIND; those of batpak_store_append.
-/// Threads: any, also at once; a close on another thread ends the import.
+/// Threads: any, also at once, and imports of the same share the work; a close on another thread
+/// ends the import.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_import(
     store: *const batpak_store,
@@ -321,8 +322,8 @@ pub unsafe extern "C" fn batpak_store_import(
 ///
 /// Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
 /// something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
-/// BATPAK_DISK_FULL, BATPAK_FORKED.
-/// Threads: any, also at once, to different directories; a close on another thread ends the export.
+/// BATPAK_DISK_FULL, BATPAK_FORKED, BATPAK_LOCKED while another export to the directory is under way.
+/// Threads: any, also at once; a close on another thread ends the export.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_export(
     store: *const batpak_store,
