@@ -317,12 +317,14 @@ pub unsafe extern "C" fn batpak_store_import(
 ///
 /// destination: the directory, which must not exist or be empty; directories above it are made, and
 /// meanwhile there is one beside it whose name ends with `.unfinished`. query: which events; may be
-/// null for all of them; it has no direction, from and limit. options: may be null for the defaults.
-/// report: gets the result. drops: gets the first capacity drops; may be null when capacity is 0.
+/// null for all of them; it has no direction, from and limit. options: may be null for the
+/// defaults. report: gets the result. drops: gets the first capacity drops; may be null when
+/// capacity is 0.
 ///
 /// Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
 /// something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
-/// BATPAK_DISK_FULL, BATPAK_FORKED, BATPAK_LOCKED while another export to the directory is under way.
+/// BATPAK_DISK_FULL, BATPAK_FORKED, BATPAK_LOCKED while another export to the directory is under
+/// way.
 /// Threads: any, also at once; a close on another thread ends the export.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_export(
@@ -358,8 +360,9 @@ pub unsafe extern "C" fn batpak_store_export(
     })
 }
 
-/// The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x store
-/// that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these bytes.
+/// The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x
+/// store that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these
+/// bytes.
 ///
 /// sequence: the event's. buffer: gets as many of the bytes as it has room for; may be null when
 /// capacity is 0. length: gets how many there are.

@@ -283,7 +283,7 @@ static void covers(void) {
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_receipt_cover_0x(old, 0, NULL, 1, &length, &error));
     EQUAL(77, length);
 
-    /* A byte, id, sequence, "entity" and "scope" with their values, kind, two hashes, no extension. */
+    /* A byte, id, sequence, "entity" and "scope" with values, kind, two hashes, no extension. */
     EQUAL(BATPAK_OK, batpak_store_receipt_cover_0x(old, 1, NULL, 0, &length, &error));
     EQUAL(1 + 16 + 8 + (1 + 7 + 9 + 6 + 5) + 2 + 32 + 32 + 1, length);
     EQUAL(BATPAK_OK,
