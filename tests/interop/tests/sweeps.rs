@@ -42,7 +42,7 @@ fn version_0_10() {
 }
 
 fn sweep(version: Version) {
-    let root = tempfile::tempdir().unwrap();
+    let root = directory::scratch();
     let mut failures = BTreeMap::new();
     let small = ["small-singles", "small", "small-killed"].map(cases::named);
     for case in small.iter().filter(|case| case.fits(version)) {
