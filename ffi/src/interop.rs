@@ -11,6 +11,7 @@ use std::ffi::c_char;
 
 /// The most drops that an import or an export tells of.
 pub const BATPAK_MOST_DROPS: usize = 1000;
+const _: () = assert!(BATPAK_MOST_DROPS == batpak_core::MOST_DROPS);
 
 /// The size of the reason in a batpak_dropped, its NUL included.
 pub const BATPAK_DROP_REASON_BYTES: usize = 224;
@@ -44,11 +45,6 @@ impl batpak_dropped {
             reason: inline_text(&dropped.reason),
         }
     }
-}
-
-/// The drops that are told of.
-fn told(drops: &[Dropped]) -> &[Dropped] {
-    &drops[..drops.len().min(BATPAK_MOST_DROPS)]
 }
 
 /// How to import. Initialise it with BATPAK_IMPORT_OPTIONS_INIT, which holds the defaults.
@@ -156,7 +152,7 @@ impl batpak_import_report {
             outside: report.outside,
             dropped: report.dropped,
             keys_without_events: report.keys_without_events,
-            drop_count: told(&report.drops).len() as u64,
+            drop_count: report.drops.len() as u64,
             sequences_kept: report.sequences_kept.into(),
             ..Self::initial()
         }
@@ -247,7 +243,7 @@ impl batpak_export_report {
             dropped: report.dropped,
             segments: report.segments,
             bytes: report.bytes,
-            drop_count: told(&report.drops).len() as u64,
+            drop_count: report.drops.len() as u64,
             ..Self::initial()
         }
     }
@@ -301,7 +297,7 @@ pub unsafe extern "C" fn batpak_store_import(
         append_to_store(store, |store| {
             let report = store.import_from(source, &region, &options)?;
             output.set(&batpak_import_report::of(&report));
-            drops.set(told(&report.drops).iter().map(batpak_dropped::of));
+            drops.set(report.drops.iter().map(batpak_dropped::of));
             Ok(())
         })
     })
@@ -354,7 +350,7 @@ pub unsafe extern "C" fn batpak_store_export(
         on_store(store, |store| {
             let report = store.export_to(destination, &region, &options)?;
             output.set(&batpak_export_report::of(&report));
-            drops.set(told(&report.drops).iter().map(batpak_dropped::of));
+            drops.set(report.drops.iter().map(batpak_dropped::of));
             Ok(())
         })
     })
