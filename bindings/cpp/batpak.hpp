@@ -560,7 +560,8 @@ class event {
   std::uint64_t segment() const noexcept { return event_->segment; }
   /// The byte offset of its frame in the segment.
   std::uint64_t offset() const noexcept { return event_->offset; }
-  /// The size of its frame on disk, in bytes.
+  /// The size of its frame, in bytes: on disk, or, for an event of a 0.x store, as this format has
+  /// it.
   std::uint64_t stored_bytes() const noexcept { return event_->stored_bytes; }
 
   /// Whose event it is.
@@ -1170,7 +1171,8 @@ struct open_report {
 
 /// The end of a log.
 struct head {
-  /// The number of visible events, which is the sequence of the next one.
+  /// The number of visible events, which is the sequence of the next one. Where sequences are
+  /// missing, as in a 0.x store with cancelled fences, the sequence of the next one.
   std::uint64_t events = 0;
   /// The hash of the last visible event; zeros when there is none.
   hash last_hash;

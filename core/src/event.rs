@@ -265,7 +265,8 @@ impl Event {
         self.frame().batch_continues()
     }
 
-    /// The size of its frame on disk, in bytes, padding included.
+    /// The size of its frame, in bytes, padding included: on disk, or, for an event of a 0.x store, as
+    /// this format has it.
     pub fn stored_bytes(&self) -> usize {
         self.layout.padded()
     }

@@ -65,6 +65,6 @@ pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
     Ancestry, Boundary, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Finding,
     FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions, ImportReport, Link,
-    OpenReport, Parent, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead, Then,
-    Ticket, VerifyReport,
+    MOST_DROPS, OpenReport, Parent, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead,
+    Then, Ticket, VerifyReport,
 };

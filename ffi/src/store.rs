@@ -261,7 +261,8 @@ fn report_list(report: &OpenReport, list: i32) -> Result<&[String]> {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct batpak_head {
-    /// The number of visible events, which is the sequence of the next one.
+    /// The number of visible events, which is the sequence of the next one. Where sequences are
+    /// missing, as in a 0.x store with cancelled fences, the sequence of the next one.
     pub events: u64,
     /// The hash of the last visible event; zeros when there is none.
     pub last_hash: batpak_hash,

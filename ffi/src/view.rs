@@ -61,7 +61,8 @@ pub struct batpak_event {
     pub segment: u64,
     /// The byte offset of its frame in the segment.
     pub offset: u64,
-    /// The size of its frame on disk, in bytes.
+    /// The size of its frame, in bytes: on disk, or, for an event of a 0.x store, as this format has
+    /// it.
     pub stored_bytes: u64,
     /// Zeros.
     pub reserved_words: [u64; 3],

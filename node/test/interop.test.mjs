@@ -165,7 +165,11 @@ test('damage is refused with its place, or passed over', async (t) => {
   const error = await copy.importFrom(old).catch((failure) => failure)
   const place = { segment: 1n, offset: error.offset }
   assert.equal(typeof error.offset, 'bigint')
-  assert.throws(() => copy.importFromSync(old), { ...ofKind('CORRUPT'), path: file, ...place })
+  const careful = { salvage: false, unvouched: true, decrypt: true }
+  for (const options of [undefined, { salvage: undefined }, careful]) {
+    const refused = { ...ofKind('CORRUPT'), path: file, ...place }
+    assert.throws(() => copy.importFromSync(old, options), refused)
+  }
   assert.equal(copy.headSync().events, 0n)
   const { imported, drops } = await copy.importFrom(old, { salvage: true })
   assert.equal(imported, 29n)
@@ -236,6 +240,18 @@ test('an import wakes those who wait and follow', async (t) => {
   assert.equal(await waiting, 30n)
   assert.deepEqual(sequences((await Promise.all(next)).map(({ value }) => value)), upTo(30))
   await following.return()
+})
+
+test('the same is imported by several calls at once', async (t) => {
+  const large = makeLarge(t)
+  const store = openStore(t)
+  const reports = await Promise.all([1, 2, 3].map(() => store.importFrom(large)))
+  for (const { imported, alreadyThere, dropped } of reports) {
+    assert.deepEqual([imported + alreadyThere, dropped], [20_000n, 0n])
+  }
+  const all = reports.reduce((sum, { imported }) => sum + imported, 0n)
+  assert.equal(all, 20_000n)
+  assert.deepEqual(sequences([...store.readSync()]), upTo(20_000))
 })
 
 test('closing ends an import, which goes on later', async (t) => {

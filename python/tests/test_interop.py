@@ -202,7 +202,7 @@ def test_damage_is_refused_or_passed_over(store: Store, tmp_path: Path) -> None:
     first.write_bytes(damaged)
     with Store(tmp_path / "new") as new:
         with pytest.raises(batpak.CorruptError) as caught:
-            new.import_from(old)
+            new.import_from(old, salvage=False, unvouched=True, decrypt=True)
         assert (caught.value.path, caught.value.segment) == (str(first), 1)
         assert new.head().events == 0
         report = new.import_from(old, salvage=True)
@@ -280,6 +280,15 @@ def test_an_import_wakes_those_who_wait(large: Path, path: Path) -> None:
         store.import_from(large)
         assert waiting.result() == 20_000
         assert following.result() == list(range(20_000))
+
+
+def test_threads_import_the_same_at_once(large: Path, path: Path) -> None:
+    with Store(path) as store, ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: store.import_from(large), range(3)))
+        assert sum(report.imported for report in reports) == 20_000
+        for report in reports:
+            assert (report.imported + report.already_there, report.dropped) == (20_000, 0)
+        assert numbers(store) == list(range(20_000))
 
 
 def test_closing_ends_an_import_which_goes_on_later(large: Path, path: Path) -> None:

@@ -16,6 +16,8 @@ static void expect_bad_handle(void *handle) {
     batpak_gate_outcome outcome = BATPAK_GATE_OUTCOME_INIT;
     batpak_open_report report = BATPAK_OPEN_REPORT_INIT;
     batpak_verify_report verified = BATPAK_VERIFY_REPORT_INIT;
+    batpak_import_report imported = BATPAK_IMPORT_REPORT_INIT;
+    batpak_export_report exported = BATPAK_EXPORT_REPORT_INIT;
     batpak_frontier frontier = BATPAK_FRONTIER_INIT;
     batpak_stats stats = BATPAK_STATS_INIT;
     batpak_head head;
@@ -46,6 +48,9 @@ static void expect_bad_handle(void *handle) {
         batpak_store_frontier(store, &frontier, &error),
         batpak_store_stats(store, &stats, &error),
         batpak_store_verify(store, &verified, NULL, 0, &error),
+        batpak_store_import(store, "x", 1, NULL, NULL, &imported, NULL, 0, &error),
+        batpak_store_export(store, "x", 1, NULL, NULL, &exported, NULL, 0, &error),
+        batpak_store_receipt_cover_0x(store, 0, NULL, 0, &count, &error),
         batpak_store_append(store, &new_event, 1, 0, &receipt, &error),
         batpak_store_append(store, NULL, 0, 0, NULL, &error),
         batpak_store_append_gated(store, &new_event, 1, NULL, 0, 0, 0, 0, &receipt, &error),
@@ -680,6 +685,8 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
                     const batpak_event *events) {
     batpak_stats stats = BATPAK_STATS_INIT;
     batpak_verify_report report = BATPAK_VERIFY_REPORT_INIT;
+    batpak_import_report imported = BATPAK_IMPORT_REPORT_INIT;
+    batpak_export_report exported = BATPAK_EXPORT_REPORT_INIT;
     batpak_new_event given = event();
     batpak_view *other;
     batpak_store *own;
@@ -692,6 +699,14 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
     if (batpak_store_verify(store, &report, NULL, 0, NULL) != BATPAK_FORKED) return 4;
     if (batpak_store_wait(store, UINT64_MAX, 600000, &visible, NULL) != BATPAK_FORKED) return 5;
     if (batpak_scan_next(scan, 1, 1, &other, &events, &count, NULL) != BATPAK_FORKED) return 6;
+    snprintf(path, sizeof path, "%s/fork-other", directory);
+    if (batpak_store_import(store, path, SIZE_MAX, NULL, NULL, &imported, NULL, 0, NULL) !=
+        BATPAK_FORKED)
+        return 16;
+    if (batpak_store_export(store, path, SIZE_MAX, NULL, NULL, &exported, NULL, 0, NULL) !=
+        BATPAK_FORKED)
+        return 17;
+    if (batpak_store_receipt_cover_0x(store, 0, NULL, 0, &count, NULL) != BATPAK_FORKED) return 18;
     if (memcmp(events[0].payload.data, "2 apples", 8) != 0) return 7;
     if (batpak_view_release(view, NULL) != BATPAK_OK) return 8;
     if (batpak_scan_close(scan, NULL) != BATPAK_OK) return 9;

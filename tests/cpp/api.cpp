@@ -830,6 +830,71 @@ TEST(long_paths_are_whole) {
   CHECK(batpak::store(deep).path() == deep);
 }
 
+// --------------------------------------------------------------------------------- other stores
+
+TEST(a_store_goes_out_and_comes_back) {
+  const batpak::store store(directory + "/store");
+  store.append_batch({{"a", "s", 0x1000, "x"}, {"a:b", "s", 0x1000, "y"}, {"c", "t", 0x2000, "z"}});
+  batpak::export_options small;
+  small.segment_bytes = 1;
+  const batpak::export_report out = store.export_to(directory + "/old", {}, small);
+  CHECK(out.exported == 3 && out.segments == 3 && out.bytes > 0 && out.hidden == 0);
+  CHECK(out.dropped == 0 && out.drops.empty());
+  // A temporary query is fine, since nothing of it is kept.
+  CHECK(store.export_to(directory + "/part", batpak::query().prefix("a")).exported == 2);
+
+  batpak::open_options reading;
+  reading.mode = batpak::open_mode::read_only;
+  const batpak::store old(directory + "/old", reading);
+  CHECK(old.report().format == 1 && store.report().format == 2 && old.report().hidden == 0);
+  CHECK(old.at(2)->id() == store.at(2)->id() && old.at(2)->payload() == store.at(2)->payload());
+  CHECK(old.receipt_cover_0x(0).size() > 64 && old.receipt_cover_0x(0).front() == 1);
+  CHECK(kind_of([&] { old.receipt_cover_0x(3); }) == error_kind::not_found);
+  CHECK(kind_of([&] { store.receipt_cover_0x(0); }) == error_kind::unsupported);
+  CHECK(kind_of([&] { old.import_from(directory + "/store"); }) == error_kind::read_only);
+  CHECK(kind_of([&] { store.export_to(directory + "/old"); }) == error_kind::invalid_argument);
+
+  const batpak::store copy(directory + "/copy");
+  const auto region = batpak::query().scope("s");
+  const batpak::import_report part = copy.import_from(directory + "/old", region);
+  CHECK(part.format == 1 && part.imported == 2 && part.outside == 1 && !part.sequences_kept);
+  const batpak::import_report rest = copy.import_from(directory + "/old");
+  CHECK(rest.imported == 1 && rest.already_there == 2 && rest.sequences_kept);
+  CHECK(rest.source == old.stats().store_id && rest.keys_without_events == 0);
+  for (const batpak::query& wrong : {batpak::query().backward(), batpak::query().from(1),
+                                     batpak::query().limit(1)}) {
+    CHECK(kind_of([&] { copy.import_from(directory + "/old", wrong); }) ==
+          error_kind::invalid_argument);
+    CHECK(kind_of([&] { copy.export_to(directory + "/none", wrong); }) ==
+          error_kind::invalid_argument);
+  }
+  CHECK(!fs::exists(directory + "/none"));
+}
+
+TEST(an_import_says_what_it_left_out) {
+  const batpak::store store(directory + "/store"), other(directory + "/other");
+  new_event event{"a", "s", 0x1000, "x"};
+  event.id = batpak::id::for_operation("test", {"one"});
+  store.append(event);
+  event.payload = "y";
+  other.append(event);
+  const batpak::import_report report = other.import_from(directory + "/store");
+  CHECK(report.dropped == 1 && report.imported == 0 && report.drops.size() == 1);
+  const batpak::dropped& dropped = report.drops[0];
+  CHECK(dropped.sequence == 0u && dropped.is_event && dropped.segment == 0);
+  CHECK(dropped.reason.find("is taken by event 0") != std::string::npos);
+
+  // What salvage passes over has no sequence.
+  store.export_to(directory + "/old");
+  const fs::path segment = fs::path(directory) / "old" / "000001.fbat";
+  fs::resize_file(segment, fs::file_size(segment) - 1);
+  batpak::import_options salvage;
+  salvage.salvage = true;
+  const batpak::import_report torn = other.import_from(directory + "/old", {}, salvage);
+  CHECK(torn.imported == 0 && torn.dropped == 0 && torn.drops.size() == 1);
+  CHECK(!torn.drops[0].sequence && !torn.drops[0].is_event && torn.drops[0].segment == 1);
+}
+
 int main() {
   std::size_t failed = 0;
   for (const test& test : tests()) {

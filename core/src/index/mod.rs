@@ -28,6 +28,8 @@ pub(crate) enum Part {
 pub(crate) trait Frames: Send + Sync {
     /// Makes the frames of `tail` that are so many bytes from `start` on.
     fn read(&self, files: &Files, tail: &tail::Tail, start: u64, bytes: usize) -> Result<Vec<u8>>;
+    /// Where in its file stands what the frame of this event is made from.
+    fn origin(&self, index: u32) -> u64;
 }
 
 impl Part {
@@ -106,6 +108,14 @@ impl Part {
             Self::Indexed(tail, _) => {
                 tail.span(index).ok_or_else(|| Error::corrupt("an event beyond the last is named"))
             }
+        }
+    }
+
+    /// Where in its file the frame of this event is, which starts at `offset` here.
+    pub(crate) fn offset_in_file(&self, index: u32, offset: u64) -> u64 {
+        match self {
+            Self::Indexed(_, Some(frames)) => frames.origin(index),
+            Self::Sealed(_) | Self::Indexed(_, None) => offset,
         }
     }
 

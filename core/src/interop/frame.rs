@@ -38,6 +38,9 @@ pub(crate) struct OldEvent<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u8,
     pub(crate) payload_version: u16,
+    /// Whether the payload's version is there: from 0.9 on, when each lane of an entity has links of
+    /// its own.
+    pub(crate) links_lanes: bool,
     pub(crate) encryption: Option<Encryption<'a>>,
     pub(crate) payload: Payload<'a>,
     /// The hash of the predecessor and its own; the frames around a batch have none.
@@ -180,6 +183,7 @@ impl<'a> OldEvent<'a> {
                 b"flags" => self.flags = value.int()?,
                 b"payload_version" => {
                     self.payload_version = value.int()?;
+                    self.links_lanes = true;
                     seen -= 1;
                 }
                 b"payload_encryption" if value.nil() => seen -= 1,
@@ -408,6 +412,7 @@ mod tests {
             kind: 0x1001,
             flags: 0x81,
             payload_version: 4,
+            links_lanes: true,
             encryption: Some(Encryption {
                 keyscope: Cow::Borrowed(b"\x01acct"),
                 nonce: [0xfe; 24],
@@ -432,7 +437,12 @@ mod tests {
             assert!(prefix.is_possible() && prefix.is_of(body));
             let expected = match form {
                 Form::Lean => event(),
-                Form::Plain => OldEvent { payload_version: 0, extensions: vec![], ..event() },
+                Form::Plain => OldEvent {
+                    payload_version: 0,
+                    links_lanes: false,
+                    extensions: vec![],
+                    ..event()
+                },
             };
             assert_eq!(OldEvent::decode(body), Ok(expected));
             for length in 0..body.len() {

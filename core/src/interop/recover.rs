@@ -30,8 +30,10 @@ const MAX_INDEX_BYTES: u64 = 1 << 30;
 const MAX_SIDECAR_BYTES: u64 = 1 << 30;
 /// A batch of more items is none.
 const MAX_BATCH_ITEMS: u32 = 1_000_000;
-/// How many bytes are searched for a frame behind a damage, in all.
-const MAX_SEARCHED_BYTES: u64 = 8 << 30;
+/// How many bytes of a segment are searched for frames behind damage, at the most; less in a small
+/// one, so that what looks like a frame everywhere takes no more than linear time.
+const MAX_SEARCHED_BYTES: u64 = 256 << 20;
+const LEAST_SEARCHED_BYTES: u64 = 64 << 20;
 /// So many notes are kept word by word.
 const MAX_NOTES: usize = 10_000;
 
@@ -110,7 +112,8 @@ pub(crate) struct Found {
 
 /// Takes the events, in their order.
 pub(crate) trait Sink {
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<()>;
+    /// Gives whether clocks are missing before the event in its stream.
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool>;
 }
 
 fn segment_number(name: &str) -> Option<u64> {
@@ -135,14 +138,15 @@ pub(crate) fn recover(
         batch: None,
         unfinished: Vec::new(),
         writes_openings: false,
-        searched: 0,
+        has_skipped: false,
     };
+    recovery.writes_openings = names.iter().any(|(name, _)| name == sidecar::LOCK);
     recovery.choose_sources(names)?;
     recovery.read_ranges()?;
     for source in 0..recovery.found.sources.len() {
         recovery.read_segment(source as u32)?;
     }
-    recovery.drop_batch("the store ends within its batch")?;
+    recovery.drop_batch("the store ends within its batch", None)?;
     recovery.check_ranges();
     Ok(recovery.found)
 }
@@ -151,8 +155,21 @@ pub(crate) fn recover(
 struct Batch {
     segment: u64,
     offset: u64,
-    items: u32,
+    source: u32,
+    /// How many events it says that it has.
+    expected: u32,
+    /// The segment that it begins in has an index.
+    is_indexed: bool,
+    /// Events that were handed over already.
+    released: u32,
+    /// The others, in their order.
     staged: Vec<Staged>,
+}
+
+impl Batch {
+    fn items(&self) -> u32 {
+        self.released + self.staged.len() as u32
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -171,7 +188,7 @@ struct Recovery<'a> {
     ranges: Vec<(u64, u64)>,
     /// The sequence given last.
     last: Option<u64>,
-    /// A recorded sequence was one that had been passed already.
+    /// A recorded sequence was one that had been passed already, or may have been.
     renumbered: bool,
     /// Every event so far was in a segment without an index, as a compaction writes it.
     compacted: bool,
@@ -180,7 +197,8 @@ struct Recovery<'a> {
     unfinished: Vec<usize>,
     /// The store is of a version that writes an event whenever it is opened: 0.7 or later.
     writes_openings: bool,
-    searched: u64,
+    /// Clocks were missing in a stream.
+    has_skipped: bool,
 }
 
 /// A segment being read.
@@ -195,6 +213,8 @@ struct Segment {
     index_base: Option<i128>,
     /// How many events were found so far.
     events: u64,
+    /// How many bytes were read in search of a frame.
+    searched: u64,
     /// Bytes of the file, from `window_at` on.
     window: Vec<u8>,
     window_at: u64,
@@ -214,6 +234,7 @@ impl Segment {
             index: Index::default(),
             index_base: None,
             events: 0,
+            searched: 0,
             window: Vec::new(),
             window_at: 0,
         })
@@ -316,6 +337,10 @@ impl Recovery<'_> {
                 || name.starts_with(".tmp");
             match segment_number(name) {
                 Some(number) if *is_file => sources.push(Source { number, name: name.clone() }),
+                Some(number) => {
+                    let why = format!("`{name}` is not a regular file");
+                    self.note(number, 0, Severity::Damage, why);
+                }
                 _ if own => {}
                 _ => self.found.ignored.push(name.clone()),
             }
@@ -409,6 +434,7 @@ impl Recovery<'_> {
             }
             Err(HeaderError::Damaged(_)) if segment.length < LEAST_BYTES => {
                 let why = "a crash left the segment without a whole header; it holds no event";
+                self.unfinished.push(self.found.notes.len());
                 self.note(number, 0, Severity::Leftover, why);
                 return Ok(());
             }
@@ -422,23 +448,47 @@ impl Recovery<'_> {
         };
         let frames_end = self.read_index(&mut segment, start)?;
         let opening = first_is_opening(&mut segment, start)?;
-        // The batch goes on here only if the same process wrote both segments, and no index says
-        // which events there are here.
-        if self.batch.is_some() && (opening != Some(false) || !segment.index.entries.is_empty()) {
+        // The batch goes on here only if the same process wrote both segments, and no index of
+        // either says which events there are.
+        if let Some(batch) = &self.batch
+            && (opening != Some(false) || batch.is_indexed || !segment.index.entries.is_empty())
+        {
             let first = self.found.notes.len();
-            self.drop_batch("its segment ends within its batch")?;
+            self.drop_batch("its segment ends within its batch", None)?;
             self.unfinished.extend(first..self.found.notes.len());
         }
         // A process ends a segment whole before it begins the next, which then has no opening.
         if let Some(opening) = opening {
             self.writes_openings |= opening;
-            let unfinished = std::mem::take(&mut self.unfinished);
-            if !opening && self.writes_openings {
-                let notes = &mut self.found.notes;
-                unfinished.iter().for_each(|at| notes[*at].severity = Severity::Damage);
+            if opening {
+                self.unfinished.clear();
+            } else if self.writes_openings {
+                self.unfinished_is_damage();
             }
         }
         self.read_frames(&mut segment, start, frames_end)
+    }
+
+    /// What was unfinished at the end of a segment was whole once.
+    fn unfinished_is_damage(&mut self) {
+        for at in self.unfinished.drain(..) {
+            if let Some(note) = self.found.notes.get_mut(at) {
+                note.severity = Severity::Damage;
+            }
+        }
+    }
+
+    /// After a crash, a stream goes on with the clock of the event that was lost. Where it goes on
+    /// behind that clock, the event had been accepted: what it ended in is damage, unless clocks were
+    /// missing before, as they are after a compaction.
+    fn notice_clocks(&mut self, skips: bool) {
+        if !skips || self.has_skipped {
+            return;
+        }
+        match self.unfinished.is_empty() {
+            true => self.has_skipped = true,
+            false => self.unfinished_is_damage(),
+        }
     }
 
     /// Where the frames begin. The header's length is not under a checksum: if a whole frame stands
@@ -476,6 +526,8 @@ impl Recovery<'_> {
         let Some(index) = segment::parse_index(&trailer, &bytes) else { return Ok(length) };
         let is_checked = index.is_checked;
         if !is_checked {
+            let rises = index.entries.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
+            self.renumbered |= !rises;
             segment.index_base = base_of(&index.entries, self.next_sequence());
         }
         segment.index = index;
@@ -581,8 +633,8 @@ impl Recovery<'_> {
         let listed: Vec<u64> =
             segment.entries_behind(at).iter().map(|entry| entry.offset).collect();
         for offset in listed {
-            self.searched += READ_BYTES as u64;
-            if self.searched > MAX_SEARCHED_BYTES {
+            segment.searched += READ_BYTES as u64;
+            if self.gives_up(segment, at) {
                 break;
             }
             if segment.frame(offset, end)?.is_ok() {
@@ -592,14 +644,23 @@ impl Recovery<'_> {
         Ok(None)
     }
 
+    /// Whether enough was searched.
+    fn gives_up(&mut self, segment: &Segment, at: u64) -> bool {
+        let most = segment.length.saturating_mul(4).saturating_add(LEAST_SEARCHED_BYTES);
+        let gives_up = segment.searched > most.min(MAX_SEARCHED_BYTES);
+        if gives_up {
+            let what = "the search for further events was given up";
+            self.note(segment.number, at, Severity::Damage, what);
+        }
+        gives_up
+    }
+
     /// Searches for a frame as the crate writes it, from an offset on.
     fn search(&mut self, segment: &mut Segment, from: u64) -> Result<Option<u64>> {
         const STEP: usize = 256 << 10;
         let mut at = from;
         while at + (LOOK_BYTES as u64) <= segment.length {
-            if self.searched > MAX_SEARCHED_BYTES {
-                let what = "the search for further events was given up";
-                self.note(segment.number, at, Severity::Damage, what);
+            if self.gives_up(segment, at) {
                 return Ok(None);
             }
             let bytes = segment.bytes(at, STEP + LOOK_BYTES)?;
@@ -608,16 +669,16 @@ impl Recovery<'_> {
             });
             let Some(found) = found else {
                 let passed = (bytes.len() - (LOOK_BYTES - 1)) as u64;
-                self.searched += passed;
+                segment.searched += passed;
                 at += passed;
                 continue;
             };
             at += found as u64;
-            self.searched += found as u64 + 1;
+            segment.searched += found as u64 + 1;
             let length = segment.length;
             // What looks like a frame is read whole to be checked.
             if let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) {
-                self.searched += u64::from(prefix.length).min(length - at);
+                segment.searched += u64::from(prefix.length).min(length - at);
             }
             if segment.frame(at, length)?.is_ok() {
                 return Ok(Some(at));
@@ -647,37 +708,54 @@ impl Recovery<'_> {
         if event.is_marker() {
             let (kind, items) = (event.kind, event.payload_size);
             segment.events -= 1;
-            return self.mark(number, at, kind, items);
+            return self.mark(segment, at, kind, items);
         }
         let entry = entry.filter(|entry| is_of(entry, place, &event));
         let recorded = entry.filter(|_| agrees).map(|entry| entry.sequence);
         let is_listed = entry.is_some();
-        if let Some(batch) = &mut self.batch {
-            batch.staged.push(Staged { place, recorded, is_listed });
-            if batch.staged.len() > batch.items as usize {
-                self.drop_batch("its batch has more events than it said")?;
-            }
-            return Ok(());
-        }
         if is_checked && !is_listed {
             let what = "the index of its segment does not name it: it was never committed";
             self.note_event(number, at, Severity::Leftover, Some(None), what);
             return Ok(());
         }
-        let found = self.number(place, number, recorded, false);
-        self.sink.event(found, &event)
+        let mut continues = false;
+        if let Some(batch) = &mut self.batch {
+            // What an index names was committed. Otherwise the batch's end says so.
+            if !is_listed || !batch.staged.is_empty() {
+                batch.staged.push(Staged { place, recorded, is_listed });
+                if batch.items() > batch.expected {
+                    self.drop_batch("its batch has more events than it said", Some(segment))?;
+                }
+                return Ok(());
+            }
+            batch.released += 1;
+            continues = batch.items() < batch.expected;
+        }
+        let found = self.number(place, number, recorded, continues);
+        let skips = self.sink.event(found, &event)?;
+        self.notice_clocks(skips);
+        Ok(())
     }
 
     /// A frame around a batch.
-    fn mark(&mut self, number: u64, at: u64, kind: u16, items: u32) -> Result<()> {
+    fn mark(&mut self, segment: &mut Segment, at: u64, kind: u16, items: u32) -> Result<()> {
+        let number = segment.number;
         if kind == KIND_BATCH_BEGIN {
-            self.drop_batch("another batch begins within its batch")?;
+            self.drop_batch("another batch begins within its batch", Some(segment))?;
             if items == 0 || items > MAX_BATCH_ITEMS {
                 let what = format!("a batch says that it has {items} events");
                 self.note(number, at, Severity::Damage, what);
                 return Ok(());
             }
-            self.batch = Some(Batch { segment: number, offset: at, items, staged: Vec::new() });
+            self.batch = Some(Batch {
+                segment: number,
+                source: segment.source,
+                offset: at,
+                expected: items,
+                is_indexed: !segment.index.entries.is_empty(),
+                released: 0,
+                staged: Vec::new(),
+            });
             return Ok(());
         }
         match self.batch.take() {
@@ -685,43 +763,62 @@ impl Recovery<'_> {
                 let what = "a batch ends here that did not begin";
                 self.note(number, at, Severity::Leftover, what);
             }
-            Some(batch) if batch.staged.len() == batch.items as usize => {
-                self.release(&batch.staged, true)?;
+            Some(batch) if batch.items() == batch.expected => {
+                self.release(&batch.staged, true, Some(segment))?;
             }
             Some(batch) => {
                 self.batch = Some(batch);
-                self.drop_batch("its batch ends with fewer events than it said")?;
+                self.drop_batch("its batch ends with fewer events than it said", Some(segment))?;
             }
         }
         Ok(())
     }
 
-    /// Lets go of a batch that has no end. What an index names is there all the same.
-    fn drop_batch(&mut self, why: &str) -> Result<()> {
+    /// Lets go of a batch that has no end. What an index names is there all the same. The batch
+    /// ended with its segment, so what stands in the next one is there, too; and since the same
+    /// process wrote that one, it had ended the batch before.
+    fn drop_batch(&mut self, why: &str, current: Option<&mut Segment>) -> Result<()> {
         let Some(batch) = self.batch.take() else { return Ok(()) };
-        let (listed, lost): (Vec<Staged>, Vec<Staged>) =
-            batch.staged.iter().partition(|staged| staged.is_listed);
-        if listed.is_empty() {
-            let items = batch.staged.len();
-            let what = format!("a batch was never committed, {items} events of {}", batch.items);
-            self.note(batch.segment, batch.offset, Severity::Leftover, what);
+        let is_behind = |staged: &Staged| staged.place.source != batch.source;
+        let goes_on = self.writes_openings && batch.staged.iter().any(is_behind);
+        let severity = if goes_on { Severity::Damage } else { Severity::Leftover };
+        let (kept, lost): (Vec<Staged>, Vec<Staged>) =
+            batch.staged.iter().partition(|staged| staged.is_listed || is_behind(staged));
+        if batch.released == 0 && !kept.iter().any(|staged| staged.is_listed) {
+            let items = lost.len();
+            let what = format!("a batch was never committed, {items} events of {}", batch.expected);
+            self.note(batch.segment, batch.offset, severity, what);
         }
         for staged in lost {
-            let number = self.found.sources[staged.place.source as usize].number;
             let what = format!("the event was never committed: {why}");
             let (offset, event) = (staged.place.offset, Some(staged.recorded));
-            self.note_event(number, offset, Severity::Leftover, event, what);
+            self.note_event(batch.segment, offset, severity, event, what);
         }
-        self.release(&listed, false)
+        self.release(&kept, false, current)
     }
 
-    fn release(&mut self, staged: &[Staged], as_batch: bool) -> Result<()> {
-        let mut open: Option<(u32, Segment)> = None;
+    /// Hands over what was staged. `current` is the segment that is being read.
+    fn release(
+        &mut self,
+        staged: &[Staged],
+        as_batch: bool,
+        mut current: Option<&mut Segment>,
+    ) -> Result<()> {
+        let mut other: Option<Segment> = None;
         for (index, item) in staged.iter().enumerate() {
             let source = item.place.source;
-            let mut segment = match open.take() {
-                Some((of, segment)) if of == source => segment,
-                _ => Segment::open(self.files, source, &self.found.sources[source as usize])?,
+            let segment = match &mut current {
+                Some(current) if current.source == source => &mut **current,
+                _ => {
+                    let opened = match other.take().filter(|segment| segment.source == source) {
+                        Some(segment) => segment,
+                        None => {
+                            let from = &self.found.sources[source as usize];
+                            Segment::open(self.files, source, from)?
+                        }
+                    };
+                    other.insert(opened)
+                }
             };
             let continues = as_batch && index + 1 < staged.len();
             let found = self.number(item.place, segment.number, item.recorded, continues);
@@ -730,8 +827,8 @@ impl Recovery<'_> {
             let event = OldEvent::decode(body).map_err(|why| {
                 Error::corrupt(format!("an event changed while it was read: {why}"))
             })?;
-            self.sink.event(found, &event)?;
-            open = Some((source, segment));
+            let skips = self.sink.event(found, &event)?;
+            self.notice_clocks(skips);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! number of events (u32), and `SDX2` (0.7, 0.8) or `SDX3` (0.9, 0.10). Its numbers are
 //! little-endian. Entries have no padding.
 
+use super::frame::{LOOK_BYTES, looks_like_frame};
 use super::message::{Parsed, Reader, Write};
 use crate::format::{array, crc32, field};
 use crate::ids::{Hash, Id};
@@ -61,6 +62,12 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<(usize, usize), HeaderError> 
         (Ok(()), Some(version)) if version != VERSION => Err(HeaderError::Version(version)),
         _ => Err(damaged("a field of the header is missing")),
     }
+}
+
+/// Whether a file that begins so is a segment, damaged or not: it has the header, or a frame where the
+/// header of a crate's segment ends.
+pub(crate) fn is_front(bytes: &[u8]) -> bool {
+    parse_header(bytes).is_ok() || bytes.windows(LOOK_BYTES).any(looks_like_frame)
 }
 
 /// The header of a segment.

@@ -68,6 +68,13 @@ pub(crate) fn hidden_ranges(bytes: &[u8]) -> Parsed<Vec<(u64, u64)>> {
         return Err("the ranges are missing");
     }
     ranges.sort_unstable();
+    ranges.dedup_by(|next, before| {
+        let is_joined = next.0 <= before.1;
+        if is_joined {
+            before.1 = before.1.max(next.1);
+        }
+        is_joined
+    });
     Ok(ranges)
 }
 
@@ -194,6 +201,8 @@ mod tests {
             assert!(hidden_ranges(&first[..at]).is_err());
         }
         assert!(hidden_ranges(&encode_hidden_ranges(&[(4, 4)])).is_err());
+        let joined = encode_hidden_ranges(&[(9, 12), (1, 10), (3, 4), (12, 13), (14, 15)]);
+        assert_eq!(hidden_ranges(&joined), Ok(vec![(1, 13), (14, 15)]));
     }
 
     fn file(magic: &[u8; 6], body: &[u8]) -> Vec<u8> {

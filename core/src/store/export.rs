@@ -4,7 +4,9 @@
 //! 0.7 to 0.10.
 
 use super::Store;
-use super::import::{Dropped, Origin, is_hidden_place};
+use super::import::{Dropped, MOST_DROPS, Origin, is_hidden_place};
+use super::old::Payloads;
+use super::open::open_for_reading;
 use super::unfinished::Unfinished;
 use crate::coordinate::check_coordinate;
 use crate::error::{Error, Result};
@@ -13,7 +15,7 @@ use crate::format::segment;
 use crate::ids::Hash;
 use crate::interop::frame::{Encryption, Form, OldEvent, Payload, encode};
 use crate::interop::segment::encode_header;
-use crate::interop::{ENCRYPTION, SHREDDED, sidecar};
+use crate::interop::{ENCRYPTION, sidecar};
 use crate::region::{Query, Region};
 use crate::storage::{VfsFile, write_all_at};
 use std::borrow::Cow;
@@ -23,8 +25,6 @@ use std::sync::Arc;
 
 /// How much is written at once.
 const WRITE_BYTES: usize = 1 << 20;
-/// So many of the events that were left out are told one by one.
-const MOST_TOLD: usize = 1000;
 const NONCE_BYTES: usize = 24;
 
 /// How events are exported.
@@ -57,7 +57,7 @@ pub struct ExportReport {
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why events were left out: the first thousand.
+    /// Why events were left out: the first [`MOST_DROPS`](crate::MOST_DROPS).
     pub drops: Vec<Dropped>,
 }
 
@@ -77,10 +77,19 @@ impl Store {
         options: &ExportOptions,
     ) -> Result<ExportReport> {
         self.0.check_usable()?;
+        self.0.check_region(region)?;
         let files = &self.0.files;
+        // What a 0.x store has encrypted leaves it as ciphertext.
+        let as_stored = match &self.0.old {
+            Some(_) => {
+                let (vfs, own) = (files.vfs.clone(), &self.0.options);
+                open_for_reading(vfs, &files.dir, own, Payloads::Kept)?
+            }
+            None => self.clone(),
+        };
         let to = Unfinished::begin(files.vfs.clone(), destination.as_ref(), &files.dir)?;
         let mut export = Export::new(to, options);
-        for event in self.read(Query::new(region.clone()))? {
+        for event in as_stored.scan(Query::new(region.clone())) {
             export.take(&event?)?;
         }
         export.finish()
@@ -134,15 +143,13 @@ impl Export {
             Form::Plain => Ok(()),
             Form::Lean => check_coordinate(event.entity(), event.scope()),
         };
-        let unreadable = event.extensions().any(|(key, _)| key == SHREDDED);
         let refused = match named {
             Err(error) => Some(format!("the crate would not open the store: {error}")),
-            Ok(()) if unreadable => Some("its payload cannot be decrypted".to_owned()),
             Ok(()) => None,
         };
         if let Some(reason) = refused {
             self.report.dropped += 1;
-            if self.report.drops.len() < MOST_TOLD {
+            if self.report.drops.len() < MOST_DROPS {
                 self.report.drops.push(Dropped {
                     segment: event.segment(),
                     offset: event.offset(),
@@ -153,7 +160,7 @@ impl Export {
             }
             return Ok(());
         }
-        self.make_room(event)?;
+        self.make_room(event.wall_us())?;
         self.write_event(event);
         if is_hidden {
             self.report.hidden += 1;
@@ -205,6 +212,7 @@ impl Export {
             kind: event.kind().0,
             flags: event.flags(),
             payload_version: event.payload_version(),
+            links_lanes: self.form == Form::Lean,
             encryption,
             payload: Payload::Bytes(Cow::Borrowed(event.payload())),
             chain: Some((prev_hash, hash)),
@@ -216,7 +224,7 @@ impl Export {
     }
 
     /// Begins a segment if there is none, or if the one there is full.
-    fn make_room(&mut self, event: &Event) -> Result<()> {
+    fn make_room(&mut self, now_us: i64) -> Result<()> {
         let held = self.segment.as_ref().map(|segment| segment.written + self.buffer.len() as u64);
         if held.is_some_and(|bytes| bytes < self.segment_bytes) {
             return Ok(());
@@ -226,7 +234,7 @@ impl Export {
         let (path, file) = self.to.create(&segment::file_name(number))?;
         self.segment = Some(Segment { path, file, written: 0 });
         self.report.segments = number;
-        self.buffer.extend(encode_header(number, event.wall_us().saturating_mul(1000)));
+        self.buffer.extend(encode_header(number, now_us.saturating_mul(1000)));
         Ok(())
     }
 
@@ -253,6 +261,10 @@ impl Export {
 
     /// Makes what was written last, and gives it its name.
     fn finish(mut self) -> Result<ExportReport> {
+        if self.report.segments == 0 {
+            // A store without events is one, too.
+            self.make_room(0)?;
+        }
         self.end_segment()?;
         if !self.hidden.is_empty() {
             self.to.write(sidecar::HIDDEN, &sidecar::encode_hidden_ranges(&self.hidden))?;

@@ -6,10 +6,10 @@
 //! each event comes from is noted in its extension [`ORIGIN`], under its hash.
 
 use super::old::{Doubt, Payloads};
-use super::prepare::{Recorded, Request};
+use super::prepare::{Recorded, Request, is_same_of_caller};
 use super::{Inner, Store, open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Extensions, MAX_EXTENSION_BYTES, push_extension};
+use crate::event::{Causation, Event, MAX_EXTENSION_BYTES, push_extension};
 use crate::ids::Id;
 use crate::kind::EventKind;
 use crate::options::{Durability, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, OpenMode, OpenOptions};
@@ -32,8 +32,10 @@ const GROUP_BYTES: usize = 1 << 20;
 const GROUP_EVENTS: usize = 1024;
 /// How many pages of the source are read before they are needed.
 const PAGES_AHEAD: usize = 2;
-/// So many of the dropped events are told one by one.
-const MOST_TOLD: usize = 1000;
+/// An import or an export tells of so many events that it left out; it counts the others.
+pub const MOST_DROPS: usize = 1000;
+/// What an extension takes that says where an event comes from.
+const ORIGIN_BYTES: usize = 4 + ORIGIN.len() + 30;
 
 /// How events are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub struct ImportReport {
     pub sequences_kept: bool,
     /// Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be kept.
     pub keys_without_events: u64,
-    /// Why events were left out: the first thousand.
+    /// Why events were left out: the first [`MOST_DROPS`].
     pub drops: Vec<Dropped>,
 }
 
@@ -129,9 +131,11 @@ impl Origin {
 
 /// Whether the event only holds the place of one that the source hides.
 pub(crate) fn is_hidden_place(event: &Event) -> bool {
-    event.kind() == EventKind::TOMBSTONE
-        && event.entity() == HIDDEN_ENTITY
-        && event.scope() == HIDDEN_SCOPE
+    event.kind() == EventKind::TOMBSTONE && is_place(event.entity(), event.scope())
+}
+
+fn is_place(entity: &str, scope: &str) -> bool {
+    (entity, scope) == (HIDDEN_ENTITY, HIDDEN_SCOPE)
 }
 
 impl Store {
@@ -179,13 +183,11 @@ impl Inner {
 
 /// Whether an event is one that is there, wherever either came from.
 fn is_same(event: &Recorded<'_>, extensions: &[u8], found: &Event) -> bool {
-    let of_caller = |(key, _): &(&str, &[u8])| *key != ORIGIN;
     let there = Recorded::of(found);
     // When it was recorded here, and in which batch, is this store's affair.
     let there =
         Recorded { wall_us: event.wall_us, batch_continues: event.batch_continues, ..there };
-    *event == there
-        && Extensions::of(extensions).filter(of_caller).eq(found.extensions().filter(of_caller))
+    *event == there && is_same_of_caller(extensions, found.extension_bytes())
 }
 
 struct Import<'a> {
@@ -290,6 +292,7 @@ impl<'a> Import<'a> {
         if self.ids.contains(&event.id()) {
             self.append()?;
         }
+        self.report.hidden += u64::from(is_hidden_place(event));
         self.keep_place_of_hidden(event)?;
         self.add(&Recorded::of(event), event.extension_bytes(), event.sequence(), event.clock())
     }
@@ -311,7 +314,8 @@ impl<'a> Import<'a> {
         if event.payload().len() > MAX_PAYLOAD_BYTES as usize {
             return Err(format!("its payload has {} bytes", event.payload().len()));
         }
-        if event.extension_bytes().len() + 64 > MAX_EXTENSION_BYTES {
+        let has_origin = event.extensions().any(|(key, _)| key == ORIGIN);
+        if !has_origin && event.extension_bytes().len() + ORIGIN_BYTES > MAX_EXTENSION_BYTES {
             return Err("its extensions leave no room for where it comes from".to_owned());
         }
         Ok(())
@@ -360,7 +364,7 @@ impl<'a> Import<'a> {
         sequence: u64,
         clock: u32,
     ) -> Result<()> {
-        let is_place = event.scope == HIDDEN_SCOPE && event.entity == HIDDEN_ENTITY;
+        let is_place = is_place(event.entity, event.scope);
         let follows = self.last.is_some_and(|last| last.checked_add(1) == Some(sequence));
         if !follows {
             // An event of its batch is missing before it.
@@ -395,20 +399,20 @@ impl<'a> Import<'a> {
             self.report.sequences_kept &= found.sequence() == sequence;
             return Ok(());
         }
+        self.tell_taken(event.id, Some(sequence), found.sequence());
+        Ok(())
+    }
+
+    fn tell_taken(&mut self, id: Id, sequence: Option<u64>, by: u64) {
         self.report.dropped += 1;
         self.report.sequences_kept = false;
         self.tell(Dropped {
             segment: 0,
             offset: 0,
-            sequence: Some(sequence),
+            sequence,
             is_event: true,
-            reason: format!(
-                "its id {} is taken by event {} with other content",
-                event.id,
-                found.sequence()
-            ),
+            reason: format!("its id {id} is taken by event {by} with other content"),
         });
-        Ok(())
     }
 
     /// Appends the group.
@@ -419,25 +423,73 @@ impl<'a> Import<'a> {
         self.request.end_batch();
         self.request.hash_payloads();
         let blank = Request::settling(Durability::Written);
-        let request = std::mem::replace(&mut self.request, blank);
+        let mut request = std::mem::replace(&mut self.request, blank);
         self.ids.clear();
         self.last = None;
-        let places = request.events().filter(|event| event.scope() == HIDDEN_SCOPE).count();
-        let added = request.len();
-        let receipts = self.to.submit(self.to.writer()?, request).finish().map_err(|error| {
-            let kind = error.kind();
-            let why = "the import stopped; running it again goes on from there";
-            if kind == ErrorKind::Indeterminate { error } else { error.into_kind(kind, why) }
-        })?;
-        let first = receipts.first().map_or(self.next, |receipt| receipt.sequence);
-        self.report.sequences_kept &= first == self.next;
-        self.next = first + added as u64;
-        self.report.imported += (added - places) as u64;
-        Ok(())
+        loop {
+            let places =
+                request.events().filter(|event| is_place(event.entity(), event.scope())).count();
+            let added = request.len();
+            request = self.to.submit(self.to.writer()?, request);
+            let failure = request.failure.as_ref().map(Error::kind);
+            if failure == Some(ErrorKind::IdempotencyConflict) {
+                // Somebody has appended some of them meanwhile.
+                self.leave_out_known(&mut request)?;
+                self.report.sequences_kept = false;
+                if request.len() == 0 {
+                    return Ok(());
+                }
+                continue;
+            }
+            let receipts = request.finish().map_err(|error| {
+                let kind = error.kind();
+                let why = "the import stopped; running it again goes on from there";
+                if kind == ErrorKind::Indeterminate { error } else { error.into_kind(kind, why) }
+            })?;
+            let first = receipts.first().map_or(self.next, |receipt| receipt.sequence);
+            self.report.sequences_kept &= first == self.next;
+            let events = (added - places) as u64;
+            if receipts.iter().all(|receipt| receipt.duplicate) {
+                // All of them were appended by somebody else.
+                self.report.already_there += events;
+                self.next = self.to.live.read().visible();
+            } else {
+                self.report.imported += events;
+                self.next = first + added as u64;
+            }
+            return Ok(());
+        }
+    }
+
+    /// Takes those events out of a group that are in the store by now.
+    fn leave_out_known(&mut self, request: &mut Request) -> Result<()> {
+        let mut taken = Vec::new();
+        let mut failure = None;
+        let (mut known, to) = (0, self.to);
+        request.retain(|event| {
+            let Some(id) = event.id else { return true };
+            let cause = match event.causation {
+                Causation::Event(id) => id,
+                _ => Id::NONE,
+            };
+            match to.find(id) {
+                Ok(None) => return true,
+                Ok(Some(found)) if event.made(&found.frame(), found.bytes(), cause) => {
+                    known += u64::from(!is_place(event.entity(), event.scope()));
+                }
+                Ok(Some(found)) => taken.push((id, found.sequence())),
+                Err(error) => failure = Some(error),
+            }
+            false
+        });
+        self.report.already_there += known;
+        taken.into_iter().for_each(|(id, by)| self.tell_taken(id, None, by));
+        self.next = to.live.read().visible();
+        failure.map_or(Ok(()), Err)
     }
 
     fn tell(&mut self, dropped: Dropped) {
-        if self.report.drops.len() < MOST_TOLD {
+        if self.report.drops.len() < MOST_DROPS {
             self.report.drops.push(dropped);
         }
     }

@@ -57,7 +57,7 @@ pub use diff::Diff;
 pub use export::{ExportOptions, ExportReport};
 pub use follow::Follow;
 pub use fork::{ForkOptions, Parent};
-pub use import::{Dropped, ImportOptions, ImportReport};
+pub use import::{Dropped, ImportOptions, ImportReport, MOST_DROPS};
 pub use open::OpenReport;
 pub use queue::Then;
 pub use read::Scan;

@@ -371,6 +371,10 @@ impl Frames for Run {
         }
         if out.len() == bytes { Ok(out) } else { Err(located(changed(), from.offset)) }
     }
+
+    fn origin(&self, index: u32) -> u64 {
+        self.frames.get(index as usize).map_or(0, |frame| frame.offset)
+    }
 }
 
 /// Where a stream stands, by what its next event may link to.
@@ -390,37 +394,48 @@ impl Links {
         }
     }
 
-    /// Whether the event's predecessor is the one here, by their clocks.
-    fn is_before(&self, event: &OldEvent<'_>) -> bool {
-        match self.clock {
-            Some(clock) => clock.checked_add(1) == Some(event.clock),
-            None => event.clock == 0,
+    /// How the event follows, if its predecessor is in this stream.
+    fn before(&self, event: &OldEvent<'_>) -> Step {
+        let next = self.clock.map_or(Some(0), |clock| clock.checked_add(1));
+        if next.is_none_or(|next| next < event.clock) {
+            return Step::Skips;
         }
-    }
-
-    fn is_linked(&self, event: &OldEvent<'_>) -> bool {
-        [self.any, self.visible].contains(&event.prev_hash())
+        // What is hidden was passed by in versions up to 0.8, and linked to later.
+        let is_linked = [self.any, self.visible].contains(&event.prev_hash());
+        let is_next = next == Some(event.clock);
+        if is_next && !is_linked && event.hash().is_some() {
+            Step::Contradicts
+        } else {
+            Step::Follows
+        }
     }
 }
 
-/// Streams as the versions chain them: by entity up to 0.8, by entity and lane from 0.9.
+/// How an event stands to what comes before it in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Follows,
+    /// Its predecessor is not there: a compaction has removed it, say.
+    Skips,
+    /// Its predecessor is there, but its link names another event.
+    Contradicts,
+}
+
+/// Streams as the versions link them: by entity up to 0.8, by entity and lane from 0.9.
 #[derive(Default)]
 struct Chain(HashMap<Box<str>, (Links, BTreeMap<u32, Links>)>);
 
 impl Chain {
-    /// Whether an event's link is right, as far as its predecessor is there. One whose predecessor
-    /// was removed, by a compaction say, links to nothing, which is no contradiction.
-    fn follow(&mut self, event: &OldEvent<'_>, is_hidden: bool) -> bool {
+    fn follow(&mut self, event: &OldEvent<'_>, is_hidden: bool) -> Step {
         if !self.0.contains_key(event.entity) {
             self.0.insert(event.entity.into(), Default::default());
         }
-        let Some((whole, lanes)) = self.0.get_mut(event.entity) else { return true };
+        let Some((whole, lanes)) = self.0.get_mut(event.entity) else { return Step::Follows };
         let lane = lanes.entry(event.lane).or_default();
-        let is_linked = event.hash().is_none() || whole.is_linked(event) || lane.is_linked(event);
-        let is_before = whole.is_before(event) || lane.is_before(event);
+        let step = if event.links_lanes { lane.before(event) } else { whole.before(event) };
         whole.pass(event, is_hidden);
         lane.pass(event, is_hidden);
-        is_linked || !is_before
+        step
     }
 }
 
@@ -450,17 +465,6 @@ impl Building {
         }
     }
 
-    fn doubt(&mut self, event: &OldEvent<'_>, is_hidden: bool, is_right: bool) -> Doubt {
-        let mut doubt = Doubt::default();
-        if !is_right {
-            doubt.0 |= Doubt::PAYLOAD;
-        }
-        if !self.chain.follow(event, is_hidden) {
-            doubt.0 |= Doubt::LINK;
-        }
-        doubt
-    }
-
     fn finish(mut self, recovered: &Recovered) -> Vec<Arc<Part>> {
         self.book.sources = recovered.sources.clone();
         let book = Arc::new(self.book);
@@ -473,14 +477,18 @@ impl Building {
 }
 
 impl Sink for Building {
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<()> {
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool> {
         let Found { place, segment, sequence, is_hidden, batch_continues } = found;
         self.first.get_or_insert(event.id);
         let (hashed, is_right) = self.book.hashed(event);
-        let doubt = self.doubt(event, is_hidden, is_right);
+        let step = self.chain.follow(event, is_hidden);
+        let skips = step == Step::Skips;
         if is_hidden {
-            return Ok(());
+            return Ok(skips);
         }
+        let mut doubt = Doubt::default();
+        doubt.0 |= if is_right { 0 } else { Doubt::PAYLOAD };
+        doubt.0 |= if step == Step::Contradicts { Doubt::LINK } else { 0 };
         let mut drop = |what: String| {
             let severity = Severity::Leftover;
             let (offset, event) = (place.offset, Some(Some(sequence)));
@@ -488,13 +496,13 @@ impl Sink for Building {
         };
         if !self.ids.insert(event.id) {
             drop(format!("an earlier event has the same id {}", event.id));
-            return Ok(());
+            return Ok(skips);
         }
         self.frame.clear();
         let shown = self.book.translate(event, hashed, sequence, batch_continues, &mut self.frame);
         if let Err(why) = shown {
             drop(format!("the event cannot be shown: {why}"));
-            return Ok(());
+            return Ok(skips);
         }
         if doubt != Doubt::default() {
             self.doubts.insert(sequence, doubt);
@@ -513,7 +521,7 @@ impl Sink for Building {
             let Place { offset, length, .. } = place;
             frames.push(OldFrame { offset, length, batch_continues });
         }
-        Ok(())
+        Ok(skips)
     }
 }
 
@@ -528,10 +536,10 @@ struct Checking {
 }
 
 impl Sink for Checking {
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<()> {
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool> {
         let Found { place, segment, sequence, is_hidden, .. } = found;
         let (_, is_right) = self.book.hashed(event);
-        let is_linked = self.chain.follow(event, is_hidden);
+        let step = self.chain.follow(event, is_hidden);
         let mut find = |kind, what: &str| {
             let message = format!("event {sequence}: {what}");
             self.findings.push(Finding { kind, segment, offset: place.offset, message });
@@ -539,7 +547,7 @@ impl Sink for Checking {
         if !is_right {
             find(FindingKind::Hash, &Doubt(Doubt::PAYLOAD).reasons());
         }
-        if !is_linked {
+        if step == Step::Contradicts {
             find(FindingKind::Link, &Doubt(Doubt::LINK).reasons());
         }
         if !is_hidden {
@@ -547,7 +555,7 @@ impl Sink for Checking {
             self.last_hash = event.chain.map(|(_, hash)| hash).unwrap_or_default();
             self.tree.push(&self.last_hash);
         }
-        Ok(())
+        Ok(step == Step::Skips)
     }
 }
 

@@ -109,7 +109,7 @@ fn old_names(files: &Files) -> Result<Option<Vec<(String, bool)>>> {
     }
     let mut is_old = has(sidecar::LOCK);
     for (name, _) in names.iter().filter(|(name, is_file)| *is_file && name.ends_with(".fbat")) {
-        is_old = is_old || interop::segment::parse_header(&read_front(files, name)?).is_ok();
+        is_old = is_old || interop::segment::is_front(&read_front(files, name)?);
     }
     Ok(is_old.then_some(names))
 }

@@ -2,7 +2,7 @@
 
 use crate::coordinate::check_coordinate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Causation, Event, Expected, NewEvent, Receipt, encode_extensions};
+use crate::event::{Causation, Event, Expected, Extensions, NewEvent, Receipt, encode_extensions};
 use crate::format::frame::{FIXED_BYTES, Frame};
 use crate::format::hash::hash_all;
 use crate::ids::{Hash, Id};
@@ -127,6 +127,22 @@ impl Request {
             wall_us: Some(event.wall_us),
             batch_continues: event.batch_continues,
         });
+    }
+
+    /// Keeps the events for which `keep` says so. One that is gone ends the batch before it.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(PreparedEvent<'_>) -> bool) {
+        let bytes = &self.bytes;
+        let mut kept: Vec<Prepared> = Vec::with_capacity(self.events.len());
+        for event in self.events.drain(..) {
+            if keep(PreparedEvent { event: &event, bytes }) {
+                kept.push(event);
+            } else if let Some(last) = kept.last_mut() {
+                last.batch_continues = false;
+            }
+        }
+        self.events = kept;
+        self.receipts.clear();
+        self.failure = None;
     }
 
     /// Takes back the event that was added last.
@@ -316,6 +332,13 @@ impl crate::format::hash::Hashed for Prepared {
     }
 }
 
+/// Whether two events have the same extensions, but for the library's own, which no caller gives.
+pub(super) fn is_same_of_caller(these: &[u8], those: &[u8]) -> bool {
+    let of_caller = |(key, _): &(&str, &[u8])| !key.starts_with("batpak.");
+    let these_of_caller = Extensions::of(these).filter(of_caller);
+    these == those || these_of_caller.eq(Extensions::of(those).filter(of_caller))
+}
+
 /// An event that was recorded elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Recorded<'a> {
@@ -404,7 +427,7 @@ impl<'a> PreparedEvent<'a> {
             && self.correlation.unwrap_or(frame.id()) == frame.correlation()
             && cause == frame.causation().unwrap_or(Id::NONE)
             && self.timestamp_us.is_none_or(|timestamp| timestamp == frame.timestamp_us())
-            && self.extensions() == &stored[layout.extensions()]
+            && is_same_of_caller(self.extensions(), &stored[layout.extensions()])
             && self.payload() == &stored[layout.payload()]
     }
 }

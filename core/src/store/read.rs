@@ -12,7 +12,7 @@ use crate::format::frame::{Frame, MAX_FRAME_BYTES};
 use crate::ids::Id;
 use crate::index::Part;
 use crate::index::tail::Tail;
-use crate::region::{Direction, Query};
+use crate::region::{Direction, Query, Region};
 use crate::storage::files::Files;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +46,14 @@ impl Frames {
         match self {
             Self::Part(part) => part.number(),
             Self::Newest(newest) => newest.number,
+        }
+    }
+
+    /// Where in the file the frame of this event is.
+    fn offset_in_file(&self, index: u32, offset: u64) -> u64 {
+        match self {
+            Self::Part(part) => part.offset_in_file(index, offset),
+            Self::Newest(_) => offset,
         }
     }
 
@@ -220,13 +228,15 @@ impl Inner {
                 let (start, end) = span.ok_or_else(gone)?;
                 if let Some((at, chunk)) = in_memory {
                     let number = newest.ok_or_else(gone)?.number;
-                    return self.event_in(&chunk, at, start, number, sequence);
+                    let from = start.saturating_sub(at) as usize;
+                    return self.event_in(&chunk, from, (number, start), sequence);
                 }
                 ((start, end), Frames::Newest(newest.ok_or_else(gone)?))
             }
         };
         let chunk = self.read_chunk(&frames, span.0, span.1)?;
-        self.event_in(&chunk, span.0, span.0, frames.number(), sequence)
+        let place = (frames.number(), frames.offset_in_file(index, span.0));
+        self.event_in(&chunk, 0, place, sequence)
     }
 
     /// Reads these events, given by rising index, until they have `max_bytes` of frames; at
@@ -281,15 +291,19 @@ impl Inner {
             }
             let chunk = self.read_chunk(&frames, run_start, spans[to - 1].1)?;
             for place in at..to {
-                let sequence = first_sequence + u64::from(indexes[place]);
-                events.push(self.event_in(&chunk, run_start, spans[place].0, number, sequence)?);
+                let (index, offset) = (indexes[place], spans[place].0);
+                let sequence = first_sequence + u64::from(index);
+                let at = (number, frames.offset_in_file(index, offset));
+                let from = offset.saturating_sub(run_start) as usize;
+                events.push(self.event_in(&chunk, from, at, sequence)?);
             }
             at = to;
         }
         if let Some((start, chunk)) = in_memory {
             for (place, span) in spans.iter().enumerate().skip(on_disk) {
                 let sequence = first_sequence + u64::from(indexes[place]);
-                events.push(self.event_in(&chunk, start, span.0, number, sequence)?);
+                let from = span.0.saturating_sub(start) as usize;
+                events.push(self.event_in(&chunk, from, (number, span.0), sequence)?);
             }
         }
         Ok(events)
@@ -306,15 +320,15 @@ impl Inner {
         frames.copy(&self.files, start, bytes as usize)
     }
 
+    /// The event whose frame starts at `start` of the chunk; `place` is its segment and offset.
     fn event_in(
         &self,
         chunk: &Arc<[u8]>,
-        chunk_at: u64,
-        offset: u64,
-        number: u64,
+        start: usize,
+        place: (u64, u64),
         sequence: u64,
     ) -> Result<Event> {
-        let start = offset.saturating_sub(chunk_at) as usize;
+        let (number, offset) = place;
         let frame = Frame::parse(chunk.get(start..).unwrap_or_default()).and_then(|frame| {
             (frame.sequence() == sequence).then_some(frame).ok_or("another event stands there")
         });
@@ -356,6 +370,13 @@ pub struct Scan {
     page: usize,
 }
 
+impl Inner {
+    /// Refuses a region that cannot hold anything, by the rules for names that hold for this store.
+    pub(super) fn check_region(&self, region: &Region) -> Result<()> {
+        if self.old.is_some() { region.check_ranges() } else { region.check() }
+    }
+}
+
 impl Store {
     /// The event with this id.
     pub fn get(&self, id: Id) -> Result<Option<Event>> {
@@ -372,7 +393,7 @@ impl Store {
     /// Starts to read a query. Reading all of n events costs O(n), also in pages.
     pub fn read(&self, query: Query) -> Result<Scan> {
         self.0.check_usable()?;
-        query.region.check()?;
+        self.0.check_region(&query.region)?;
         Ok(self.scan(query))
     }
 

@@ -29,6 +29,9 @@ impl Unfinished {
     /// lie in the store's `own` directory.
     pub(super) fn begin(vfs: Arc<dyn Vfs>, destination: &Path, own: &Path) -> Result<Self> {
         let invalid = |why: &str| Error::invalid(why).at_path(destination);
+        if destination.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(invalid("the path contains a NUL"));
+        }
         let name = destination.file_name().ok_or_else(|| invalid("the directory has no name"))?;
         let above = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
         let above = above.unwrap_or(Path::new("."));

@@ -96,6 +96,19 @@ pub fn marker(items: Option<u32>) -> Frame {
 }
 
 impl Frame {
+    /// The same event with another payload, and the hash of that.
+    #[must_use]
+    pub fn with_payload(mut self, payload: Vec<u8>) -> Self {
+        let event_hash = *blake3::hash(&payload).as_bytes();
+        self.event.header.payload_size = payload.len() as u32;
+        self.event.header.content_hash = event_hash;
+        if let Some(links) = &mut self.event.hash_chain {
+            links.event_hash = event_hash;
+        }
+        self.event.payload = payload;
+        self
+    }
+
     /// As it stands in a file.
     pub fn bytes(&self) -> Vec<u8> {
         framed(&self.body())

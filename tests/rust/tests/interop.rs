@@ -45,6 +45,10 @@ fn facts(event: &Event) -> String {
     )
 }
 
+fn all_but_sequence(event: &Event) -> String {
+    facts(event).split_once(' ').unwrap().1.to_owned()
+}
+
 fn all_facts(store: &Store) -> Vec<String> {
     all(store).iter().map(facts).collect()
 }
@@ -226,6 +230,139 @@ fn an_old_store_is_not_written() {
     assert_eq!(into.unwrap_err().kind(), ErrorKind::ReadOnly);
 }
 
+/// An exported store of two segments, the first of which is given.
+fn exported(scratch: &Scratch, name: &str) -> std::path::PathBuf {
+    let store = open(&scratch.join(&format!("{name}-store")));
+    for number in 0..20u8 {
+        let payload = [number; 100];
+        store.append(&NewEvent::new("a", "s", EventKind::DATA, &payload), None).unwrap();
+    }
+    let path = scratch.join(name);
+    let options = ExportOptions { segment_bytes: 5000, ..ExportOptions::default() };
+    assert_eq!(store.export_to(&path, &Region::all(), &options).unwrap().segments, 2);
+    path
+}
+
+fn open_as(path: &Path, mode: OpenMode) -> Result<u64, ErrorKind> {
+    let opened = Store::open(path, &OpenOptions::mode(mode));
+    opened.map(|store| store.open_report().events).map_err(|error| error.kind())
+}
+
+/// What a reader and a salvage make of a directory.
+fn both(path: &Path) -> [Result<u64, ErrorKind>; 2] {
+    [OpenMode::ReadOnly, OpenMode::Salvage].map(|mode| open_as(path, mode))
+}
+
+#[test]
+fn directories_made_to_harm_end_in_an_error_and_soon() {
+    use std::os::unix::fs::{FileExt, symlink};
+    let scratch = Scratch::new().unwrap();
+    let file = |path: &Path| std::fs::File::options().write(true).open(path).unwrap();
+    let corrupt = Err(ErrorKind::Corrupt);
+
+    let path = exported(&scratch, "sparse");
+    file(&path.join("000002.fbat")).set_len(1 << 40).unwrap();
+    assert_eq!(both(&path), [corrupt, Ok(20)]);
+
+    // A length of four gigabytes, of a frame and of a header.
+    let path = exported(&scratch, "length");
+    file(&path.join("000001.fbat")).write_all_at(&[0xff; 4], 57).unwrap();
+    assert_eq!(both(&path), [Ok(20), Ok(20)]);
+    file(&path.join("000001.fbat")).write_all_at(&[0xff; 4], 4).unwrap();
+    assert_eq!(both(&path), [corrupt, Ok(19)]);
+
+    // What looks like a frame everywhere, and says that it reaches to the end.
+    let path = exported(&scratch, "lookalikes");
+    let one = b"\0\x80\0\0crc!\x84\xa5event\x83\xa6header";
+    let segment = file(&path.join("000001.fbat"));
+    let end = segment.metadata().unwrap().len();
+    let many: Vec<u8> = one.iter().copied().cycle().take(24 << 20).collect();
+    segment.write_all_at(&many, end).unwrap();
+    assert_eq!(both(&path), [corrupt, Ok(20)]);
+
+    // Links, pipes and directories in the place of a segment.
+    let path = exported(&scratch, "link");
+    std::fs::rename(path.join("000002.fbat"), scratch.join("elsewhere")).unwrap();
+    symlink(scratch.join("elsewhere"), path.join("000002.fbat")).unwrap();
+    let first = both(&path)[1];
+    assert!(matches!(first, Ok(1..20)));
+    assert_eq!(both(&path), [corrupt, first]);
+    std::fs::remove_file(path.join("000002.fbat")).unwrap();
+    std::fs::create_dir(path.join("000002.fbat")).unwrap();
+    assert_eq!(both(&path), [corrupt, first]);
+    std::fs::remove_dir(path.join("000002.fbat")).unwrap();
+    let pipe =
+        std::ffi::CString::new(path.join("000002.fbat").into_os_string().into_encoded_bytes());
+    // SAFETY: the path ends with a zero byte.
+    assert_eq!(unsafe { libc::mkfifo(pipe.unwrap().as_ptr(), 0o600) }, 0);
+    assert_eq!(both(&path), [corrupt, first]);
+
+    // Sidecars of any content.
+    let path = exported(&scratch, "sidecars");
+    for name in ["visibility_ranges.fbv", "keyset.fbatk", "compaction.pending.json"] {
+        for content in [&b""[..], b"{", &[0xff; 1000], b"FBATVR\x01\0\0\0\0\0\xdf\xff\xff\xff\xff"]
+        {
+            std::fs::write(path.join(name), content).unwrap();
+            assert_eq!(both(&path), [corrupt, Ok(20)], "{name}");
+        }
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
+    for name in ["index.fbati", "index.ckpt", "index.idemp", "anything"] {
+        std::fs::write(path.join(name), b"junk").unwrap();
+    }
+    assert_eq!(both(&path), [Ok(20), Ok(20)]);
+    assert_eq!(read_only(&path).open_report().ignored, ["anything"]);
+
+    // Later versions are not guessed at.
+    let newer = exported(&scratch, "newer");
+    file(&newer.join("000002.fbat")).write_all_at(&[2], 17).unwrap();
+    assert_eq!(both(&newer), [Err(ErrorKind::Unsupported); 2]);
+    let segment = file(&path.join("000002.fbat"));
+    segment.write_all_at(b"SDX4", segment.metadata().unwrap().len()).unwrap();
+    assert_eq!(both(&path), [Err(ErrorKind::Unsupported); 2]);
+}
+
+#[test]
+fn any_change_of_any_byte_ends_well() {
+    let scratch = Scratch::new().unwrap();
+    let path = exported(&scratch, "store");
+    let sound: BTreeMap<Id, String> =
+        all(&read_only(&path)).iter().map(|event| (event.id(), all_but_sequence(event))).collect();
+    let copy = scratch.join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(path.join("000002.fbat"), copy.join("000002.fbat")).unwrap();
+    let original = std::fs::read(path.join("000001.fbat")).unwrap();
+    let check = |bytes: &[u8], what: &str| {
+        std::fs::write(copy.join("000001.fbat"), bytes).unwrap();
+        for mode in [OpenMode::ReadOnly, OpenMode::Salvage] {
+            match Store::open(&copy, &OpenOptions::mode(mode)) {
+                Err(error) => assert!(
+                    error.kind() == ErrorKind::Corrupt && mode == OpenMode::ReadOnly
+                        || error.kind() == ErrorKind::Unsupported,
+                    "{what}: {error}"
+                ),
+                Ok(store) => {
+                    let events = all(&store);
+                    // One event at most is lost to one byte, and none is another one.
+                    assert!(events.len() + 1 >= sound.len() || bytes.len() < original.len());
+                    for event in &events {
+                        assert_eq!(sound[&event.id()], all_but_sequence(event), "{what}");
+                    }
+                    let _ = store.verify().unwrap();
+                }
+            }
+        }
+    };
+    for at in 0..original.len() {
+        let mut bytes = original.clone();
+        bytes[at] ^= 0x41;
+        check(&bytes, &format!("byte {at}"));
+    }
+    for length in 0..original.len() {
+        check(&original[..length], &format!("length {length}"));
+    }
+}
+
 /// Hides the events of these sequences as a cancelled fence does.
 fn hide(path: &Path, ranges: &[(u8, u8)]) {
     let mut body = vec![0x81, 0xa6];
@@ -343,4 +480,150 @@ fn ancestors_of_an_old_store_go_through_all_lanes_that_it_linked() {
     assert_eq!(ancestors(true, "plain-1", 1), (vec![1, 0], Genesis));
     assert_eq!(ancestors(false, "lean-2", 2), (vec![2, 0], Genesis));
     assert_eq!(ancestors(false, "lean-1", 1), (vec![1], Genesis));
+}
+
+#[test]
+fn a_caller_repeats_an_imported_append() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let event = NewEvent {
+        id: Some(Id([4; 16])),
+        extensions: &[("app.x", b"1")],
+        ..NewEvent::new("a", "s", EventKind::DATA, b"once")
+    };
+    store.append(&event, None).unwrap();
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    let copy = open(&scratch.join("copy"));
+    copy.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    let receipt = copy.append(&event, None).unwrap();
+    assert_eq!((receipt.sequence, receipt.duplicate), (0, true));
+    let other = NewEvent { extensions: &[("app.x", b"2")], ..event };
+    assert_eq!(copy.append(&other, None).unwrap_err().kind(), ErrorKind::IdempotencyConflict);
+}
+
+#[test]
+fn imports_at_once_share_the_work() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let batch: Vec<_> =
+        (0..5000).map(|_| NewEvent::new("a", "s", EventKind::DATA, b"event")).collect();
+    store.append_batch(&batch, None).unwrap();
+    for number in 0..5000 {
+        let entity = format!("b:{number}");
+        let durability = Some(batpak_core::Durability::Buffered);
+        store.append(&NewEvent::new(&entity, "s", EventKind::DATA, b"e"), durability).unwrap();
+    }
+    let old = scratch.join("old");
+    store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    let copy = open(&scratch.join("copy"));
+    let reports: Vec<_> = std::thread::scope(|scope| {
+        let regions = [Region::all(), Region::prefix("b"), Region::all()];
+        let (copy, old) = (&copy, &old);
+        let imports: Vec<_> = regions
+            .into_iter()
+            .map(|region| {
+                scope.spawn(move || {
+                    copy.import_from(old, &region, &ImportOptions::default()).unwrap()
+                })
+            })
+            .collect();
+        imports.into_iter().map(|import| import.join().unwrap()).collect()
+    });
+    assert_eq!(reports.iter().map(|report| report.imported).sum::<u64>(), 10_000);
+    for report in &reports {
+        assert_eq!(report.imported + report.already_there + report.outside, 10_000);
+        assert_eq!(report.dropped, 0);
+    }
+    assert_eq!(copy.stats().unwrap().events, 10_000);
+    assert!(copy.verify().unwrap().is_intact());
+}
+
+#[test]
+fn the_last_event_of_an_older_segment_is_missed() {
+    let scratch = Scratch::new().unwrap();
+    let path = exported(&scratch, "store");
+    let mut bytes = std::fs::read(path.join("000001.fbat")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path.join("000001.fbat"), &bytes).unwrap();
+    assert_eq!(both(&path), [Err(ErrorKind::Corrupt), Ok(19)]);
+    // At the end of the newest segment it is what a crash leaves.
+    std::fs::remove_file(path.join("000002.fbat")).unwrap();
+    let reader = read_only(&path);
+    assert_eq!(reader.open_report().damage.len(), 1);
+    assert!(reader.verify().unwrap().is_intact());
+    // Where an event is, is where it is in the old file.
+    let second = reader.at(1).unwrap().unwrap();
+    assert_eq!(&bytes[second.offset() as usize + 9..][..6], b"\xa5event");
+}
+
+#[test]
+fn a_store_without_events_goes_out_and_comes_back() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    let inside = store.export_to(store.path().join("x"), &Region::all(), &ExportOptions::default());
+    assert_eq!(inside.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let old = scratch.join("old");
+    let inverted = Region::all().with_clocks(2, 1);
+    let refused = store.export_to(&old, &inverted, &ExportOptions::default());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(!scratch.join("old.unfinished").exists());
+    let report = store.export_to(&old, &Region::all(), &ExportOptions::default()).unwrap();
+    assert_eq!((report.exported, report.segments), (0, 1));
+    assert_eq!(read_only(&old).head().unwrap().events, 0);
+    let report = store.import_from(&old, &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.source), (0, Id::NONE));
+}
+
+#[test]
+fn exports_to_one_place_do_not_mix() {
+    let scratch = Scratch::new().unwrap();
+    let stores: Vec<Store> = ["a", "b"]
+        .map(|entity| {
+            let store = open(&scratch.join(entity));
+            let event = NewEvent::new(entity, "s", EventKind::DATA, b"event");
+            store.append_batch(&[event; 10_000], None).unwrap();
+            store
+        })
+        .into();
+    let old = scratch.join("old");
+    let options = ExportOptions { segment_bytes: 10_000, ..ExportOptions::default() };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let exports: Vec<_> = stores
+            .iter()
+            .map(|store| scope.spawn(|| store.export_to(&old, &Region::all(), &options)))
+            .collect();
+        exports.into_iter().map(|export| export.join().unwrap()).collect()
+    });
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    let entities: std::collections::BTreeSet<String> =
+        all(&read_only(&old)).iter().map(|event| event.entity().to_owned()).collect();
+    assert_eq!(entities.len(), 1);
+    assert_eq!(read_only(&old).open_report().events, 10_000);
+}
+
+#[test]
+fn a_copy_of_a_copy_needs_no_more_room() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    // As much as leaves room for where the event comes from, once.
+    let value = vec![0; batpak_core::MAX_EXTENSION_BYTES - 54];
+    let event = NewEvent {
+        extensions: &[("a.b", &value)],
+        ..NewEvent::new("a", "s", EventKind::DATA, b"")
+    };
+    store.append(&event, None).unwrap();
+    let mut from = store.path().to_owned();
+    for name in ["second", "third"] {
+        let copy = open(&scratch.join(name));
+        let report = copy.import_from(&from, &Region::all(), &ImportOptions::default()).unwrap();
+        assert_eq!((report.imported, report.dropped), (1, 0), "{name}");
+        from = copy.path().to_owned();
+    }
+    let larger = vec![0; value.len() + 1];
+    let event = NewEvent { extensions: &[("a.b", &larger)], ..event };
+    store.append(&event, None).unwrap();
+    let copy = open(&scratch.join("fourth"));
+    let report = copy.import_from(store.path(), &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.dropped), (1, 1));
 }
