@@ -137,8 +137,6 @@ pub(super) struct Copy<'a> {
     independent: bool,
     /// The manifest as far as segments are there.
     pub(super) manifest: Manifest,
-    /// The end of what is there.
-    pub(super) end: (Tree, Hash),
     report: CopyReport,
 }
 
@@ -154,8 +152,7 @@ impl<'a> Copy<'a> {
         let to = Unfinished::begin(vfs.clone(), destination, &from.files.dir)?;
         let files = Arc::new(Files::new(vfs, to.directory.clone(), OPEN_FILES, 0));
         let report = CopyReport { store_id: manifest.store, ..CopyReport::default() };
-        let (earlier, end) = (None, Default::default());
-        Ok(Self { from, to, files, earlier, independent, manifest, end, report })
+        Ok(Self { from, to, files, earlier: None, independent, manifest, report })
     }
 
     /// Shares sealed segments with this earlier copy where it has them, too.
@@ -189,7 +186,6 @@ impl<'a> Copy<'a> {
             let why = "the copy of a sealed segment is not what was copied";
             return Err(Error::corrupt(why).at_path(&self.files.segment_path(entry.number)));
         }
-        self.end = (sealed.tree()?, sealed.footer.summary.last_hash);
         self.manifest.segments.push(entry);
         Ok(())
     }
@@ -214,13 +210,18 @@ impl<'a> Copy<'a> {
         Ok(false)
     }
 
-    /// Adds the newest segment: what another one holds up to `end`, behind a header.
+    /// Adds the newest segment, which follows the sealed one `before`: a header, and behind it what
+    /// another file holds up to an offset. Gives its index.
     pub(super) fn add_newest(
         &mut self,
+        before: Option<&Sealed>,
         header: &Header,
         source: Option<(&dyn VfsFile, u64)>,
     ) -> Result<Tail> {
-        let (tree, last_hash) = std::mem::take(&mut self.end);
+        let (tree, last_hash) = match before {
+            Some(sealed) => (sealed.tree()?, sealed.footer.summary.last_hash),
+            None => Default::default(),
+        };
         let number = header.number;
         let (lineage, first) = (header.lineage, header.first_sequence);
         let (to, file) = self.to.create(&segment::file_name(number))?;

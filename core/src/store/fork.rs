@@ -47,11 +47,7 @@ impl Store {
     ) -> Result<CopyReport> {
         let image = self.image()?;
         let at = options.at.unwrap_or(image.events);
-        if at > image.events {
-            let why = format!("the log has {} events; it cannot be forked at {at}", image.events);
-            return Err(Error::invalid(why).at_path(self.path()));
-        }
-        self.check_batch_end(at)?;
+        self.check_point(at, &image)?;
         if self.0.ancestors.len() >= MAX_ANCESTORS {
             let why = format!("the store has {MAX_ANCESTORS} ancestors; it cannot be forked");
             return Err(Error::new(ErrorKind::TooLarge, why).at_path(self.path()));
@@ -88,20 +84,23 @@ impl Store {
             }
             _ => (shared.last().map_or(1, |sealed| sealed.entry.number + 1), at, None),
         };
-        let root_before = copy.end.0.root();
+        let before = shared.last().copied();
+        let empty = Tree::default().root();
+        let root_before = before.map_or(empty, |sealed| sealed.footer.summary.root);
         let header = Header { number, created_ns, store, lineage, first_sequence, root_before };
         let source = source.as_ref().map(|(file, end)| (&**file, *end));
-        let newest = if at == 0 { None } else { Some(copy.add_newest(&header, source)?) };
+        let newest = if at == 0 { None } else { Some(copy.add_newest(before, &header, source)?) };
 
-        let root = newest.as_ref().map_or_else(|| Tree::default().root(), |tail| tail.tree.root());
+        let root = newest.as_ref().map_or(empty, |tail| tail.tree.root());
         let events = newest.as_ref().map_or(0, |tail| tail.next_sequence());
         if events != at || at == image.events && root != image.root {
             let why = "the events up to the fork are not those that were appended";
             return Err(Error::corrupt(why).at_path(self.path()));
         }
+        // With those from which the log had parted before, as much is common as it was.
         let parent = Ancestor { store: self.0.store, events: at, root };
         let further = self.0.ancestors.iter().map(|ancestor| match ancestor.events > at {
-            true => Ancestor { events: at, root, ..*ancestor },
+            true => Ancestor { store: ancestor.store, ..parent },
             false => *ancestor,
         });
         copy.manifest.ancestors = [parent].into_iter().chain(further).collect();
@@ -122,9 +121,13 @@ impl Store {
         }
     }
 
-    /// Refuses a number of events whose last one is followed by others of its batch, and names the
-    /// nearest numbers that do not cut it.
-    fn check_batch_end(&self, at: u64) -> Result<()> {
+    /// Refuses a number of events that the log does not have, or whose last one is followed by others
+    /// of its batch; then names the nearest numbers that do not cut it.
+    fn check_point(&self, at: u64, image: &Image) -> Result<()> {
+        if at > image.events {
+            let why = format!("the log has {} events; it cannot be forked at {at}", image.events);
+            return Err(Error::invalid(why).at_path(self.path()));
+        }
         let Some(last) = at.checked_sub(1) else { return Ok(()) };
         let is_cut = self.0.event_at(last)?.is_some_and(|event| event.batch_continues());
         if !is_cut {

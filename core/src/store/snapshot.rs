@@ -67,7 +67,8 @@ impl Store {
         }
         let Some(newest) = &image.newest else { return copy.finish(None) };
         let header = self.0.header_of(newest.number, &*newest.file)?;
-        let tail = copy.add_newest(&header, Some((&*newest.file, newest.end)))?;
+        let before = image.sealed.last().and_then(|part| part.sealed());
+        let tail = copy.add_newest(before, &header, Some((&*newest.file, newest.end)))?;
         if (tail.next_sequence(), tail.tree.root()) != (image.events, image.root) {
             let why = "the newest segment is not what was written to it";
             let path = self.0.files.segment_path(newest.number);

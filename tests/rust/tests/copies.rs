@@ -62,7 +62,7 @@ fn snapshots_and_forks_while_others_append() {
                 let payload = [1; 200];
                 let event = NewEvent::new(entity, "s", EventKind::DATA, &payload);
                 while !stop.load(Ordering::Relaxed) {
-                    store.append_batch(&[event.clone(), event.clone()], Some(durability)).unwrap();
+                    store.append_batch(&[event, event], Some(durability)).unwrap();
                 }
             });
         }
@@ -222,7 +222,7 @@ fn a_batch_is_not_cut() {
     fill(&store, "e", 3);
     let event = NewEvent::new("e", "s", EventKind::DATA, &[1; 300]);
     for _ in 0..2 {
-        store.append_batch(&vec![event.clone(); 40], None).unwrap();
+        store.append_batch(&vec![event; 40], None).unwrap();
     }
     for (at, lower, upper) in [(4, 3, 43), (23, 3, 43), (42, 3, 43), (44, 43, 83), (82, 43, 83)] {
         let options = ForkOptions { at: Some(at), independent: false };

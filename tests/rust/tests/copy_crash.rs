@@ -29,7 +29,7 @@ fn fill(store: &Store, batches: u8) {
     for i in 0..batches {
         let payload = [i; 300];
         let event = NewEvent::new("e", "s", EventKind::DATA, &payload);
-        store.append_batch(&[event.clone(), event], None).unwrap();
+        store.append_batch(&[event, event], None).unwrap();
     }
 }
 
@@ -107,8 +107,8 @@ fn state(vfs: &SimVfs, path: &str, context: &str) -> Option<(u64, Hash)> {
         };
         let report = store.verify().unwrap();
         assert!(report.is_intact(), "{context}: {:?}", report.findings);
-        let events = store.read(Query::default()).unwrap().map(|event| event.unwrap()).count();
-        assert_eq!(events as u64, report.events, "{context}");
+        let read: Result<Vec<_>> = store.read(Query::default()).unwrap().collect();
+        assert_eq!(read.unwrap().len() as u64, report.events, "{context}");
         found.push((report.events, report.root));
     }
     assert_eq!(found[0], found[1], "{context}: opened twice");

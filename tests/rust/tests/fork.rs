@@ -2,7 +2,8 @@
 //! alone.
 
 use batpak_core::{
-    ErrorKind, EventKind, GateSet, Id, Link, NewEvent, OpenMode, OpenOptions, Query, Region, Store,
+    ErrorKind, EventKind, ForkOptions, GateSet, Id, Link, NewEvent, OpenMode, OpenOptions, Query,
+    Region, SnapshotOptions, Store,
 };
 use batpak_tests::scratch::Scratch;
 use std::time::Duration;
@@ -42,6 +43,7 @@ fn every_call_in_a_forked_child_says_so() {
     let store = Store::open(scratch.join("store"), &OpenOptions::default()).unwrap();
     let id = store.append(&event(), None).unwrap().id;
     let mut scan = store.read(Query::new(Region::all())).unwrap();
+    let copy = scratch.join("copy");
     in_child(|| {
         forked(store.append(&event(), None))
             && forked(store.append_batch(&[event(), event()], None))
@@ -59,6 +61,10 @@ fn every_call_in_a_forked_child_says_so() {
             && forked(store.frontier())
             && forked(store.stats())
             && forked(store.verify())
+            && forked(store.snapshot_to(&copy, &SnapshotOptions::default()))
+            && forked(store.verify_snapshot(&copy))
+            && forked(store.fork_to(&copy, &ForkOptions::default()))
+            && forked(store.diff(&copy))
             && forked(store.refresh())
             && forked(store.wait(2, Duration::from_secs(60)))
             && forked(store.close())

@@ -496,7 +496,8 @@ fn build_fork() -> SimVfs {
         let options = options(seed, OpenMode::Create);
         let store = Store::open_on(Arc::new(vfs.clone()), &path(name), &options).unwrap();
         let event = NewEvent::new("e", "s", EventKind::DATA, &[1; 300]);
-        (0..12).for_each(|_| drop(store.append(&event, None).unwrap()));
+        store.append_batch(&[event; 6], None).unwrap();
+        (0..6).for_each(|_| assert!(store.append(&event, None).is_ok()));
         store
     };
     let fork = |store: &Store, name: &str, at| {
