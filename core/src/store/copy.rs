@@ -70,9 +70,13 @@ impl Store {
         let Some(writer) = &self.0.writer else {
             self.refresh()?;
             let image = self.0.image_now()?;
+            // A power cut must not take from the store what its copy has, nor make a sealed segment
+            // the newest one again, which a writer may cut.
+            let files = &self.0.files;
+            let synced = files.vfs.sync_dir(&files.dir);
+            synced.map_err(|e| Error::io("cannot sync the directory", &files.dir, &e))?;
             if let Some(newest) = &image.newest {
-                // A power cut must not take from the store what its copy has.
-                let path = self.0.files.segment_path(newest.number);
+                let path = files.segment_path(newest.number);
                 let synced = newest.file.sync();
                 synced.map_err(|e| Error::io("cannot sync the segment", &path, &e))?;
             }
@@ -129,7 +133,7 @@ struct Earlier {
 }
 
 /// A copy being written.
-pub(super) struct Copy<'a> {
+pub(super) struct Copying<'a> {
     from: &'a Inner,
     to: Unfinished,
     files: Arc<Files>,
@@ -140,7 +144,7 @@ pub(super) struct Copy<'a> {
     report: CopyReport,
 }
 
-impl<'a> Copy<'a> {
+impl<'a> Copying<'a> {
     /// Begins a copy of the store with this manifest, which lists no segments yet.
     pub(super) fn begin(
         from: &'a Inner,

@@ -1,7 +1,7 @@
 //! Forks: stores of their own that begin with the events of another one.
 
 use super::Store;
-use super::copy::{Copy, CopyReport, Image};
+use super::copy::{CopyReport, Copying, Image};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::manifest::{Ancestor, MAX_ANCESTORS, Manifest};
 use crate::format::segment::Header;
@@ -61,7 +61,7 @@ impl Store {
         let created_ns = self.0.now_ns();
         let manifest = Manifest::new(store, lineage, created_ns / 1000);
         let independent = options.independent;
-        let mut copy = Copy::begin(&self.0, destination.as_ref(), manifest, independent)?;
+        let mut copy = Copying::begin(&self.0, destination.as_ref(), manifest, independent)?;
 
         let all: Vec<_> = image.sealed.iter().filter_map(|part| part.sealed()).collect();
         let (shared, behind) = all.split_at(all.partition_point(|s| s.end_sequence() <= at));

@@ -1,7 +1,7 @@
 //! Snapshots: a copy of the store as it stands, made while appends go on. To restore one is to open
 //! it.
 
-use super::copy::{Copy, CopyReport};
+use super::copy::{CopyReport, Copying};
 use super::diff::Diff;
 use super::verify::VerifyReport;
 use super::{Inner, Store};
@@ -58,7 +58,7 @@ impl Store {
         let mut manifest = Manifest::new(self.0.store, self.0.lineage, self.0.created_us);
         manifest.ancestors = self.0.ancestors.clone();
         let independent = options.independent;
-        let mut copy = Copy::begin(&self.0, destination.as_ref(), manifest, independent)?;
+        let mut copy = Copying::begin(&self.0, destination.as_ref(), manifest, independent)?;
         if let Some(earlier) = &options.earlier {
             copy.share_with(earlier)?;
         }

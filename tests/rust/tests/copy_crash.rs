@@ -195,6 +195,50 @@ fn a_crash_while_a_fork_is_copied() {
     crash_everywhere(build_fork, Fault::Crash);
 }
 
+/// What a killed writer left may never have been synced. A reader that copies it sees to that: whatever a
+/// power cut takes then, and whatever is appended after it, the copy stays what it was, and a prefix.
+#[test]
+fn a_reader_copies_what_a_killed_writer_left() {
+    let mut copies = 0;
+    for point in 1.. {
+        let vfs = SimVfs::default();
+        let event = NewEvent::new("e", "s", EventKind::DATA, &[5; 900]);
+        vfs.fail_at(point, Fault::Crash);
+        let done = open(&vfs, STORE, OpenMode::Create).and_then(|store| {
+            let durabilities = [Durability::Durable, Durability::Written];
+            (0..12).try_for_each(|i| store.append(&event, Some(durabilities[i % 2])).map(drop))?;
+            store.close()
+        });
+        if done.is_ok() {
+            break;
+        }
+        let killed = vfs.after_crash(Loss::Process);
+        let Ok(reader) = open(&killed, STORE, OpenMode::ReadOnly) else {
+            // It was killed before there was a store.
+            assert_eq!(
+                open(&killed, STORE, OpenMode::ReadOnly).unwrap_err().kind(),
+                ErrorKind::NotFound
+            );
+            continue;
+        };
+        let report = snapshot(&reader).unwrap();
+        copies += 1;
+        for seed in 0..40 {
+            let context = format!("point {point}, seed {seed}");
+            let cut = killed.after_crash(Loss::Power(seed));
+            let store = open(&cut, STORE, OpenMode::Existing)
+                .unwrap_or_else(|error| panic!("{context}: {error:?}"));
+            for _ in 0..6 {
+                store.append(&event, None).unwrap();
+            }
+            assert_eq!(state(&cut, COPY, &context), Some((report.events, report.root)));
+            assert!(store.verify_snapshot(COPY).unwrap().is_prefix(), "{context}");
+        }
+    }
+    println!("{copies} copies");
+    assert!(copies > 30, "{copies} copies");
+}
+
 /// After a failure that is no crash, too, there is nothing or all of it; nothing is left beside it; and
 /// the store goes on.
 fn fail_everywhere(fault: Fault, kind: ErrorKind) {
