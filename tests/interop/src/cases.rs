@@ -11,6 +11,7 @@ use crate::version::Version::{self, *};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A store to write, and which versions can.
 #[derive(Clone, Debug)]
@@ -131,6 +132,14 @@ fn expect_steps(steps: &[Step], held: &mut Vec<Draft>, keys: &mut Vec<u128>) {
             }
         }
     }
+}
+
+/// Keeps other tests of this process from running. A child that is being started has a copy of
+/// every open file for a moment, and with it of every lock; so nobody may have just closed a store
+/// and open it again meanwhile.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All cases.

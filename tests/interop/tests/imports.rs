@@ -55,6 +55,7 @@ fn value<'a>(event: &'a Event, key: &str) -> Option<&'a [u8]> {
 
 #[test]
 fn twice_is_once() {
+    let _alone = cases::alone();
     for version in Version::ALL {
         let stores = Stores::written("segments", version);
         let store = stores.open();
@@ -72,6 +73,7 @@ fn twice_is_once() {
 
 #[test]
 fn a_source_that_has_grown_brings_what_is_new() {
+    let _alone = cases::alone();
     for version in Version::ALL {
         let stores = Stores::new();
         let case = cases::named("reopened");
@@ -92,6 +94,7 @@ fn a_source_that_has_grown_brings_what_is_new() {
 
 #[test]
 fn parts_add_up() {
+    let _alone = cases::alone();
     let stores = Stores::written("segments", Version::V0_10);
     let store = stores.open();
     let part = Region::entity("order:1");
@@ -106,6 +109,7 @@ fn parts_add_up() {
 
 #[test]
 fn a_store_with_events_of_its_own_takes_others() {
+    let _alone = cases::alone();
     let stores = Stores::written("plain", Version::V0_10);
     let store = stores.open();
     let own = NewEvent::new("order:1", "shop", batpak_core::EventKind::DATA, b"own");
@@ -128,6 +132,7 @@ fn a_store_with_events_of_its_own_takes_others() {
 
 #[test]
 fn two_sources_keep_apart() {
+    let _alone = cases::alone();
     let (one, other) =
         (Stores::written("plain", Version::V0_10), Stores::written("plain", Version::V0_7));
     let store = one.open();
@@ -140,6 +145,7 @@ fn two_sources_keep_apart() {
 
 #[test]
 fn a_killed_import_goes_on() {
+    let _alone = cases::alone();
     let stores = Stores::written("segments", Version::V0_10);
     // Enough for several groups.
     let many: Vec<_> = (0u32..20_000).map(|number| numbered(number, 200)).collect();
@@ -183,6 +189,7 @@ fn size(dir: &Path) -> u64 {
 
 #[test]
 fn what_nobody_vouches_for_comes_only_on_request_and_marked() {
+    let _alone = cases::alone();
     let stores = Stores::new();
     fs::create_dir(&stores.source).unwrap();
     let mut changed = handmade::event(2);
@@ -210,6 +217,7 @@ fn what_nobody_vouches_for_comes_only_on_request_and_marked() {
 
 #[test]
 fn damage_is_gone_past_only_on_request() {
+    let _alone = cases::alone();
     let stores = Stores::written("segments", Version::V0_10);
     let first = &directory::segments(&stores.source)[0];
     let mut bytes = fs::read(first).unwrap();
@@ -233,6 +241,7 @@ fn damage_is_gone_past_only_on_request() {
 
 #[test]
 fn keys_go_on_protecting() {
+    let _alone = cases::alone();
     let stores = Stores::written("keys", Version::V0_10);
     let store = stores.open();
     stores.import(&store);
@@ -254,6 +263,7 @@ fn keys_go_on_protecting() {
 
 #[test]
 fn encrypted_payloads_stay_so_unless_asked_for() {
+    let _alone = cases::alone();
     for version in [Version::V0_9, Version::V0_10] {
         let stores = Stores::written("encrypted-by-entity", version);
         let case = cases::named("encrypted-by-entity");
@@ -289,6 +299,7 @@ fn encrypted_payloads_stay_so_unless_asked_for() {
 
 #[test]
 fn a_source_is_only_read() {
+    let _alone = cases::alone();
     let stores = Stores::written("plain", Version::V0_10);
     for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::CreateNew] {
         let refused = Store::open(&stores.source, &OpenOptions::mode(mode)).err().unwrap();

@@ -16,6 +16,7 @@ const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
 
 #[test]
 fn every_store_is_read_as_the_crate_reads_it() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     let mut failed = 0;
     for case in &cases::all() {
@@ -30,6 +31,7 @@ fn every_store_is_read_as_the_crate_reads_it() {
 
 #[test]
 fn closing_lets_the_crate_in() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     let (case, version) = (cases::named("plain"), Version::V0_10);
     case.write(Path::new(EXECUTABLE), version, root.path());
