@@ -38,9 +38,7 @@ fn check(case: &Case, version: Version, dir: &Path) {
 
     let (own, back) = (dir.with_extension("own"), dir.with_extension("back"));
     let store = Store::open(&own, &OpenOptions::mode(OpenMode::CreateNew)).unwrap();
-    let mut options = ImportOptions::default();
-    options.salvage = salvage;
-    options.unvouched = true;
+    let options = ImportOptions { salvage, unvouched: true, ..ImportOptions::default() };
     let report = store.import_from(dir, &Region::all(), &options).unwrap();
     assert_eq!(report.format, 1, "{name}");
     let not_taken = not_taken(case);
