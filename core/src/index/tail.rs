@@ -27,6 +27,8 @@ struct Stream {
     lane: u32,
     first_clock: u32,
     last_clock: u32,
+    /// Each clock is the one behind the last. Not always so in a store of the batpak crate 0.x.
+    is_steady: bool,
     indexes: Vec<u32>,
 }
 
@@ -155,6 +157,8 @@ impl Tail {
         if let Some(stream) = self.streams.get_mut(number as usize) {
             if stream.indexes.is_empty() {
                 stream.first_clock = frame.clock();
+            } else {
+                stream.is_steady &= stream.last_clock.checked_add(1) == Some(frame.clock());
             }
             stream.last_clock = frame.clock();
             stream.indexes.push(index);
@@ -187,7 +191,9 @@ impl Tail {
                 let entity = name.clone();
                 let (first_clock, last_clock) = (0, 0);
                 let indexes = Vec::new();
-                self.streams.push(Stream { entity, lane, first_clock, last_clock, indexes });
+                let is_steady = true;
+                let stream = Stream { entity, lane, first_clock, last_clock, is_steady, indexes };
+                self.streams.push(stream);
                 added
             }
         }
@@ -356,7 +362,8 @@ impl Tail {
             let list = |stream: &'a Stream| {
                 let clocks = (stream.first_clock, stream.last_clock);
                 let events = stream.indexes.len() as u32;
-                let window = clock_window(clocks, events, region.clocks)?;
+                let wanted = region.clocks.filter(|_| stream.is_steady);
+                let window = clock_window(clocks, events, wanted)?;
                 stream.indexes.get(window.start as usize..window.end as usize)
             };
             return Some(streams.filter(wanted).filter_map(list).collect());
@@ -509,6 +516,7 @@ impl Tail {
                 lane: record.lane,
                 first_clock: record.first_clock,
                 last_clock: record.last_clock,
+                is_steady: true,
                 indexes: indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect(),
             });
         }

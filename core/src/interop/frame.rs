@@ -106,8 +106,12 @@ impl Prefix {
 
 /// Whether a crate's frame can begin here, by its first bytes.
 pub(crate) fn looks_like_frame(bytes: &[u8]) -> bool {
-    let body = bytes.get(PREFIX_BYTES..).unwrap_or_default();
-    matches!(body.first(), Some(0x83 | 0x84)) && body[1..].starts_with(BEGINNING)
+    bytes.get(PREFIX_BYTES..).is_some_and(looks_like_body)
+}
+
+/// Whether a crate's body can begin so.
+pub(crate) fn looks_like_body(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(0x83 | 0x84)) && bytes[1..].starts_with(BEGINNING)
 }
 
 /// Whether a body can be that of a frame around a batch. Those are short, and say what they are.

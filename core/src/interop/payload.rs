@@ -23,10 +23,10 @@ pub(crate) fn decrypt(event: &OldEvent<'_>, ciphertext: &[u8], key: &[u8; 32]) -
     XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(nonce), sealed).ok()
 }
 
-/// How many ways are tried for one payload, which is enough for eight keys in any order, and for all
-/// payloads of a store whose way is not found.
-const TRIES: u64 = 2 * 40_320;
-const ALL_TRIES: u64 = 20_000_000;
+/// A payload whose keys can stand in more orders is not restored: that of eight keys is.
+const MAX_ORDERS: u64 = 40_320;
+/// How many bytes are hashed in all to find the ways of a store's payloads.
+const MAX_HASHED_BYTES: u64 = 2 << 30;
 /// How many of the ways that were right are tried first.
 const REMEMBERED: usize = 16;
 
@@ -95,7 +95,7 @@ impl Way {
 #[derive(Debug, Default)]
 pub(crate) struct Restorer {
     remembered: Vec<Way>,
-    tries: u64,
+    hashed_bytes: u64,
 }
 
 impl Restorer {
@@ -110,28 +110,27 @@ impl Restorer {
         let mut tree = Vec::new();
         read_tree(&mut Reader(value), &mut tree, 0).ok()?;
         let orders = tree.iter().map(Piece::orders).fold(1, u64::saturating_mul);
+        if orders > MAX_ORDERS {
+            return None;
+        }
         let singles =
             [false, true].into_iter().take(1 + usize::from(tree.iter().any(Piece::is_single)));
         let known = self.remembered.clone();
         let known = known
             .into_iter()
             .filter(|way| matches!(way, Way::Reordered { order, .. } if *order < orders));
-        let most = (TRIES / 2).min(ALL_TRIES.saturating_sub(self.tries));
-        let new = (0..orders.min(most)).flat_map(|order| {
+        let left = MAX_HASHED_BYTES.saturating_sub(self.hashed_bytes) / (value.len() as u64 + 1);
+        let new = (0..orders.min(left)).flat_map(|order| {
             singles.clone().map(move |is_single| Way::Reordered { order, is_single })
         });
         let mut bytes = Vec::with_capacity(value.len());
-        let mut tries = 0;
         let found = known.chain(new).find(|way| {
-            tries += 1;
+            self.hashed_bytes += value.len() as u64;
             bytes.clear();
             way.write(&tree, &mut bytes);
             is_it(&bytes)
         });
-        let Some(way) = found else {
-            self.tries += tries;
-            return None;
-        };
+        let way = found?;
         self.remembered.retain(|other| *other != way);
         self.remembered.insert(0, way);
         self.remembered.truncate(REMEMBERED);
@@ -170,7 +169,8 @@ impl Piece<'_> {
     /// In how many orders its keys can stand.
     fn orders(&self) -> u64 {
         match self {
-            Self::Map(_, pairs) => (1..=*pairs as u64).fold(1, u64::saturating_mul),
+            // Of more keys there are more orders than are ever tried.
+            Self::Map(_, pairs) => (1..=(*pairs).min(20) as u64).product(),
             _ => 1,
         }
     }
@@ -293,7 +293,10 @@ mod tests {
         let pairs: Vec<(&str, &[u8])> = keys.iter().map(|key| (&**key, &[1][..])).collect();
         let mut restorer = Restorer::default();
         assert_eq!(restorer.restore(&map(&pairs), Hash([1; 32])), None);
-        assert_eq!(restorer.tries, TRIES / 2);
+        assert_eq!(restorer.hashed_bytes, 0);
+        let few = map(&pairs[..8]);
+        assert_eq!(restorer.restore(&few, Hash([1; 32])), None);
+        assert_eq!(restorer.hashed_bytes, MAX_ORDERS * few.len() as u64);
     }
 
     #[test]

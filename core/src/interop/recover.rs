@@ -9,8 +9,9 @@
 
 use super::frame::{
     BEGINNING_AT, KIND_BATCH_BEGIN, LOOK_BYTES, OldEvent, PREFIX_BYTES, Prefix, beginning,
-    looks_like_frame, may_be_marker,
+    looks_like_body, looks_like_frame, may_be_marker,
 };
+use super::message::{CUT_OFF, Reader};
 use super::segment::{
     self, Entry, HeaderError, Index, LEAST_BYTES, MAX_HEADER_BYTES, TRAILER_BYTES, Trailer,
     TrailerError,
@@ -196,6 +197,7 @@ pub(crate) fn recover(
     recovery.choose_sources(names)?;
     recovery.read_ranges()?;
     for source in 0..recovery.found.sources.len() {
+        recovery.notice_missing(source);
         recovery.read_segment(source as u32)?;
     }
     recovery.end_batch(Ending::Broken, "the store ends within it", None)?;
@@ -475,6 +477,19 @@ impl Recovery<'_> {
         }
     }
 
+    /// Segments are numbered from 1 on, and a compaction makes all there are the first one. So numbers
+    /// are missing behind the first alone; elsewhere somebody has taken a segment away, which may
+    /// have held nothing.
+    fn notice_missing(&mut self, source: usize) {
+        let number = |source: usize| self.found.sources[source].number;
+        let before = source.checked_sub(1).map_or(0, number);
+        let (missing, last) = (before + 1, number(source) - 1);
+        if missing <= last && source != 1 {
+            let what = format!("the segments {missing} to {last} are missing");
+            self.note_unfinished(missing, 0, 0, what);
+        }
+    }
+
     fn read_segment(&mut self, source: u32) -> Result<()> {
         let from = self.found.sources[source as usize].clone();
         let mut segment = Segment::open(self.files, source, &from)?;
@@ -665,7 +680,11 @@ impl Recovery<'_> {
     /// Where the first whole frame behind `at` begins.
     fn next_frame(&mut self, segment: &mut Segment, at: u64, end: u64) -> Result<Option<u64>> {
         if !segment.index.is_checked {
-            return self.search(segment, at + 1);
+            return match extent(segment, at, end)? {
+                Extent::Next(next) => Ok(Some(next)),
+                Extent::ToTheEnd => Ok(None),
+                Extent::Unknown => self.search(segment, at + 1),
+            };
         }
         let listed: Vec<(u64, u32)> = {
             let behind = segment.entries_behind(at).iter();
@@ -711,7 +730,11 @@ impl Recovery<'_> {
                 window[BEGINNING_AT..].starts_with(beginning()) && looks_like_frame(window)
             });
             let Some(found) = found else {
-                let passed = (bytes.len() - (LOOK_BYTES - 1)) as u64;
+                let passed = bytes.len().saturating_sub(LOOK_BYTES - 1) as u64;
+                if passed == 0 {
+                    // The file has become shorter.
+                    return Ok(None);
+                }
                 segment.searched += passed;
                 at += passed;
                 continue;
@@ -876,6 +899,10 @@ impl Recovery<'_> {
             };
             let (number, listing) = (segment.number, segment.listing(place.offset));
             let body_at = place.offset + PREFIX_BYTES as u64;
+            if segment.frame(place.offset, body_at + u64::from(place.length))? != Ok(place.length) {
+                let why = "an event changed while it was read";
+                return Err(Error::corrupt(why).at_path(&segment.path).at(number, place.offset));
+            }
             let event = match OldEvent::decode(segment.bytes(body_at, place.length as usize)?) {
                 Ok(event) => event,
                 Err(why) => {
@@ -938,6 +965,44 @@ impl Recovery<'_> {
         }
         Found { place, segment, sequence, is_hidden, batch_continues }
     }
+}
+
+/// How far a frame goes whose checksum is wrong.
+enum Extent {
+    /// Up to another one.
+    Next(u64),
+    /// To the end, or beyond it.
+    ToTheEnd,
+    Unknown,
+}
+
+/// What is damaged is seldom where a frame ends: its length says so, and so does its body, which is one
+/// value. A payload may hold whole frames, so nothing is searched for within one.
+fn extent(segment: &mut Segment, at: u64, end: u64) -> Result<Extent> {
+    /// The value of a longer body is not followed.
+    const MAX_FOLLOWED_BYTES: usize = 64 << 20;
+    let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) else {
+        return Ok(Extent::ToTheEnd);
+    };
+    let body_at = at + PREFIX_BYTES as u64;
+    let body = segment.bytes(body_at, MAX_FOLLOWED_BYTES)?;
+    let is_body = looks_like_body(body);
+    let by_value = match Reader(body).skip() {
+        Ok(value) => Some(value.len() as u64),
+        // The value goes on behind the file.
+        Err(why) if why == CUT_OFF && body.len() < MAX_FOLLOWED_BYTES => Some(u64::MAX),
+        Err(_) => None,
+    };
+    let by_length = prefix.is_possible().then_some(u64::from(prefix.length));
+    let ends = [by_length, by_value].map(|length| Some(body_at.saturating_add(length?)));
+    segment.searched += by_value.unwrap_or(0).min(MAX_FOLLOWED_BYTES as u64);
+    for next in ends.into_iter().flatten() {
+        if next < end && segment.frame(next, end)?.is_ok() {
+            return Ok(Extent::Next(next));
+        }
+    }
+    let is_last = is_body && ends.iter().all(|place| place.is_some_and(|place| place >= end));
+    Ok(if is_last { Extent::ToTheEnd } else { Extent::Unknown })
 }
 
 /// Whether a segment begins with the event that a process writes first; `None` if it has no frame
