@@ -90,13 +90,6 @@ impl Case {
         self.sessions.iter().any(|session| session.steps.iter().any(drops))
     }
 
-    /// Whether every event that was ever appended is there and visible, so that no link leads
-    /// nowhere.
-    pub fn is_whole(&self) -> bool {
-        let steps = || self.sessions.iter().flat_map(|session| &session.steps);
-        !self.evicts() && !steps().any(|step| matches!(step, Step::Fence(_, FenceEnd::Cancel)))
-    }
-
     /// How many events the crate itself appends: since 0.7, one for opening and one for closing.
     pub fn expected_system(&self, version: Version) -> usize {
         let reopen = |step: &&Step| matches!(step, Step::Reopen);

@@ -206,8 +206,7 @@ fn what_nobody_vouches_for_comes_only_on_request_and_marked() {
     assert_eq!(report.drops[0].sequence, Some(1));
     assert!(report.drops.iter().all(|dropped| dropped.segment == 1 && !dropped.reason.is_empty()));
 
-    let mut options = ImportOptions::default();
-    options.unvouched = true;
+    let options = ImportOptions { unvouched: true, ..ImportOptions::default() };
     let report = store.import_from(&stores.source, &Region::all(), &options).unwrap();
     assert_eq!((report.imported, report.already_there, report.dropped), (2, 1, 0), "{report:?}");
     let doubts: Vec<_> =
@@ -228,9 +227,7 @@ fn damage_is_gone_past_only_on_request() {
     let refused = store.import_from(&stores.source, &Region::all(), &ImportOptions::default());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(events(&store).len(), 0);
-    let mut options = ImportOptions::default();
-    options.salvage = true;
-    options.unvouched = true;
+    let options = ImportOptions { salvage: true, unvouched: true, ..ImportOptions::default() };
     let report = store.import_from(&stores.source, &Region::all(), &options).unwrap();
     assert_eq!((report.imported, report.dropped), (21, 1), "{report:?}");
     assert!(!report.sequences_kept);
@@ -286,8 +283,7 @@ fn encrypted_payloads_stay_so_unless_asked_for() {
 
         let decrypted = Store::open(stores.own.with_extension("plain"), &OpenOptions::default());
         let decrypted = decrypted.unwrap();
-        let mut options = ImportOptions::default();
-        options.decrypt = true;
+        let options = ImportOptions { decrypt: true, ..ImportOptions::default() };
         decrypted.import_from(&stores.source, &Region::all(), &options).unwrap();
         for (ours, theirs) in events(&decrypted).iter().zip(&theirs.events) {
             let plain = theirs.encryption.as_ref().and_then(|known| known.plain.as_ref());

@@ -127,7 +127,7 @@ fn facts(event: &Event) -> Facts {
 }
 
 /// What was done to a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Change {
     /// It was cut to this length.
     Cut(usize),
@@ -180,8 +180,11 @@ impl Job {
     }
 
     fn fail(&mut self, segment: usize, change: Change, what: impl std::fmt::Display) {
-        let place = format!("segment {}, {change:?}", segment + 1);
-        let kind = if matches!(change, Change::Cut(_)) { "cut" } else { "flipped" };
+        let (kind, place) = match change {
+            Change::Cut(length) => ("cut", format!("to {length} bytes")),
+            Change::Flip(at, bits) => ("flipped", format!("byte {at} by {bits:#x}")),
+        };
+        let place = format!("segment {} {place}", segment + 1);
         let entry = self.failures.entry(format!("{}, {kind}: {what}", self.name));
         entry.or_insert((0, place)).0 += 1;
     }

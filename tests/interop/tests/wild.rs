@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
-const ROUNDS: u64 = 600;
+const ROUNDS: u64 = 400;
 
 /// xorshift64*, from a seed other than 0.
 struct Draw(u64);
@@ -79,7 +79,10 @@ fn wild_damage() {
                         let theirs = theirs.map(|theirs| theirs.events).unwrap_or_default();
                         let mut differences = read.differences(&theirs, Sequences::Unrelated);
                         differences.retain(|what| !what.ends_with("differs in its extensions"));
-                        if let Some(first) = differences.first() {
+                        // A footer without a checksum is no witness any more once it is damaged,
+                        // too; the crate takes it for one.
+                        let is_witness = version >= Version::V0_9 || done.len() == 1;
+                        if let (true, Some(first)) = (is_witness, differences.first()) {
                             failures.push(format!("{name}: {first}"));
                         }
                     }
