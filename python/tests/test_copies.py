@@ -1,5 +1,5 @@
-"""Snapshots, forks, and comparing stores. What these calls do to events is in tests/scripts; here is
-how they are called, what they give back, and what threads may do."""
+"""Snapshots, forks, and comparing stores. What these calls do to events is in tests/scripts; here
+is how they are called, what they give back, and what threads may do."""
 
 import os
 import pickle
@@ -268,6 +268,27 @@ def test_copies_are_made_while_others_append(filled: Store, tmp_path: Path) -> N
             assert filled.diff(tmp_path / f"fork-{number}").common == fork.events
             with Store(tmp_path / f"snapshot-{number}", mode="read_only") as reader:
                 assert payloads(reader) == appended[: snapshot.events]
+
+
+def test_closing_while_a_copy_is_made_leaves_a_whole_one_or_none(
+    filled: Store, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        copying = [
+            ("snapshot", pool.submit(filled.snapshot_to, tmp_path / "snapshot")),
+            ("fork", pool.submit(filled.fork_to, tmp_path / "fork")),
+        ]
+        filled.close()
+    for name, made in copying:
+        failure = made.exception()
+        if failure is None:
+            assert made.result().events == 40
+            with Store(tmp_path / name, mode="existing") as copy:
+                report = copy.verify()
+            assert (report.intact, report.events) == (True, 40)
+        else:
+            assert isinstance(failure, batpak.ClosedError)
+            assert not (tmp_path / name).exists()
 
 
 def test_a_reader_copies_a_store_that_another_appends_to(filled: Store, tmp_path: Path) -> None:
