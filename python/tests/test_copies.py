@@ -25,14 +25,6 @@ def filled(path: Path) -> Iterator[Store]:
         yield store
 
 
-class Somewhere(PathLike[str]):
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-
 def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("*.fbat"))
 
@@ -47,7 +39,7 @@ def payloads(store: Store) -> list[bytes]:
     return [bytes(event) for event in store.read()]
 
 
-@pytest.mark.parametrize("form", [str, Path, Somewhere])
+@pytest.mark.parametrize("form", [str, Path])
 def test_forms_of_a_path(
     filled: Store, tmp_path: Path, form: Callable[[Path], str | PathLike[str]]
 ) -> None:
