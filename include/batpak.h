@@ -1803,9 +1803,8 @@ typedef struct batpak_copy_report {
 } batpak_copy_report;
 
 /**
- * How two logs compare: from common to ours are the sequences that only this store has, or has
- * with other events, and from common to theirs those of the other one. Initialise it with
- * BATPAK_DIFF_INIT.
+ * How two logs compare. The sequences from common to before ours are those that only this store
+ * has, or has with other events; likewise for theirs. Initialise it with BATPAK_DIFF_INIT.
  */
 typedef struct batpak_diff {
     /**

@@ -143,9 +143,8 @@ impl batpak_copy_report {
     }
 }
 
-/// How two logs compare: from common to ours are the sequences that only this store has, or has
-/// with other events, and from common to theirs those of the other one. Initialise it with
-/// BATPAK_DIFF_INIT.
+/// How two logs compare. The sequences from common to before ours are those that only this store
+/// has, or has with other events; likewise for theirs. Initialise it with BATPAK_DIFF_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct batpak_diff {
