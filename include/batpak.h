@@ -2634,8 +2634,8 @@ batpak_status batpak_store_receipt_cover_0x(const struct batpak_store *store,
 /**
  * Makes a snapshot in a new directory, while appends go on: all events that are visible now, and
  * what the library needs to open them as a store, with the same store id. To restore it is to open
- * it. Nothing of a snapshot that failed is left under its name; one that has its name is whole, and
- * survives a power cut.
+ * it. Nothing of a snapshot that failed is left under its name; one that has its name is whole,
+ * and survives a power cut.
  *
  * Sealed segments are shared with this store by hard links where the file system can do that, and
  * copied otherwise. Only while everything is written and synced, as by batpak_store_sync, appends

@@ -23,8 +23,8 @@ static batpak_status diff_with(const batpak_store *store, const char *name, batp
 static batpak_status verify_snapshot(const batpak_store *store, const char *name,
                                      batpak_verify_report *report, int32_t *is_prefix,
                                      batpak_diff *diff) {
-    return batpak_store_verify_snapshot(store, path_of(name), BATPAK_NUL_TERMINATED, report, NULL, 0,
-                                        is_prefix, diff, &error);
+    return batpak_store_verify_snapshot(store, path_of(name), BATPAK_NUL_TERMINATED, report, NULL,
+                                        0, is_prefix, diff, &error);
 }
 
 /* A store that begins a segment for every batch. */
