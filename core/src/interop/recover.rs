@@ -384,6 +384,10 @@ impl Recovery<'_> {
     /// Which files are the segments, in their order: all of them, but for what an interrupted
     /// compaction has left.
     fn choose_sources(&mut self, names: &[(String, bool)]) -> Result<()> {
+        if names.iter().any(|(name, _)| name == sidecar::LATER_COMPACTION) {
+            let why = "a later version of the crate was compacting the store; open it there once";
+            return Err(Error::new(ErrorKind::Unsupported, why).at_path(&self.files.dir));
+        }
         let mut sources = Vec::new();
         for (name, is_file) in names {
             let own = sidecar::PASSED_OVER.contains(&name.as_str())
