@@ -177,6 +177,10 @@ fn names() {
         let dir = Dir::with(&[(name, &segment(2, &[event(4)]))]);
         assert_eq!(dir.read(), Ok(4), "{name}");
     }
+    // The greatest number, twice.
+    let dir = Dir::with(&[("18446744073709551615.fbat", &segment(2, &[event(4)]))]);
+    fs::write(dir.path("018446744073709551615.fbat"), segment(2, &[event(5)])).unwrap();
+    dir.is_damaged(5);
     // The same number twice: nobody knows which of them is the segment.
     let dir = Dir::with(&[("1.fbat", &segment(1, &[event(4)]))]);
     assert_eq!(dir.read(), Err(ErrorKind::Corrupt));
