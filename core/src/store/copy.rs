@@ -161,6 +161,7 @@ impl<'a> Copying<'a> {
 
     /// Shares sealed segments with this earlier copy where it has them, too.
     pub(super) fn share_with(&mut self, earlier: &Path) -> Result<()> {
+        open::check_path(earlier)?;
         let files =
             Arc::new(Files::new(self.from.files.vfs.clone(), earlier.to_path_buf(), OPEN_FILES, 0));
         let manifest = open::read_manifest(&files)?.ok_or_else(|| open::no_store(&files))?;

@@ -125,13 +125,19 @@ fn read_front(files: &Files, name: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The directory, created if it may be.
-fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
+/// Refuses what is the path of no store.
+pub(super) fn check_path(path: &Path) -> Result<()> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.is_empty() || bytes.contains(&0) {
         let why = "the path of the store is empty or contains a NUL";
         return Err(Error::invalid(why).at_path(path));
     }
+    Ok(())
+}
+
+/// The directory, created if it may be.
+fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
+    check_path(path)?;
     if matches!(options.mode, OpenMode::Create | OpenMode::CreateNew) {
         vfs.create_dir(path)
             .map_err(|e| Error::io("cannot create the store's directory", path, &e))?;
