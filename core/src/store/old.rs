@@ -44,6 +44,14 @@ pub(super) enum Payloads {
     Decrypted,
 }
 
+/// Whether the crate is kept from the store meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locking {
+    /// By a share of its own lock.
+    Shared,
+    None,
+}
+
 /// Why nothing vouches for an event: a set of reasons. The bits are stored with imported events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Doubt(pub(crate) u8);
@@ -116,8 +124,12 @@ pub(super) fn open(
     options: &OpenOptions,
     names: &[(String, bool)],
     payloads: Payloads,
+    locking: Locking,
 ) -> Result<Inner> {
-    let lock = take_lock(&files, names)?;
+    let lock = match locking {
+        Locking::Shared => take_lock(&files, names)?,
+        Locking::None => None,
+    };
     let mut notes = Vec::new();
     let keys = match files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)? {
         None => HashMap::new(),

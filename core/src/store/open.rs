@@ -2,7 +2,7 @@
 
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
-use super::old::{self, Payloads};
+use super::old::{self, Locking, Payloads};
 use super::{Inner, Live, Newest, Store, follow, salvage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
@@ -92,7 +92,7 @@ pub(super) fn open_for_reading(
 ) -> Result<Store> {
     let files = locate(vfs, path, options)?;
     let inner = match old_names(&files)? {
-        Some(names) => old::open(files, options, &names, payloads),
+        Some(names) => old::open(files, options, &names, payloads, Locking::Shared),
         None if options.mode == OpenMode::Salvage => salvage::open(files, options),
         None => follow::open(files, options),
     };
@@ -101,7 +101,7 @@ pub(super) fn open_for_reading(
 
 /// The names in the directory, if it is a store of the batpak crate 0.x: one that has a segment of
 /// version 1, or the crate's lock, and no manifest.
-fn old_names(files: &Files) -> Result<Option<Vec<(String, bool)>>> {
+pub(super) fn old_names(files: &Files) -> Result<Option<Vec<(String, bool)>>> {
     let names = list(files)?;
     let has = |wanted: &str| names.iter().any(|(name, is_file)| *is_file && name == wanted);
     if has(manifest::FILE_NAME) {
@@ -126,7 +126,7 @@ fn read_front(files: &Files, name: &str) -> Result<Vec<u8>> {
 }
 
 /// The directory, created if it may be.
-fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
+pub(super) fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.is_empty() || bytes.contains(&0) {
         let why = "the path of the store is empty or contains a NUL";
@@ -438,7 +438,7 @@ pub(super) fn sort_files(
 }
 
 /// Whether it is the name under which a file of the store is written before it gets its own.
-fn is_own_temporary(name: &str) -> bool {
+pub(super) fn is_own_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| {
         name == manifest::FILE_NAME || name == TAIL_INDEX || segment::number_of(name).is_some()
     })
