@@ -23,6 +23,7 @@ mod open;
 mod prepare;
 mod queue;
 mod read;
+mod restart;
 mod rotate;
 mod salvage;
 mod stats;
