@@ -2420,7 +2420,8 @@ const char *batpak_finding_name(int32_t kind);
  * Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT, BATPAK_UNSUPPORTED and BATPAK_LOCKED for the source;
  * BATPAK_INVALID_ARGUMENT, also when the source is this store; BATPAK_INVALID_COORDINATE,
  * BATPAK_INVALID_KIND; those of batpak_store_append.
- * Threads: any, also at once; a close on another thread ends the import.
+ * Threads: any, also at once, and imports of the same share the work; a close on another thread
+ * ends the import.
  */
 BATPAK_API
 batpak_status batpak_store_import(const struct batpak_store *store,
@@ -2444,13 +2445,15 @@ batpak_status batpak_store_import(const struct batpak_store *store,
  *
  * destination: the directory, which must not exist or be empty; directories above it are made, and
  * meanwhile there is one beside it whose name ends with `.unfinished`. query: which events; may be
- * null for all of them; it has no direction, from and limit. options: may be null for the defaults.
- * report: gets the result. drops: gets the first capacity drops; may be null when capacity is 0.
+ * null for all of them; it has no direction, from and limit. options: may be null for the
+ * defaults. report: gets the result. drops: gets the first capacity drops; may be null when
+ * capacity is 0.
  *
  * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
  * something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
- * BATPAK_DISK_FULL, BATPAK_FORKED.
- * Threads: any, also at once, to different directories; a close on another thread ends the export.
+ * BATPAK_DISK_FULL, BATPAK_FORKED, BATPAK_LOCKED while another export to the directory is under
+ * way.
+ * Threads: any, also at once; a close on another thread ends the export.
  */
 BATPAK_API
 batpak_status batpak_store_export(const struct batpak_store *store,
@@ -2464,8 +2467,9 @@ batpak_status batpak_store_export(const struct batpak_store *store,
                                   struct batpak_error *error);
 
 /**
- * The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x store
- * that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these bytes.
+ * The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x
+ * store that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these
+ * bytes.
  *
  * sequence: the event's. buffer: gets as many of the bytes as it has room for; may be null when
  * capacity is 0. length: gets how many there are.

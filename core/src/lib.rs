@@ -64,6 +64,6 @@ pub use options::{
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
     Ancestry, Boundary, Dropped, ExportOptions, ExportReport, Finding, FindingKind, Follow,
-    Frontier, Head, ImportOptions, ImportReport, Inspection, Link, OpenReport, Opening, Scan,
-    Stats, Store, StreamHead, Then, Ticket, VerifyReport,
+    Frontier, Head, ImportOptions, ImportReport, Inspection, Link, MOST_DROPS, OpenReport, Opening,
+    Scan, Stats, Store, StreamHead, Then, Ticket, VerifyReport,
 };

@@ -11,6 +11,7 @@ use std::ffi::c_char;
 
 /// The most drops that an import or an export tells of.
 pub const BATPAK_MOST_DROPS: usize = 1000;
+const _: () = assert!(BATPAK_MOST_DROPS == batpak_core::MOST_DROPS);
 
 /// The size of the reason in a batpak_dropped, its NUL included.
 pub const BATPAK_DROP_REASON_BYTES: usize = 224;
@@ -44,11 +45,6 @@ impl batpak_dropped {
             reason: inline_text(&dropped.reason),
         }
     }
-}
-
-/// The drops that are told of.
-fn told(drops: &[Dropped]) -> &[Dropped] {
-    &drops[..drops.len().min(BATPAK_MOST_DROPS)]
 }
 
 /// How to import. Initialise it with BATPAK_IMPORT_OPTIONS_INIT, which holds the defaults.
@@ -156,7 +152,7 @@ impl batpak_import_report {
             outside: report.outside,
             dropped: report.dropped,
             keys_without_events: report.keys_without_events,
-            drop_count: told(&report.drops).len() as u64,
+            drop_count: report.drops.len() as u64,
             sequences_kept: report.sequences_kept.into(),
             ..Self::initial()
         }
@@ -247,7 +243,7 @@ impl batpak_export_report {
             dropped: report.dropped,
             segments: report.segments,
             bytes: report.bytes,
-            drop_count: told(&report.drops).len() as u64,
+            drop_count: report.drops.len() as u64,
             ..Self::initial()
         }
     }
@@ -271,7 +267,8 @@ impl batpak_export_report {
 /// Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT, BATPAK_UNSUPPORTED and BATPAK_LOCKED for the source;
 /// BATPAK_INVALID_ARGUMENT, also when the source is this store; BATPAK_INVALID_COORDINATE,
 /// BATPAK_INVALID_KIND; those of batpak_store_append.
-/// Threads: any, also at once; a close on another thread ends the import.
+/// Threads: any, also at once, and imports of the same share the work; a close on another thread
+/// ends the import.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_import(
     store: *const batpak_store,
@@ -300,7 +297,7 @@ pub unsafe extern "C" fn batpak_store_import(
         append_to_store(store, |store| {
             let report = store.import_from(source, &region, &options)?;
             output.set(&batpak_import_report::of(&report));
-            drops.set(told(&report.drops).iter().map(batpak_dropped::of));
+            drops.set(report.drops.iter().map(batpak_dropped::of));
             Ok(())
         })
     })
@@ -316,13 +313,15 @@ pub unsafe extern "C" fn batpak_store_import(
 ///
 /// destination: the directory, which must not exist or be empty; directories above it are made, and
 /// meanwhile there is one beside it whose name ends with `.unfinished`. query: which events; may be
-/// null for all of them; it has no direction, from and limit. options: may be null for the defaults.
-/// report: gets the result. drops: gets the first capacity drops; may be null when capacity is 0.
+/// null for all of them; it has no direction, from and limit. options: may be null for the
+/// defaults. report: gets the result. drops: gets the first capacity drops; may be null when
+/// capacity is 0.
 ///
 /// Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_INVALID_ARGUMENT, also when the directory holds
 /// something; BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND, BATPAK_CORRUPT, BATPAK_IO,
-/// BATPAK_DISK_FULL, BATPAK_FORKED.
-/// Threads: any, also at once, to different directories; a close on another thread ends the export.
+/// BATPAK_DISK_FULL, BATPAK_FORKED, BATPAK_LOCKED while another export to the directory is under
+/// way.
+/// Threads: any, also at once; a close on another thread ends the export.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn batpak_store_export(
     store: *const batpak_store,
@@ -351,14 +350,15 @@ pub unsafe extern "C" fn batpak_store_export(
         on_store(store, |store| {
             let report = store.export_to(destination, &region, &options)?;
             output.set(&batpak_export_report::of(&report));
-            drops.set(told(&report.drops).iter().map(batpak_dropped::of));
+            drops.set(report.drops.iter().map(batpak_dropped::of));
             Ok(())
         })
     })
 }
 
-/// The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x store
-/// that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these bytes.
+/// The bytes that a receipt of the batpak crate 0.7 to 0.10 vouches for, for an event of a 0.x
+/// store that is open for reading: the receipt's signature is Ed25519 over the BLAKE3 of these
+/// bytes.
 ///
 /// sequence: the event's. buffer: gets as many of the bytes as it has room for; may be null when
 /// capacity is 0. length: gets how many there are.

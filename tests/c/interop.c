@@ -1,12 +1,12 @@
 /* Importing and exporting from C: what goes in and comes out, every way to ask for it wrongly, and
- * a close meanwhile. Takes an empty directory to work in. */
+ * other threads meanwhile. Takes an empty directory to work in. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
 #include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MANY = 1500, BATCH = 100, ROUNDS = 6 };
+enum { MANY = 1500, BATCH = 100, ROUNDS = 6, THREADS = 4 };
 
 static const char *path_of(const char *name) {
     static char path[4096];
@@ -283,7 +283,7 @@ static void covers(void) {
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_receipt_cover_0x(old, 0, NULL, 1, &length, &error));
     EQUAL(77, length);
 
-    /* A byte, id, sequence, "entity" and "scope" with their values, kind, two hashes, no extension. */
+    /* A byte, id, sequence, "entity" and "scope" with values, kind, two hashes, no extension. */
     EQUAL(BATPAK_OK, batpak_store_receipt_cover_0x(old, 1, NULL, 0, &length, &error));
     EQUAL(1 + 16 + 8 + (1 + 7 + 9 + 6 + 5) + 2 + 32 + 32 + 1, length);
     EQUAL(BATPAK_OK,
@@ -306,6 +306,7 @@ struct task {
     batpak_store *store;
     char path[4096];
     batpak_status status;
+    uint64_t done, there;
 };
 
 static void *import_on(void *argument) {
@@ -313,6 +314,8 @@ static void *import_on(void *argument) {
     batpak_import_report report = BATPAK_IMPORT_REPORT_INIT;
     task->status = batpak_store_import(task->store, task->path, BATPAK_NUL_TERMINATED, NULL, NULL,
                                        &report, NULL, 0, NULL);
+    task->done = report.imported;
+    task->there = report.already_there;
     return NULL;
 }
 
@@ -322,6 +325,47 @@ static void *export_on(void *argument) {
     task->status = batpak_store_export(task->store, task->path, BATPAK_NUL_TERMINATED, NULL, NULL,
                                        &report, NULL, 0, NULL);
     return NULL;
+}
+
+static void run_threads(void *(*work)(void *), batpak_store *store, const char *name,
+                        struct task *tasks) {
+    pthread_t threads[THREADS];
+    for (int at = 0; at < THREADS; at++) {
+        tasks[at].store = store;
+        snprintf(tasks[at].path, sizeof tasks[at].path, "%s", path_of(name));
+        if (pthread_create(&threads[at], NULL, work, &tasks[at]) != 0) abort();
+    }
+    for (int at = 0; at < THREADS; at++) pthread_join(threads[at], NULL);
+}
+
+/* Threads that import the same share the work; of those that export to one place, one does. */
+static void at_once(void) {
+    static struct task tasks[THREADS];
+    batpak_store *source = filled("at-once", MANY, "apples"), *store, *old;
+    uint64_t done = 0;
+    int exported = 0;
+    store = open_at("at-once-copy", BATPAK_OPEN_CREATE);
+    run_threads(import_on, store, "at-once", tasks);
+    for (int at = 0; at < THREADS; at++) {
+        EQUAL(BATPAK_OK, tasks[at].status);
+        EQUAL(MANY, tasks[at].done + tasks[at].there);
+        done += tasks[at].done;
+    }
+    EQUAL(MANY, done);
+    EQUAL(MANY, visible_events(store));
+    close_store(store);
+
+    run_threads(export_on, source, "at-once-old", tasks);
+    for (int at = 0; at < THREADS; at++) {
+        exported += tasks[at].status == BATPAK_OK;
+        EQUAL(1, tasks[at].status == BATPAK_OK || tasks[at].status == BATPAK_LOCKED ||
+                     tasks[at].status == BATPAK_INVALID_ARGUMENT);
+    }
+    EQUAL(1, exported);
+    old = open_at("at-once-old", BATPAK_OPEN_READ_ONLY);
+    EQUAL(MANY, visible_events(old));
+    close_store(old);
+    close_store(source);
 }
 
 /* Starts the work, closes the store after so many microseconds, and gives how the work ended. */
@@ -381,6 +425,7 @@ int main(int argument_count, char **arguments) {
     drops();
     wrong_arguments();
     covers();
+    at_once();
     closes();
     EQUAL(0, batpak_debug_live_handles());
     printf("interop: %d passed, %d failed\n", passed, failed);

@@ -886,7 +886,8 @@ TEST(an_import_says_what_it_left_out) {
 
   // What salvage passes over has no sequence.
   store.export_to(directory + "/old");
-  fs::resize_file(directory + "/old/000001.fbat", fs::file_size(directory + "/old/000001.fbat") - 1);
+  const fs::path segment = fs::path(directory) / "old" / "000001.fbat";
+  fs::resize_file(segment, fs::file_size(segment) - 1);
   batpak::import_options salvage;
   salvage.salvage = true;
   const batpak::import_report torn = other.import_from(directory + "/old", {}, salvage);

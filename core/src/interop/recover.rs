@@ -188,7 +188,7 @@ struct Recovery<'a> {
     ranges: Vec<(u64, u64)>,
     /// The sequence given last.
     last: Option<u64>,
-    /// A recorded sequence was one that had been passed already.
+    /// A recorded sequence was one that had been passed already, or may have been.
     renumbered: bool,
     /// Every event so far was in a segment without an index, as a compaction writes it.
     compacted: bool,
@@ -526,6 +526,8 @@ impl Recovery<'_> {
         let Some(index) = segment::parse_index(&trailer, &bytes) else { return Ok(length) };
         let is_checked = index.is_checked;
         if !is_checked {
+            let rises = index.entries.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
+            self.renumbered |= !rises;
             segment.index_base = base_of(&index.entries, self.next_sequence());
         }
         segment.index = index;

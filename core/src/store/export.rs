@@ -5,7 +5,7 @@
 //! the final name is whole.
 
 use super::Store;
-use super::import::{Dropped, Origin, is_hidden_place};
+use super::import::{Dropped, MOST_DROPS, Origin, is_hidden_place};
 use super::old::Payloads;
 use super::open::open_for_reading;
 use crate::coordinate::check_coordinate;
@@ -25,8 +25,6 @@ use std::sync::Arc;
 
 /// How much is written at once.
 const WRITE_BYTES: usize = 1 << 20;
-/// So many of the events that were left out are told one by one.
-const MOST_TOLD: usize = 1000;
 const NONCE_BYTES: usize = 24;
 
 /// How events are exported.
@@ -59,7 +57,7 @@ pub struct ExportReport {
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why events were left out: the first thousand.
+    /// Why events were left out: the first [`MOST_DROPS`](crate::MOST_DROPS).
     pub drops: Vec<Dropped>,
 }
 
@@ -79,7 +77,7 @@ impl Store {
         options: &ExportOptions,
     ) -> Result<ExportReport> {
         self.0.check_usable()?;
-        region.check()?;
+        self.0.check_region(region)?;
         let destination = destination.as_ref();
         let vfs = self.0.files.vfs.clone();
         // What a 0.x store has encrypted leaves it as ciphertext.
@@ -207,7 +205,7 @@ impl Export {
         };
         if let Some(reason) = refused {
             self.report.dropped += 1;
-            if self.report.drops.len() < MOST_TOLD {
+            if self.report.drops.len() < MOST_DROPS {
                 self.report.drops.push(Dropped {
                     segment: event.segment(),
                     offset: event.offset(),

@@ -389,7 +389,7 @@ impl Store {
     /// Starts to follow a query. Its direction is forward and it has no limit.
     pub fn follow(&self, query: Query) -> Result<Follow> {
         self.0.check_usable()?;
-        query.region.check()?;
+        self.0.check_region(&query.region)?;
         if query.direction != Direction::Forward || query.limit.is_some() {
             return Err(Error::invalid("what is followed goes forward, without a limit"));
         }

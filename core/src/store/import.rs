@@ -32,8 +32,10 @@ const GROUP_BYTES: usize = 1 << 20;
 const GROUP_EVENTS: usize = 1024;
 /// How many pages of the source are read before they are needed.
 const PAGES_AHEAD: usize = 2;
-/// So many of the dropped events are told one by one.
-const MOST_TOLD: usize = 1000;
+/// An import or an export tells of so many events that it left out; it counts the others.
+pub const MOST_DROPS: usize = 1000;
+/// What an extension takes that says where an event comes from.
+const ORIGIN_BYTES: usize = 4 + ORIGIN.len() + 30;
 
 /// How events are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub struct ImportReport {
     pub sequences_kept: bool,
     /// Idempotency keys of a 0.x store whose events a compaction has removed: they cannot be kept.
     pub keys_without_events: u64,
-    /// Why events were left out: the first thousand.
+    /// Why events were left out: the first [`MOST_DROPS`].
     pub drops: Vec<Dropped>,
 }
 
@@ -312,7 +314,8 @@ impl<'a> Import<'a> {
         if event.payload().len() > MAX_PAYLOAD_BYTES as usize {
             return Err(format!("its payload has {} bytes", event.payload().len()));
         }
-        if event.extension_bytes().len() + 64 > MAX_EXTENSION_BYTES {
+        let has_origin = event.extensions().any(|(key, _)| key == ORIGIN);
+        if !has_origin && event.extension_bytes().len() + ORIGIN_BYTES > MAX_EXTENSION_BYTES {
             return Err("its extensions leave no room for where it comes from".to_owned());
         }
         Ok(())
@@ -486,7 +489,7 @@ impl<'a> Import<'a> {
     }
 
     fn tell(&mut self, dropped: Dropped) {
-        if self.report.drops.len() < MOST_TOLD {
+        if self.report.drops.len() < MOST_DROPS {
             self.report.drops.push(dropped);
         }
     }

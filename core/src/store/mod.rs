@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 pub use ancestors::{Ancestry, Boundary, Link};
 pub use export::{ExportOptions, ExportReport};
 pub use follow::Follow;
-pub use import::{Dropped, ImportOptions, ImportReport};
+pub use import::{Dropped, ImportOptions, ImportReport, MOST_DROPS};
 pub use inspect::{Inspection, Opening};
 pub use open::OpenReport;
 pub use queue::Then;

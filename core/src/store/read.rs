@@ -12,7 +12,7 @@ use crate::format::frame::{Frame, MAX_FRAME_BYTES};
 use crate::ids::Id;
 use crate::index::Part;
 use crate::index::tail::Tail;
-use crate::region::{Direction, Query};
+use crate::region::{Direction, Query, Region};
 use crate::storage::files::Files;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -370,6 +370,13 @@ pub struct Scan {
     page: usize,
 }
 
+impl Inner {
+    /// Refuses a region that cannot hold anything, by the rules for names that hold for this store.
+    pub(super) fn check_region(&self, region: &Region) -> Result<()> {
+        if self.old.is_some() { region.check_ranges() } else { region.check() }
+    }
+}
+
 impl Store {
     /// The event with this id.
     pub fn get(&self, id: Id) -> Result<Option<Event>> {
@@ -386,7 +393,7 @@ impl Store {
     /// Starts to read a query. Reading all of n events costs O(n), also in pages.
     pub fn read(&self, query: Query) -> Result<Scan> {
         self.0.check_usable()?;
-        query.region.check()?;
+        self.0.check_region(&query.region)?;
         Ok(self.scan(query))
     }
 

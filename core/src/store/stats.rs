@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
 use crate::index::Part;
+use crate::index::tail::Tail;
 use crate::region::Query;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -123,7 +124,9 @@ impl Store {
     /// The end of the stream that is this lane of this entity; `None` when it has no event.
     pub fn stream_head(&self, entity: &str, lane: u32) -> Result<Option<StreamHead>> {
         self.0.check_usable()?;
-        crate::coordinate::check_component("entity", entity)?;
+        if self.0.old.is_none() {
+            crate::coordinate::check_component("entity", entity)?;
+        }
         let Some(head) = self.0.stream_end(entity, lane)? else { return Ok(None) };
         let hash = match head.known {
             Some(known) => known.hash,
@@ -152,16 +155,17 @@ impl Store {
         let mut note = |entity: &str, lane: u32| {
             streams.insert((Box::from(entity), lane));
         };
-        let (parts, tail_bytes, has_tail, events) = {
+        let (parts, tail_bytes, has_tail, mut events) = {
             let live = self.0.live.read();
             let tail = live.tail.as_ref();
             tail.iter().flat_map(|tail| tail.streams()).for_each(|(name, lane)| note(name, lane));
             let bytes = tail.map_or(0, |tail| tail.end);
-            (live.parts.clone(), bytes, tail.is_some(), live.visible())
+            (live.parts.clone(), bytes, tail.is_some(), tail.map_or(0, Tail::events))
         };
         let mut bytes = tail_bytes;
         for part in parts.iter() {
             part.for_each_stream(&mut note)?;
+            events += part.end_sequence() - part.first_sequence();
             bytes += match &**part {
                 Part::Sealed(sealed) => sealed.entry.length,
                 Part::Indexed(tail, _) => tail.end,
@@ -169,10 +173,9 @@ impl Store {
         }
         let entities: HashSet<_> =
             streams.iter().map(|(entity, _): &(Box<str>, _)| entity).collect();
-        let (mut segments, mut events) = (parts.len() as u64 + u64::from(has_tail), events);
+        let mut segments = parts.len() as u64 + u64::from(has_tail);
         if let Some(old) = &self.0.old {
-            bytes = old.bytes;
-            (segments, events) = (self.0.report.segments, self.0.report.events);
+            (bytes, segments) = (old.bytes, self.0.report.segments);
         }
         Ok(Stats {
             events,

@@ -39,13 +39,13 @@ impl Case {
         index: usize,
     ) -> Vec<Receipt> {
         fs::create_dir_all(dir).expect("a directory");
+        let session = &self.sessions[index];
         let done = Command::new(executable)
-            .args([version.name(), self.name, &index.to_string()])
+            .args([session.by.unwrap_or(version).name(), self.name, &index.to_string()])
             .arg(dir)
             .env("RUST_BACKTRACE", "0")
             .output()
             .expect("the executable runs");
-        let session = &self.sessions[index];
         let said = String::from_utf8_lossy(&done.stderr);
         let name = format!("{} by {}, session {index}", self.name, version.name());
         match session.end {
@@ -103,7 +103,8 @@ impl Case {
             let reopened = session.steps.iter().filter(reopen).count();
             1 + 2 * reopened + usize::from(session.end == End::Close)
         };
-        if version == V0_1 { 0 } else { self.sessions.iter().map(of).sum() }
+        let records = |session: &&Session| session.by.unwrap_or(version) > V0_1;
+        self.sessions.iter().filter(records).map(of).sum()
     }
 }
 
@@ -160,11 +161,11 @@ fn case(name: &'static str, since: Version, settings: Settings, sessions: Vec<Se
 }
 
 fn closed(steps: Vec<Step>) -> Session {
-    Session { steps, end: End::Close, damage: None }
+    Session { steps, end: End::Close, damage: None, by: None }
 }
 
 fn killed(steps: Vec<Step>) -> Session {
-    Session { steps, end: End::Kill, damage: None }
+    Session { steps, end: End::Kill, damage: None, by: None }
 }
 
 fn appends(drafts: impl IntoIterator<Item = Draft>) -> Vec<Step> {
@@ -186,6 +187,11 @@ fn plain() -> Vec<Case> {
     };
     let mut reopened_closed = reopened();
     reopened_closed.push(closed(vec![Step::Append(draft("order:9", 10))]));
+    let upgraded = || {
+        let session =
+            |(index, by)| Session { by: Some(by), ..closed(appends(drafts(5 * index as u64, 5))) };
+        Version::ALL.into_iter().enumerate().map(session).collect()
+    };
     vec![
         case("plain", V0_1, one(), vec![closed(appends(drafts(0, 12)))]),
         case("plain-killed", V0_1, one(), vec![killed(appends(drafts(0, 12)))]),
@@ -195,6 +201,7 @@ fn plain() -> Vec<Case> {
         case("segments-killed", V0_1, SMALL, vec![killed(appends(drafts(0, 20)))]),
         case("reopened", V0_1, one(), reopened_closed),
         case("reopened-killed", V0_1, one(), reopened()),
+        case("upgraded", V0_10, SMALL, upgraded()),
         case(
             "checkpoint",
             V0_7,

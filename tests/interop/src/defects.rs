@@ -88,6 +88,14 @@ const TABLE: &[Defect] = &[
         reason: "a segment whose header a crash cut short is refused, though it holds nothing",
     },
     Defect {
+        cases: &["upgraded"],
+        since: V0_10,
+        until: V0_10,
+        with_caches: false,
+        effect: Effect::Refuses,
+        reason: "the footers of 0.7 and 0.8 are looked for at the wrong place",
+    },
+    Defect {
         cases: &["zeros"],
         since: V0_7,
         until: V0_9,

@@ -4,6 +4,14 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// A new directory, in memory where the system has such a place: some tests write a store for
+/// every byte of another.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).expect("a directory")
+}
+
 /// The segment files, by rising number.
 pub fn segments(dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = files(dir).into_iter().filter(|path| number(path).is_some()).collect();

@@ -1,5 +1,6 @@
 //! What a crate is asked to write: sessions of steps, the same for every version.
 
+use crate::version::Version;
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use std::path::Path;
 
@@ -140,6 +141,8 @@ pub struct Session {
     pub steps: Vec<Step>,
     pub end: End,
     pub damage: Option<Damage>,
+    /// The version of the crate that does it, if not the one that writes the rest.
+    pub by: Option<Version>,
 }
 
 /// A change of the files behind the crate's back, such as a crash leaves.

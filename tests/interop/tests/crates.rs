@@ -15,7 +15,7 @@ const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
 
 #[test]
 fn every_version_reads_what_it_wrote() {
-    let root = tempfile::tempdir().unwrap();
+    let root = directory::scratch();
     let mut failed = 0;
     for case in &cases::all() {
         for version in Version::ALL.into_iter().filter(|version| case.fits(*version)) {

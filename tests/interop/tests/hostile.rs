@@ -2,6 +2,7 @@
 //! them, never a panic, a hang or a huge allocation.
 
 use batpak_core::{ErrorKind, OpenMode, OpenOptions, Store};
+use batpak_interop::directory;
 use batpak_interop::handmade::{
     self, Frame, event, footer, framed, header, marker, segment, sidecar,
 };
@@ -14,7 +15,7 @@ struct Dir(tempfile::TempDir);
 
 impl Dir {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(directory::scratch())
     }
 
     /// Three sound events in one segment, and these files.
@@ -87,7 +88,7 @@ fn the_sound_store_is_sound() {
 #[test]
 fn segments_that_are_no_files() {
     for name in ["000001.fbat", "000002.fbat"] {
-        for make in [fifo, directory, dangling, endless] {
+        for make in [fifo, a_directory, dangling, endless] {
             let dir = Dir::with(&[]);
             fs::remove_file(dir.path(name)).ok();
             make(&dir.path(name));
@@ -106,7 +107,7 @@ fn sidecars_that_are_no_files() {
     let names =
         ["visibility_ranges.fbv", "keyset.fbatk", "index.idemp", "compaction.pending.json", "x"];
     for name in names {
-        for make in [fifo, directory, dangling, endless] {
+        for make in [fifo, a_directory, dangling, endless] {
             let dir = Dir::with(&[]);
             make(&dir.path(name));
             assert!(matches!(dir.read(), Ok(3) | Err(_)), "{name}");
@@ -119,7 +120,7 @@ fn fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-fn directory(path: &Path) {
+fn a_directory(path: &Path) {
     fs::create_dir(path).unwrap();
 }
 

@@ -24,7 +24,7 @@ struct Stores {
 
 impl Stores {
     fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = directory::scratch();
         let (source, own) = (root.path().join("source"), root.path().join("own"));
         Self { _root: root, source, own }
     }

@@ -16,7 +16,7 @@ const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
 
 #[test]
 fn every_store_is_read_as_the_crate_reads_it() {
-    let root = tempfile::tempdir().unwrap();
+    let root = directory::scratch();
     let mut failed = 0;
     for case in &cases::all() {
         for version in Version::ALL.into_iter().filter(|version| case.fits(*version)) {
@@ -30,7 +30,7 @@ fn every_store_is_read_as_the_crate_reads_it() {
 
 #[test]
 fn closing_lets_the_crate_in() {
-    let root = tempfile::tempdir().unwrap();
+    let root = directory::scratch();
     let (case, version) = (cases::named("plain"), Version::V0_10);
     case.write(Path::new(EXECUTABLE), version, root.path());
     let store = Store::open(root.path(), &OpenOptions::mode(OpenMode::ReadOnly)).unwrap();

@@ -3,6 +3,7 @@
 
 use batpak_core::{OpenMode, OpenOptions, Store};
 use batpak_interop::cases;
+use batpak_interop::directory;
 use batpak_interop::event::Receipt;
 use batpak_interop::plan::SIGNING_SEED;
 use batpak_interop::version::Version;
@@ -18,7 +19,7 @@ fn verifies(key: &VerifyingKey, cover: &[u8], receipt: &Receipt) -> bool {
 
 #[test]
 fn signed_receipts_verify() {
-    let root = tempfile::tempdir().unwrap();
+    let root = directory::scratch();
     let key = SigningKey::from_bytes(&SIGNING_SEED).verifying_key();
     for case in cases::all().iter().filter(|case| case.settings.signing) {
         for version in Version::ALL.into_iter().filter(|version| case.fits(*version)) {

@@ -4,6 +4,7 @@
 use batpak_core::{Event, ExportOptions, ImportOptions, OpenMode, OpenOptions, Region, Store};
 use batpak_interop::cases::{self, Case};
 use batpak_interop::defects;
+use batpak_interop::directory;
 use batpak_interop::event::Chain;
 use batpak_interop::ours::{self, Ours, Sequences};
 use batpak_interop::version::Version;
@@ -16,7 +17,7 @@ const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
 
 #[test]
 fn what_the_crate_wrote_comes_back_to_it() {
-    let root = tempfile::tempdir().unwrap();
+    let root = directory::scratch();
     let mut failed = 0;
     for case in &cases::all() {
         for version in Version::ALL.into_iter().filter(|version| case.fits(*version)) {

@@ -601,3 +601,29 @@ fn exports_to_one_place_do_not_mix() {
     assert_eq!(entities.len(), 1);
     assert_eq!(read_only(&old).open_report().events, 10_000);
 }
+
+#[test]
+fn a_copy_of_a_copy_needs_no_more_room() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    // As much as leaves room for where the event comes from, once.
+    let value = vec![0; batpak_core::MAX_EXTENSION_BYTES - 54];
+    let event = NewEvent {
+        extensions: &[("a.b", &value)],
+        ..NewEvent::new("a", "s", EventKind::DATA, b"")
+    };
+    store.append(&event, None).unwrap();
+    let mut from = store.path().to_owned();
+    for name in ["second", "third"] {
+        let copy = open(&scratch.join(name));
+        let report = copy.import_from(&from, &Region::all(), &ImportOptions::default()).unwrap();
+        assert_eq!((report.imported, report.dropped), (1, 0), "{name}");
+        from = copy.path().to_owned();
+    }
+    let larger = vec![0; value.len() + 1];
+    let event = NewEvent { extensions: &[("a.b", &larger)], ..event };
+    store.append(&event, None).unwrap();
+    let copy = open(&scratch.join("fourth"));
+    let report = copy.import_from(store.path(), &Region::all(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.dropped), (1, 1));
+}
