@@ -23,7 +23,7 @@ pub enum Opening {
     Opens = 1,
     /// Open it after a crash: the report says what would be cut and removed.
     Recovers = 2,
-    /// Fail, since another process has it open.
+    /// Fail, since another writer has it open.
     Locked = 3,
     /// Fail: it is a store of the batpak crate 0.x, which is opened for reading, or imported.
     OnlyReads = 4,
@@ -59,7 +59,7 @@ pub struct Inspection {
     /// Bytes of all segments.
     pub bytes: u64,
     /// What a reader finds; if readers are refused, what a salvage finds. Its `format` is 0 if there
-    /// is no store.
+    /// is no store, or nothing that can be read of it.
     pub report: OpenReport,
 }
 
