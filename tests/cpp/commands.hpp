@@ -45,6 +45,13 @@ inline std::string line(const batpak::dropped& d) {
               d.sequence ? join(*d.sequence) : "-", " event=", d.is_event ? "yes" : "no");
 }
 
+inline std::string line(const batpak::open_report& r) {
+  return join("created=", r.created ? "yes" : "no", " clean=", r.clean ? "yes" : "no", " events=",
+              r.events, " segments=", r.segments, " cut=", r.cut_bytes, " removed=",
+              r.removed.size(), " ignored=", r.ignored.size(), " damage=", r.damage.size(),
+              " format=", r.format, " hidden=", r.hidden);
+}
+
 /// An event of the script: the owner of what a new_event borrows.
 struct item {
   std::string entity, scope, payload;
@@ -134,6 +141,7 @@ class machine {
     }
     if (name == "files") return files(directory_ / text(w.at(1)));
     if (name == "kinds") return kinds();
+    if (name == "inspect") return inspect((directory_ / text(w.at(1))).string());
     if (change_files(w)) return {};
     return use_store(w);
   }
@@ -174,6 +182,8 @@ class machine {
     if (seed != "none") options.seed = number<std::uint64_t>(seed);
     w.read_number("segment", options.segment_bytes);
     w.read_number("max_payload", options.max_payload_bytes);
+    w.read_number("restarts", options.restarts);
+    w.read_number("restart_window", options.restart_window_ms);
     options.durability = w.durability().value_or(options.durability);
     return open_as(name, text(w.option("path").value_or("store")), options);
   }
@@ -274,7 +284,7 @@ class machine {
     if (name == "export") return export_to(store, w);
     if (name == "cover")
       return {show_payload(store.receipt_cover_0x(number<std::uint64_t>(w.at(1))))};
-    if (name == "report") return report(store);
+    if (name == "report") return {line(store.report())};
     if (name == "refresh") return {join("visible=", store.refresh())};
     if (name == "wait") {
       const std::chrono::milliseconds time(number<std::int64_t>(w.at(2)));
@@ -370,12 +380,11 @@ class machine {
     return result;
   }
 
-  static lines report(const batpak::store& store) {
-    const batpak::open_report r = store.report();
-    return {join("created=", r.created ? "yes" : "no", " clean=", r.clean ? "yes" : "no",
-                 " events=", r.events, " segments=", r.segments, " cut=", r.cut_bytes,
-                 " removed=", r.removed.size(), " ignored=", r.ignored.size(), " damage=",
-                 r.damage.size(), " format=", r.format, " hidden=", r.hidden)};
+  static lines inspect(const std::string& path) {
+    const batpak::inspection found = batpak::inspect(path);
+    return {join("opening=", batpak::name(found.opening), " refusal=",
+                 found.refusal ? batpak::name(found.refusal->kind()) : "-", " bytes=", found.bytes,
+                 ' ', line(found.report))};
   }
 
   lines import_from(const batpak::store& store, const words& w) const {
