@@ -21,7 +21,7 @@ pub enum Opening {
     Creates = 0,
     /// Open it as it was closed.
     Opens = 1,
-    /// Open it after a crash: the report says what would be cut and removed.
+    /// Open it after a crash: the report says what would be cut.
     Recovers = 2,
     /// Fail, since another writer has it open.
     Locked = 3,
@@ -65,8 +65,9 @@ pub struct Inspection {
 
 impl Store {
     /// Looks at a directory: what it holds, its health as far as opening checks it, and what
-    /// opening it would do. Takes no lock, and changes nothing; a live writer is not disturbed. To
-    /// check every byte, open it read-only and [`verify`](Store::verify) it.
+    /// opening it would do. Changes nothing, and does not disturb a live writer: no lock is taken
+    /// but, for a moment, a shared one on the head, to see whether a writer lives. To check every
+    /// byte, open it read-only and [`verify`](Store::verify) it.
     ///
     /// An error means that the directory could not be looked at.
     pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
