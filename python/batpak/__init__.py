@@ -25,6 +25,7 @@ from ._batpak import (
     Store,
     __version__,
     evaluate,
+    inspect,
     operation_id,
 )
 from ._errors import (
@@ -61,6 +62,7 @@ from ._values import (
     GateOutcome,
     Head,
     ImportReport,
+    Inspection,
     OpenReport,
     PackedPage,
     Refusal,
@@ -110,6 +112,7 @@ __all__ = [
     "IdempotencyConflictError",
     "ImportReport",
     "IndeterminateError",
+    "Inspection",
     "InvalidArgumentError",
     "InvalidCoordinateError",
     "InvalidKindError",
@@ -136,5 +139,6 @@ __all__ = [
     "VerifyReport",
     "__version__",
     "evaluate",
+    "inspect",
     "operation_id",
 ]
