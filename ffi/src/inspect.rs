@@ -97,8 +97,8 @@ impl batpak_directory_state {
 }
 
 /// Looks at a directory: what it holds, its health as far as opening checks it, and what opening it
-/// would do. Takes no lock, and changes nothing; a live writer is not disturbed. To check every
-/// byte, open it with BATPAK_OPEN_READ_ONLY and call batpak_store_verify.
+/// would do. Changes nothing, and does not disturb a live writer. To check every byte, open it with
+/// BATPAK_OPEN_READ_ONLY and call batpak_store_verify.
 ///
 /// path: the directory. inspection: gets the handle, which the caller releases with
 /// batpak_inspection_release; what was found stays as it was.
