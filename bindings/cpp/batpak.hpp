@@ -1264,9 +1264,8 @@ struct inspection {
 };
 
 /// Looks at a directory: what it holds, its health as far as opening checks it, and what opening it
-/// would do. Takes no lock, and changes nothing; a live writer is not disturbed. To check every
-/// byte, open it with open_mode::read_only and verify() it. An error means that the directory could
-/// not be looked at.
+/// would do. Changes nothing, and does not disturb a live writer. To check every byte, open it with
+/// open_mode::read_only and verify() it. An error means that the directory could not be looked at.
 inline inspection inspect(std::string_view path) {
   batpak_inspection* made = nullptr;
   detail::call(batpak_inspect, path.data(), path.size(), &made);
