@@ -152,7 +152,8 @@ pub(crate) trait Sink {
 
 fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".fbat")?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+    number.filter(|number| (1..1 << 63).contains(number))
 }
 
 /// Reads everything and hands the events to `sink`; `notes` are those so far.
@@ -408,6 +409,8 @@ impl Recovery<'_> {
         match self.unfinished.is_empty() {
             true => self.has_skipped = true,
             false if self.has_skipped => {}
+            // What was damaged since explains it.
+            false if self.found.notes.damage().is_some() => self.has_skipped = true,
             false => self.unfinished_is_damage(),
         }
     }
@@ -425,7 +428,7 @@ impl Recovery<'_> {
 
     /// Reads the segment's index; gives where the frames end at the latest.
     fn read_index(&mut self, segment: &mut Segment, start: u64) -> Result<u64> {
-        let end = segment.read_index(start, self.next_sequence())?;
+        let end = segment.read_index(start, self.next_sequence(), self.compacted)?;
         let entries = &segment.index.entries;
         let rises = entries.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
         self.renumbered |= !segment.index.is_checked && !rises;
@@ -635,7 +638,7 @@ impl Recovery<'_> {
             };
             let (number, listing) = (segment.number, segment.listing(place.offset));
             let body_at = place.offset + PREFIX_BYTES as u64;
-            if segment.frame(place.offset, body_at + u64::from(place.length))? != Ok(place.length) {
+            if !segment.is_whole(place.offset, place.length)? {
                 let why = "an event changed while it was read";
                 return Err(Error::corrupt(why).at_path(&segment.path).at(number, place.offset));
             }

@@ -90,8 +90,8 @@ impl Segment {
     }
 
     /// Reads the index, if there is one that is good for something; gives where the frames end at the
-    /// latest. `next` is the sequence of the segment's first event, if the log has no holes.
-    pub(super) fn read_index(&mut self, start: u64, next: u64) -> Result<u64> {
+    /// latest. `next` is the sequence of the segment's first event, unless the log may have a hole here.
+    pub(super) fn read_index(&mut self, start: u64, next: u64, may_skip: bool) -> Result<u64> {
         let length = self.length;
         let trailer_at = length.saturating_sub(TRAILER_BYTES as u64);
         let trailer = match Trailer::parse(self.bytes(trailer_at, TRAILER_BYTES)?, length) {
@@ -114,7 +114,7 @@ impl Segment {
             return Ok(length);
         }
         let is_checked = index.is_checked;
-        self.index_base = if is_checked { None } else { base_of(&index.entries, next) };
+        self.index_base = if is_checked { None } else { base_of(&index.entries, next, may_skip) };
         self.index = index;
         // One without a checksum may lie about where it begins: the frames will tell.
         Ok(if is_checked { trailer.index_at } else { length })
@@ -142,6 +142,13 @@ impl Segment {
         } else {
             Ok(Err("its checksum does not match"))
         }
+    }
+
+    /// Whether a frame with a body of this length, which may not be the one that it says, is here.
+    pub(super) fn is_whole(&mut self, at: u64, length: u32) -> Result<bool> {
+        let Some(prefix) = Prefix::parse(self.bytes(at, PREFIX_BYTES)?) else { return Ok(false) };
+        let body = self.bytes(at + PREFIX_BYTES as u64, length as usize)?;
+        Ok(body.len() == length as usize && prefix.is_of(body))
     }
 
     fn entry_at(&self, offset: u64) -> Option<&Entry> {
@@ -321,8 +328,9 @@ pub(super) fn is_of(entry: &Entry, length: u32, event: &OldEvent<'_>) -> bool {
 }
 
 /// What most entries of an index, by rising offset, have as sequence minus place. Without a majority,
-/// what continues the log, if any entry does.
-pub(super) fn base_of(entries: &[Entry], next: u64) -> Option<i128> {
+/// what continues the log, if any entry does. One entry alone has no other to bear it out, and counts
+/// only where the log may have a hole.
+fn base_of(entries: &[Entry], next: u64, may_skip: bool) -> Option<i128> {
     let mut bases: Vec<i128> = entries
         .iter()
         .enumerate()
@@ -330,6 +338,9 @@ pub(super) fn base_of(entries: &[Entry], next: u64) -> Option<i128> {
         .collect();
     bases.sort_unstable();
     let next = i128::from(next);
+    if entries.len() == 1 && !may_skip {
+        return Some(next);
+    }
     let most = bases.chunk_by(|a, b| a == b).max_by_key(|run| run.len())?;
     let continues = 2 * most.len() <= bases.len() && bases.binary_search(&next).is_ok();
     if continues { Some(next) } else { most.first().copied() }
@@ -343,12 +354,13 @@ mod tests {
     fn the_base_of_an_index() {
         let base = |sequences: &[u64], next: u64| {
             let entry = |sequence: &u64| Entry { sequence: *sequence, ..Entry::default() };
-            base_of(&sequences.iter().map(entry).collect::<Vec<_>>(), next)
+            base_of(&sequences.iter().map(entry).collect::<Vec<_>>(), next, next == 7)
         };
         assert_eq!(base(&[], 3), None);
         assert_eq!(base(&[7, 8, 9], 3), Some(7));
         assert_eq!(base(&[7, 800, 9], 3), Some(7));
         assert_eq!(base(&[70, 8], 7), Some(7));
         assert_eq!(base(&[7, 80], 7), Some(7));
+        assert_eq!((base(&[80], 7), base(&[80], 3)), (Some(80), Some(3)));
     }
 }

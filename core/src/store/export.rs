@@ -57,7 +57,7 @@ pub struct ExportReport {
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why events were left out: the first [`MOST_DROPS`](crate::MOST_DROPS).
+    /// Why events were left out: the first [`MOST_DROPS`].
     pub drops: Vec<Dropped>,
 }
 
