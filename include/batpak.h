@@ -10,9 +10,10 @@
  * nothing to free. Outputs are written only on BATPAK_OK. "Nothing there" is no error: a count of
  * 0 says so.
  *
- * Handles. batpak_store, batpak_ticket, batpak_scan, batpak_follow and batpak_view are numbers in
- * the shape of pointers; they point nowhere. Each use is checked: a handle that is null, was
- * closed, is of another type or was never given out gives BATPAK_BAD_HANDLE and does nothing else.
+ * Handles. batpak_store, batpak_inspection, batpak_ticket, batpak_scan, batpak_follow and
+ * batpak_view are numbers in the shape of pointers; they point nowhere. Each use is checked: a
+ * handle that is null, was closed, is of another type or was never given out gives
+ * BATPAK_BAD_HANDLE and does nothing else.
  * Closing and releasing take null for nothing to do. A handle is closed once, whatever the status
  * of closing it. There are at most 262,144 at a time.
  *
@@ -42,8 +43,9 @@
  * not touch the parent's. Open the store again in the child.
  *
  * Defects. A panic inside the library ends the call with BATPAK_PANIC, and further appends to that
- * store with BATPAK_POISONED until it is reopened. Functions of the caller's must return to the
- * library; they may not unwind through it.
+ * store with BATPAK_POISONED until it is reopened. While events are committed, the store goes on by
+ * itself instead, as often as the field restarts of batpak_options says. Functions of the caller's
+ * must return to the library; they may not unwind through it.
  */
 
 
@@ -69,13 +71,16 @@
 #define BATPAK_ERROR_INIT \
     {sizeof(batpak_error), 0, 0, 0, 0, 0, 0, 0, {0}}
 #define BATPAK_OPTIONS_INIT \
-    {sizeof(batpak_options), 0, 0, 16777216u, 67108864u, 1048576u, 100u, 0u, 0, 0, 0, 67108864u}
+    {sizeof(batpak_options), 0, 0, 16777216u, 67108864u, 1048576u, 100u, 0u, 0, 0, 0, 67108864u, \
+     1u, 0u}
 #define BATPAK_OPEN_REPORT_INIT \
     {sizeof(batpak_open_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define BATPAK_FRONTIER_INIT \
     {sizeof(batpak_frontier), 0, 0, 0, 0, 0}
 #define BATPAK_STATS_INIT \
     {sizeof(batpak_stats), 0, 0, 0, 0, 0, 0, {{0}}, {{0}}}
+#define BATPAK_DIRECTORY_STATE_INIT \
+    {sizeof(batpak_directory_state), 0, 0, {{0}}, {{0}}}
 #define BATPAK_VERIFY_REPORT_INIT \
     {sizeof(batpak_verify_report), 0, 0, 0, 0, {{0}}, {{0}}}
 #define BATPAK_IMPORT_OPTIONS_INIT \
@@ -433,6 +438,47 @@ typedef int32_t batpak_report_list;
 #endif // __cplusplus
 
 /**
+ * What opening a directory for appending would do.
+ */
+enum batpak_opening
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Create a store: there is none.
+     */
+    BATPAK_OPENING_CREATES = 0,
+    /**
+     * Open it as it was closed.
+     */
+    BATPAK_OPENING_OPENS = 1,
+    /**
+     * Open it after a crash: the report says what would be cut.
+     */
+    BATPAK_OPENING_RECOVERS = 2,
+    /**
+     * Fail, since another writer has it open.
+     */
+    BATPAK_OPENING_LOCKED = 3,
+    /**
+     * Fail: it is a store of the batpak crate 0.x, which is opened for reading, or imported.
+     */
+    BATPAK_OPENING_ONLY_READS = 4,
+    /**
+     * Fail, since it is damaged or of a later version.
+     */
+    BATPAK_OPENING_REFUSES = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_opening batpak_opening;
+#else
+typedef int32_t batpak_opening;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Where a stream must stand for an append to be accepted.
  */
 enum batpak_expected
@@ -733,6 +779,11 @@ typedef int32_t batpak_finding_kind;
 typedef struct batpak_follow batpak_follow;
 
 /**
+ * What was found in a directory. Made by batpak_inspect, released by batpak_inspection_release.
+ */
+typedef struct batpak_inspection batpak_inspection;
+
+/**
  * A query being read. Opened by batpak_scan_open, closed by batpak_scan_close.
  */
 typedef struct batpak_scan batpak_scan;
@@ -880,11 +931,23 @@ typedef struct batpak_options {
      * every read goes to the operating system.
      */
     uint64_t cache_bytes;
+    /**
+     * How often the store goes on by itself after a panic during an append, which a defect of
+     * this library causes: the appends of that group give BATPAK_PANIC, the end of the log is
+     * read from the files again, and the next ones go on. After more of them appends give
+     * BATPAK_POISONED until the store is reopened; reading goes on. 0 never goes on.
+     */
+    uint32_t restarts;
+    /**
+     * The panics of how many milliseconds count; 0 counts all since opening.
+     */
+    uint32_t restart_window_ms;
 } batpak_options;
 
 /**
- * What opening found and did. Initialise it with BATPAK_OPEN_REPORT_INIT. The texts that belong
- * to it come from batpak_store_report_text.
+ * What opening found and did, or what an inspection found. Initialise it with
+ * BATPAK_OPEN_REPORT_INIT. The texts that belong to it come from batpak_store_report_text, or from
+ * batpak_inspection_report_text.
  */
 typedef struct batpak_open_report {
     /**
@@ -1073,6 +1136,33 @@ typedef struct batpak_stats {
      */
     struct batpak_id lineage_id;
 } batpak_stats;
+
+/**
+ * What a directory is. Initialise it with BATPAK_DIRECTORY_STATE_INIT.
+ */
+typedef struct batpak_directory_state {
+    /**
+     * sizeof(batpak_directory_state), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * What opening it for appending would do: a batpak_opening.
+     */
+    int32_t opening;
+    /**
+     * Bytes of all segments.
+     */
+    uint64_t bytes;
+    /**
+     * The store's id; for a 0.x store, one derived from its first event; zeros when nothing can be
+     * read.
+     */
+    struct batpak_id store_id;
+    /**
+     * The id under every event hash; forks share it.
+     */
+    struct batpak_id lineage_id;
+} batpak_directory_state;
 
 /**
  * A text: UTF-8, pointer and length in bytes. Texts handed in may have the length
@@ -2143,13 +2233,106 @@ batpak_status batpak_store_stats(const struct batpak_store *store,
                                  struct batpak_error *error);
 
 /**
- * How many handles of this process are open: stores, tickets, scans, follows and views. For tests
- * that look for leaks.
+ * How many handles of this process are open: stores, tickets, scans, follows, views and
+ * inspections. For tests that look for leaks.
  *
  * Threads: any, also at once.
  */
 BATPAK_API
 uint64_t batpak_debug_live_handles(void);
+
+/**
+ * Looks at a directory: what it holds, its health as far as opening checks it, and what opening it
+ * would do. Changes nothing, and does not disturb a live writer. To check every byte, open it with
+ * BATPAK_OPEN_READ_ONLY and call batpak_store_verify.
+ *
+ * path: the directory. inspection: gets the handle, which the caller releases with
+ * batpak_inspection_release; what was found stays as it was.
+ *
+ * Errors: only when the directory could not be looked at: BATPAK_IO, BATPAK_INVALID_ARGUMENT,
+ * BATPAK_TOO_LARGE when there are too many handles. What opening refuses is no error of this call:
+ * batpak_inspection_refusal gives it.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_inspect(const char *path,
+                             size_t path_length,
+                             struct batpak_inspection **inspection,
+                             struct batpak_error *error);
+
+/**
+ * What opening the directory would do, and what store it holds.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_inspection_state(const struct batpak_inspection *inspection,
+                                      struct batpak_directory_state *state,
+                                      struct batpak_error *error);
+
+/**
+ * Why opening would fail.
+ *
+ * refusal: gets the error that opening gives, or that a reader gets; its kind is BATPAK_OK when
+ * readers are not refused, as with BATPAK_OPENING_LOCKED.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_inspection_refusal(const struct batpak_inspection *inspection,
+                                        struct batpak_error *refusal,
+                                        struct batpak_error *error);
+
+/**
+ * What a reader of the directory finds; if readers are refused, what a salvage finds.
+ *
+ * report: gets it; its format is 0 when there is no store, or nothing that can be read of it.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_inspection_report(const struct batpak_inspection *inspection,
+                                       struct batpak_open_report *report,
+                                       struct batpak_error *error);
+
+/**
+ * One text of that report.
+ *
+ * list: a batpak_report_list. index: from 0 to the list's count in batpak_open_report.
+ * buffer: gets the text, cut to capacity - 1 bytes, and a NUL; may be null when capacity is 0.
+ * length: gets the length of the whole text, without the NUL.
+ *
+ * Errors: BATPAK_NOT_FOUND when the list has no such index, BATPAK_BAD_HANDLE,
+ * BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_inspection_report_text(const struct batpak_inspection *inspection,
+                                            int32_t list,
+                                            size_t index,
+                                            char *buffer,
+                                            size_t capacity,
+                                            size_t *length,
+                                            struct batpak_error *error);
+
+/**
+ * Forgets what was found.
+ *
+ * inspection: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any, also while other calls run on the inspection.
+ */
+BATPAK_API
+batpak_status batpak_inspection_release(struct batpak_inspection *inspection,
+                                        struct batpak_error *error);
+
+/**
+ * The stable name of a batpak_opening, such as "RECOVERS"; "UNKNOWN" for any other number. It ends
+ * with a NUL and lives as long as the library.
+ *
+ * Threads: any, also at once.
+ */
+BATPAK_API
+const char *batpak_opening_name(int32_t opening);
 
 /**
  * Appends all events or none, in this order, with nothing between them. One event is a batch of

@@ -599,6 +599,9 @@ struct releaser {
   void operator()(batpak_follow* follow) const noexcept { batpak_follow_close(follow, nullptr); }
   void operator()(batpak_ticket* ticket) const noexcept { batpak_ticket_close(ticket, nullptr); }
   void operator()(batpak_store* store) const noexcept { batpak_store_close(store, nullptr); }
+  void operator()(batpak_inspection* inspection) const noexcept {
+    batpak_inspection_release(inspection, nullptr);
+  }
 };
 
 /// Where a call of the C interface puts the events that it found.
@@ -1135,12 +1138,19 @@ struct open_options {
   /// How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
   /// every read goes to the operating system.
   std::uint64_t cache_bytes = detail::default_options().cache_bytes;
+  /// How often the store goes on by itself after a panic during an append, which a defect of the
+  /// library causes: the appends of that group throw errors of kind `panic`, the end of the log is
+  /// read from the files again, and the next ones go on. After more of them appends throw errors of
+  /// kind `poisoned` until the store is reopened; reading goes on. 0 never goes on.
+  std::uint32_t restarts = detail::default_options().restarts;
+  /// The panics of how many milliseconds count; 0 counts all since opening.
+  std::uint32_t restart_window_ms = detail::default_options().restart_window_ms;
   /// For tests and reproductions: ids and times become functions of the seed and the sequence, so
   /// that the same appends give the same bytes.
   std::optional<std::uint64_t> seed{};
 };
 
-/// What opening found and did.
+/// What opening found and did, or what an inspection found.
 struct open_report {
   /// The store was created.
   bool created = false;
@@ -1168,6 +1178,115 @@ struct open_report {
   /// Events of cancelled fences of a 0.x store, which are not shown.
   std::uint64_t hidden = 0;
 };
+
+namespace detail {
+
+/// A text from a call that writes to a buffer and says how long the text is.
+template <class Fill>
+std::string text(Fill fill) {
+  std::string result(256, '\0');
+  std::size_t length = 0;
+  fill(result.data(), result.size(), &length);
+  if (length >= result.size()) {
+    result.resize(length + 1);
+    fill(result.data(), result.size(), &length);
+  }
+  result.resize(length);
+  return result;
+}
+
+/// A report with its texts, of which `fill` writes one to a buffer.
+template <class Fill>
+open_report report_of(const batpak_open_report& found, Fill fill) {
+  const auto texts = [&](std::int32_t list, std::uint64_t count) {
+    std::vector<std::string> all;
+    for (std::size_t index = 0; index < count; ++index)
+      all.push_back(text([&](char* buffer, std::size_t capacity, std::size_t* length) {
+        fill(list, index, buffer, capacity, length);
+      }));
+    return all;
+  };
+  open_report result;
+  result.created = found.created != 0;
+  result.clean = found.clean != 0;
+  result.events = found.events;
+  result.segments = found.segments;
+  result.cut_bytes = found.cut_bytes;
+  if (found.was_cut) result.cut_at = {found.cut_segment, found.cut_offset};
+  result.cut_reason = texts(BATPAK_REPORT_CUT_REASON, 1).front();
+  result.removed = texts(BATPAK_REPORT_REMOVED, found.removed_count);
+  result.ignored = texts(BATPAK_REPORT_IGNORED, found.ignored_count);
+  result.damage = texts(BATPAK_REPORT_DAMAGE, found.damage_count);
+  result.format = found.format;
+  result.hidden = found.hidden;
+  return result;
+}
+
+}  // namespace detail
+
+/// What opening a directory for appending would do.
+enum class opening : std::int32_t {
+  /// Create a store: there is none.
+  creates = BATPAK_OPENING_CREATES,
+  /// Open it as it was closed.
+  opens = BATPAK_OPENING_OPENS,
+  /// Open it after a crash: the report says what would be cut.
+  recovers = BATPAK_OPENING_RECOVERS,
+  /// Fail, since another writer has it open.
+  locked = BATPAK_OPENING_LOCKED,
+  /// Fail: it is a store of the batpak crate 0.x, which is opened for reading, or imported.
+  only_reads = BATPAK_OPENING_ONLY_READS,
+  /// Fail, since it is damaged or of a later version.
+  refuses = BATPAK_OPENING_REFUSES,
+};
+
+/// The stable name, such as "RECOVERS".
+inline std::string_view name(opening outcome) noexcept {
+  return batpak_opening_name(static_cast<std::int32_t>(outcome));
+}
+
+/// What a directory holds.
+struct inspection {
+  /// What opening it for appending would do.
+  batpak::opening opening = batpak::opening::creates;
+  /// Why, if readers are refused as well: the error that opening gives, or that a reader gets.
+  std::optional<error> refusal{};
+  /// The store's id; for a 0.x store, one derived from its first event; zeros when nothing can be
+  /// read.
+  id store_id;
+  /// The id under every event hash; forks share it.
+  id lineage_id;
+  /// Bytes of all segments.
+  std::uint64_t bytes = 0;
+  /// What a reader finds; if readers are refused, what a salvage finds. Its format is 0 when there
+  /// is no store, or nothing that can be read of it.
+  open_report report{};
+};
+
+/// Looks at a directory: what it holds, its health as far as opening checks it, and what opening it
+/// would do. Changes nothing, and does not disturb a live writer. To check every byte, open it with
+/// open_mode::read_only and verify() it. An error means that the directory could not be looked at.
+inline inspection inspect(std::string_view path) {
+  batpak_inspection* made = nullptr;
+  detail::call(batpak_inspect, path.data(), path.size(), &made);
+  const std::unique_ptr<batpak_inspection, detail::releaser> found(made);
+  batpak_directory_state state = BATPAK_DIRECTORY_STATE_INIT;
+  batpak_error refusal = BATPAK_ERROR_INIT;
+  batpak_open_report report = BATPAK_OPEN_REPORT_INIT;
+  detail::call(batpak_inspection_state, found.get(), &state);
+  detail::call(batpak_inspection_refusal, found.get(), &refusal);
+  detail::call(batpak_inspection_report, found.get(), &report);
+  inspection result;
+  result.opening = static_cast<opening>(state.opening);
+  if (refusal.kind != BATPAK_OK) result.refusal = error(refusal);
+  result.store_id = id(state.store_id);
+  result.lineage_id = id(state.lineage_id);
+  result.bytes = state.bytes;
+  result.report = detail::report_of(report, [&](auto... arguments) {
+    detail::call(batpak_inspection_report_text, found.get(), arguments...);
+  });
+  return result;
+}
 
 /// The end of a log.
 struct head {
@@ -1458,6 +1577,8 @@ class store {
     given.buffer_ms = options.buffer_ms;
     given.max_open_files = options.max_open_files;
     given.cache_bytes = options.cache_bytes;
+    given.restarts = options.restarts;
+    given.restart_window_ms = options.restart_window_ms;
     given.seed = options.seed.value_or(0);
     given.has_seed = options.seed.has_value();
     batpak_store* opened = nullptr;
@@ -1853,25 +1974,14 @@ class store {
   open_report report() const {
     batpak_open_report found = BATPAK_OPEN_REPORT_INIT;
     call(batpak_store_report, &found);
-    open_report result;
-    result.created = found.created != 0;
-    result.clean = found.clean != 0;
-    result.events = found.events;
-    result.segments = found.segments;
-    result.cut_bytes = found.cut_bytes;
-    if (found.was_cut) result.cut_at = {found.cut_segment, found.cut_offset};
-    result.cut_reason = report_texts(BATPAK_REPORT_CUT_REASON, 1).front();
-    result.removed = report_texts(BATPAK_REPORT_REMOVED, found.removed_count);
-    result.ignored = report_texts(BATPAK_REPORT_IGNORED, found.ignored_count);
-    result.damage = report_texts(BATPAK_REPORT_DAMAGE, found.damage_count);
-    result.format = found.format;
-    result.hidden = found.hidden;
-    return result;
+    return detail::report_of(found, [&](auto... arguments) {
+      call(batpak_store_report_text, arguments...);
+    });
   }
 
   /// The directory.
   std::string path() const {
-    return text([&](char* buffer, std::size_t capacity, std::size_t* length) {
+    return detail::text([&](char* buffer, std::size_t capacity, std::size_t* length) {
       call(batpak_store_path, buffer, capacity, length);
     });
   }
@@ -1919,29 +2029,6 @@ class store {
     for (std::size_t at = 0; at < found.finding_count; ++at)
       result.findings.push_back({static_cast<finding_kind>(findings[at].kind), findings[at].segment,
                                  findings[at].offset, findings[at].message});
-    return result;
-  }
-
-  /// A text from a call that writes to a buffer and says how long the text is.
-  template <class Fill>
-  static std::string text(Fill fill) {
-    std::string result(256, '\0');
-    std::size_t length = 0;
-    fill(result.data(), result.size(), &length);
-    if (length >= result.size()) {
-      result.resize(length + 1);
-      fill(result.data(), result.size(), &length);
-    }
-    result.resize(length);
-    return result;
-  }
-
-  std::vector<std::string> report_texts(std::int32_t list, std::uint64_t count) const {
-    std::vector<std::string> result;
-    for (std::size_t index = 0; index < count; ++index)
-      result.push_back(text([&](char* buffer, std::size_t capacity, std::size_t* length) {
-        call(batpak_store_report_text, list, index, buffer, capacity, length);
-      }));
     return result;
   }
 

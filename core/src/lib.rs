@@ -64,7 +64,7 @@ pub use options::{
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
     Ancestry, Boundary, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Finding,
-    FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions, ImportReport, Link,
-    MOST_DROPS, OpenReport, Parent, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead,
-    Then, Ticket, VerifyReport,
+    FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection,
+    Link, MOST_DROPS, OpenReport, Opening, Parent, Scan, SnapshotCheck, SnapshotOptions, Stats,
+    Store, StreamHead, Then, Ticket, VerifyReport,
 };

@@ -73,6 +73,13 @@ pub struct OpenOptions {
     /// every read goes to the operating system. Filters of ids and names take up to a quarter of
     /// this besides.
     pub cache_bytes: usize,
+    /// How often the store goes on by itself after a panic during an append, which a defect of this
+    /// library causes: the appends of that group fail, the end of the log is read from the files
+    /// again, and the next ones go on. After more of them the store takes no further appends until
+    /// it is reopened; reading goes on. 0 never goes on.
+    pub restarts: u32,
+    /// The panics of how many milliseconds count; 0 counts all since opening.
+    pub restart_window_ms: u32,
     /// For tests and reproductions: ids and times become functions of the seed and the sequence,
     /// so that the same appends give the same bytes.
     pub seed: Option<u64>,
@@ -89,6 +96,8 @@ impl Default for OpenOptions {
             buffer_ms: 100,
             max_open_files: 0,
             cache_bytes: 64 << 20,
+            restarts: 1,
+            restart_window_ms: 0,
             seed: None,
         }
     }

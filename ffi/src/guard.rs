@@ -132,6 +132,12 @@ mod tests {
                 batpak_store_path(null(), null_mut(), 0, null_mut(), e),
                 batpak_store_report(null(), null_mut(), e),
                 batpak_store_report_text(null(), 0, 0, null_mut(), 0, null_mut(), e),
+                batpak_inspect(text, 6, null_mut(), e),
+                batpak_inspection_state(null(), null_mut(), e),
+                batpak_inspection_refusal(null(), null_mut(), e),
+                batpak_inspection_report(null(), null_mut(), e),
+                batpak_inspection_report_text(null(), 0, 0, null_mut(), 0, null_mut(), e),
+                batpak_inspection_release(null_mut(), e),
                 batpak_store_flush(null(), e),
                 batpak_store_sync(null(), e),
                 batpak_store_refresh(null(), null_mut(), e),
@@ -193,7 +199,7 @@ mod tests {
                 batpak_store_parent(null(), null_mut(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 46]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 52]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.
@@ -205,6 +211,7 @@ mod tests {
         assert_eq!(batpak_status_retry(1), -1);
         assert_eq!(number(batpak_retry_name(1)), "UNKNOWN");
         assert_eq!(number(batpak_finding_name(1)), "UNKNOWN");
+        assert_eq!(number(batpak_opening_name(1)), "UNKNOWN");
         assert_eq!(batpak_debug_live_handles(), 0);
         ARMED.set(false);
     }

@@ -29,6 +29,8 @@ mod id;
 
 mod store;
 
+mod inspect;
+
 mod append;
 
 mod ticket;
@@ -72,6 +74,11 @@ pub use gate::{
     batpak_gate_mode, batpak_gate_outcome, batpak_refusal, batpak_verdict,
 };
 pub use id::{batpak_hash, batpak_id, batpak_id_for_operation};
+pub use inspect::{
+    batpak_directory_state, batpak_inspect, batpak_inspection, batpak_inspection_refusal,
+    batpak_inspection_release, batpak_inspection_report, batpak_inspection_report_text,
+    batpak_inspection_state, batpak_opening, batpak_opening_name,
+};
 pub use interop::{
     BATPAK_DROP_REASON_BYTES, BATPAK_MOST_DROPS, batpak_dropped, batpak_export_options,
     batpak_export_report, batpak_import_options, batpak_import_report, batpak_store_export,

@@ -175,7 +175,7 @@ pub(crate) fn cut(text: &str, most_bytes: usize) -> &str {
     &text[..end]
 }
 
-/// The longest name of a status, a retry class or a finding, its NUL included.
+/// The longest name of a status, a retry class, a finding or an opening, its NUL included.
 const NAME_BYTES: usize = 32;
 
 /// `name` with a NUL behind it.

@@ -100,6 +100,13 @@ pub struct batpak_options {
     /// How many bytes of segments are kept in memory for reading, at the most; 0 keeps none, and
     /// every read goes to the operating system.
     pub cache_bytes: u64,
+    /// How often the store goes on by itself after a panic during an append, which a defect of
+    /// this library causes: the appends of that group give BATPAK_PANIC, the end of the log is
+    /// read from the files again, and the next ones go on. After more of them appends give
+    /// BATPAK_POISONED until the store is reopened; reading goes on. 0 never goes on.
+    pub restarts: u32,
+    /// The panics of how many milliseconds count; 0 counts all since opening.
+    pub restart_window_ms: u32,
 }
 
 // SAFETY: `batpak_options` is `repr(C)`, begins with its size, and every bit pattern is a value.
@@ -119,6 +126,8 @@ unsafe impl Growing for batpak_options {
             has_seed: 0,
             reserved: 0,
             cache_bytes: defaults.cache_bytes as u64,
+            restarts: defaults.restarts,
+            restart_window_ms: defaults.restart_window_ms,
         }
     }
 }
@@ -145,13 +154,16 @@ impl batpak_options {
             buffer_ms: self.buffer_ms,
             max_open_files: self.max_open_files,
             cache_bytes: in_memory("cache_bytes", self.cache_bytes)?,
+            restarts: self.restarts,
+            restart_window_ms: self.restart_window_ms,
             seed: flag("has_seed", self.has_seed)?.then_some(self.seed),
         })
     }
 }
 
-/// What opening found and did. Initialise it with BATPAK_OPEN_REPORT_INIT. The texts that belong
-/// to it come from batpak_store_report_text.
+/// What opening found and did, or what an inspection found. Initialise it with
+/// BATPAK_OPEN_REPORT_INIT. The texts that belong to it come from batpak_store_report_text, or from
+/// batpak_inspection_report_text.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct batpak_open_report {
@@ -212,7 +224,7 @@ unsafe impl Growing for batpak_open_report {
 }
 
 impl batpak_open_report {
-    fn of(report: &OpenReport) -> Self {
+    pub(crate) fn of(report: &OpenReport) -> Self {
         let (cut_segment, cut_offset) = report.cut_at.unwrap_or_default();
         Self {
             created: report.created.into(),
@@ -247,13 +259,18 @@ pub enum batpak_report_list {
     BATPAK_REPORT_DAMAGE = 3,
 }
 
-fn report_list(report: &OpenReport, list: i32) -> Result<&[String]> {
-    Ok(match list {
+/// One text of a report.
+pub(crate) fn report_text(report: &OpenReport, list: i32, index: usize) -> Result<&str> {
+    let texts = match list {
         0 => std::slice::from_ref(&report.cut_reason),
         1 => &report.removed,
         2 => &report.ignored,
         3 => &report.damage,
         _ => return Err(no_such("list", list)),
+    };
+    texts.get(index).map(String::as_str).ok_or_else(|| {
+        let count = texts.len();
+        Error::new(ErrorKind::NotFound, format!("index is {index}; the list has {count}"))
     })
 }
 
@@ -580,12 +597,7 @@ pub unsafe extern "C" fn batpak_store_report_text(
         // SAFETY: the pointers are as the rules at the top of the header say.
         let output = unsafe { TextOutput::new(buffer, capacity, length) }?;
         on_store(store, |store| {
-            let texts = report_list(store.open_report(), list)?;
-            let text = texts.get(index).ok_or_else(|| {
-                let count = texts.len();
-                Error::new(ErrorKind::NotFound, format!("index is {index}; the list has {count}"))
-            })?;
-            output.set(text);
+            output.set(report_text(store.open_report(), list, index)?);
             Ok(())
         })
     })
@@ -775,8 +787,8 @@ pub unsafe extern "C" fn batpak_store_stats(
     })
 }
 
-/// How many handles of this process are open: stores, tickets, scans, follows and views. For tests
-/// that look for leaks.
+/// How many handles of this process are open: stores, tickets, scans, follows, views and
+/// inspections. For tests that look for leaks.
 ///
 /// Threads: any, also at once.
 #[unsafe(no_mangle)]

@@ -28,7 +28,7 @@ fn macros() -> String {
         init(
             "batpak_options",
             &format!(
-                "{}, {}, {}u, {}u, {}u, {}u, {}u, 0, 0, 0, {}u",
+                "{}, {}, {}u, {}u, {}u, {}u, {}u, 0, 0, 0, {}u, \\\n     {}u, {}u",
                 o.mode,
                 o.durability,
                 o.max_payload_bytes,
@@ -36,12 +36,15 @@ fn macros() -> String {
                 o.buffer_bytes,
                 o.buffer_ms,
                 o.max_open_files,
-                o.cache_bytes
+                o.cache_bytes,
+                o.restarts,
+                o.restart_window_ms
             ),
         ),
         init("batpak_open_report", "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
         init("batpak_frontier", "0, 0, 0, 0, 0"),
         init("batpak_stats", &format!("0, 0, 0, 0, 0, 0, {id}, {id}")),
+        init("batpak_directory_state", &format!("0, 0, {id}, {id}")),
         init("batpak_verify_report", &format!("0, 0, 0, 0, {hash}, {hash}")),
         init("batpak_import_options", "0, 0, 0"),
         init("batpak_import_report", &format!("0, {id}, 0, 0, 0, 0, 0, 0, 0, 0, 0")),

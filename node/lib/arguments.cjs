@@ -26,7 +26,7 @@ function directory(path) {
 
 const OPEN_FIELDS = new Set([
   'mode', 'segmentBytes', 'maxPayloadBytes', 'durability', 'bufferBytes', 'bufferMs',
-  'maxOpenFiles', 'cacheBytes', 'seed',
+  'maxOpenFiles', 'cacheBytes', 'restarts', 'restartWindowMs', 'seed',
 ])
 
 function openArguments(options) {
@@ -40,6 +40,8 @@ function openArguments(options) {
     bufferMs: check.optional(check.unsigned, 'bufferMs', given.bufferMs),
     maxOpenFiles: check.optional(check.unsigned, 'maxOpenFiles', given.maxOpenFiles),
     cacheBytes: check.optional(check.u64, 'cacheBytes', given.cacheBytes),
+    restarts: check.optional(check.unsigned, 'restarts', given.restarts),
+    restartWindowMs: check.optional(check.unsigned, 'restartWindowMs', given.restartWindowMs),
     seed: check.optional(check.u64, 'seed', given.seed),
   }
 }

@@ -4,6 +4,7 @@
 const { BatpakError, callNow, errorKinds } = require('./errors.cjs')
 const check = require('./check.cjs')
 const { Event } = require('./event.cjs')
+const { inspect, inspectSync } = require('./inspect.cjs')
 const { EventKind } = require('./kind.cjs')
 const { encode, decode } = require('./msgpack.cjs')
 const native = require('./native.cjs')
@@ -37,6 +38,8 @@ module.exports = {
   EventKind,
   BatpakError,
   errorKinds,
+  inspect,
+  inspectSync,
   operationId,
   encodePayload,
   decodePayload,

@@ -40,6 +40,15 @@ export interface OpenOptions {
    * 64 MiB.
    */
   cacheBytes?: Whole | undefined
+  /**
+   * How often the store goes on by itself after a panic during an append, which a defect of this
+   * library causes: the appends of that group fail with `PANIC`, the end of the log is read from the
+   * files again, and the next ones go on. After more of them appends fail with `POISONED` until the
+   * store is reopened; reading goes on. 0 never goes on. Default 1.
+   */
+  restarts?: number | undefined
+  /** The panics of how many milliseconds count; 0, the default, counts all since opening. */
+  restartWindowMs?: number | undefined
   /** For tests: ids and times become functions of the seed and the sequence. */
   seed?: Whole | undefined
 }
@@ -258,7 +267,7 @@ export interface Stats {
   lineageId: Id
 }
 
-/** What opening found and did. */
+/** What opening found and did, or what {@link inspect} found. */
 export interface OpenReport {
   created: boolean
   /** The store had been closed cleanly. */
@@ -283,6 +292,31 @@ export interface OpenReport {
    * 0.x store, also what its crashes left behind. Empty otherwise.
    */
   damage: string[]
+}
+
+/** What a directory holds. */
+export interface Inspection {
+  /**
+   * What opening it for appending would do. `CREATES`: create a store, since there is none. `OPENS`:
+   * open it as it was closed. `RECOVERS`: open it after a crash, and cut what the report says.
+   * `LOCKED`: fail, since another writer has it open. `ONLY_READS`: fail, since it is a store of the
+   * batpak crate 0.x, which is opened for reading, or imported. `REFUSES`: fail, since it is damaged
+   * or of a later version.
+   */
+  opening: 'CREATES' | 'OPENS' | 'RECOVERS' | 'LOCKED' | 'ONLY_READS' | 'REFUSES'
+  /** Why, if readers are refused as well: the error that opening gives, or that a reader gets. */
+  refusal?: BatpakError
+  /** For a 0.x store, one derived from its first event; zeros if nothing can be read. */
+  storeId: Id
+  /** The id under every event hash; forks share it. */
+  lineageId: Id
+  /** Bytes of all segments. */
+  bytes: bigint
+  /**
+   * What a reader finds; if readers are refused, what a salvage finds. Its `format` is 0 if there is
+   * no store, or nothing that can be read of it.
+   */
+  report: OpenReport
 }
 
 export interface Finding {
@@ -674,6 +708,15 @@ export class Store implements Disposable, AsyncDisposable {
   [Symbol.dispose](): void
   [Symbol.asyncDispose](): Promise<void>
 }
+
+/**
+ * Looks at a directory: what it holds, its health as far as opening checks it, and what opening it
+ * would do. Changes nothing, and does not disturb a live writer. To check every byte, open it with
+ * the mode `readOnly` and call {@link Store.verify}. Fails only if the directory could not be looked
+ * at.
+ */
+export function inspect(path: string | URL): Promise<Inspection>
+export function inspectSync(path: string | URL): Inspection
 
 /** Event kinds: four bits of category, twelve bits of type. Categories 0x0 and 0xD are reserved. */
 export const EventKind: {

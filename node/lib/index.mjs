@@ -7,6 +7,8 @@ export const {
   EventKind,
   BatpakError,
   errorKinds,
+  inspect,
+  inspectSync,
   operationId,
   encodePayload,
   decodePayload,

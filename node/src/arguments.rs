@@ -26,6 +26,10 @@ pub struct OpenArguments {
     pub max_open_files: Option<u32>,
     /// How much of the segments is kept in memory.
     pub cache_bytes: Option<BigInt>,
+    /// How often the store goes on by itself after a defect.
+    pub restarts: Option<u32>,
+    /// The defects of how many milliseconds count.
+    pub restart_window_ms: Option<u32>,
     /// Makes ids and times functions of the seed and the sequence.
     pub seed: Option<BigInt>,
 }
@@ -46,6 +50,8 @@ impl OpenArguments {
             max_open_files: self.max_open_files.unwrap_or(defaults.max_open_files),
             cache_bytes: usize::try_from(u64_or(&self.cache_bytes, defaults.cache_bytes as u64)?)
                 .unwrap_or(usize::MAX),
+            restarts: self.restarts.unwrap_or(defaults.restarts),
+            restart_window_ms: self.restart_window_ms.unwrap_or(defaults.restart_window_ms),
             seed: self.seed.as_ref().map(u64_of).transpose()?,
         })
     }

@@ -1,12 +1,13 @@
 //! What calls give back, as JavaScript values.
 
+use crate::error;
 use crate::scan::NativeScan;
 use crate::slab;
 use crate::store::NativeStore;
 use batpak_core::{
     Ancestry, Boundary, CopyReport, Diff, Dropped, Event, ExportReport, Finding, Frontier, Head,
-    ImportReport, OpenReport, Parent, Receipt, Result, Scan, SnapshotCheck, Stats, Store,
-    StreamHead, VerifyReport,
+    ImportReport, Inspection, OpenReport, Parent, Receipt, Result, Scan, SnapshotCheck, Stats,
+    Store, StreamHead, VerifyReport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -262,6 +263,20 @@ impl Reply for OpenReport {
             damage: self.damage,
         }
         .into_unknown(env)
+    }
+}
+
+impl Reply for Inspection {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        let refusal = self.refusal.map(|refusal| error::describe(env, &refusal)).transpose()?;
+        let mut object = Object::new(env)?;
+        object.set("opening", self.opening.name())?;
+        object.set("refusal", refusal)?;
+        object.set("storeId", self.store_id.to_string())?;
+        object.set("lineageId", self.lineage_id.to_string())?;
+        object.set("bytes", BigInt::from(self.bytes))?;
+        object.set("report", self.report.into_js(env)?)?;
+        Ok(object.to_unknown())
     }
 }
 

@@ -27,6 +27,16 @@ pub fn open<'env>(
     job::start(env, background, move || Store::open(path, &options.options()?))
 }
 
+/// Looks at a directory without opening it.
+#[napi(catch_unwind)]
+pub fn inspect<'env>(
+    env: &'env Env,
+    background: bool,
+    path: String,
+) -> napi::Result<Unknown<'env>> {
+    job::start(env, background, move || Store::inspect(path))
+}
+
 /// An open store.
 #[napi]
 pub struct NativeStore {

@@ -5,11 +5,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { BatpakError, Store, errorKinds } from 'batpak'
+import { BatpakError, Store, errorKinds, inspect, inspectSync } from 'batpak'
 import { fileCommands } from './script/files.mjs'
 import {
-  copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions, payloadText,
-  query, receiptLine, region, shortLine, when, words, yesOrNo,
+  copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions,
+  payloadText, query, receiptLine, region, reportWords, shortLine, when, words, yesOrNo,
 } from './script/words.mjs'
 
 const { values: flags, positionals: files } = parseArgs({
@@ -176,8 +176,7 @@ class Machine {
       const { store, directory, options } = this.#handle(command)
       await call(store, 'close')
       const handle = command.option('on') ?? 'a'
-      const keys = ['mode', 'seed', 'segment', 'max_payload', 'durability', 'path']
-      const anew = keys.some((key) => command.option(key) !== undefined)
+      const anew = command.keys.some((key) => key !== 'on')
       return anew ? this.#openAs(handle, command) : this.#open(handle, directory, options)
     },
 
@@ -295,14 +294,13 @@ class Machine {
       return report.intact ? `ok events=${report.events} root=${report.root}` : damaged(report)
     },
 
-    report: (command) => {
-      const { report } = this.#handle(command).store
-      const { events, segments, cutBytes, removed, ignored, damage, format, hidden } = report
-      return (
-        `created=${yesOrNo(report.created)} clean=${yesOrNo(report.clean)} events=${events} ` +
-        `segments=${segments} cut=${cutBytes} removed=${removed.length} ` +
-        `ignored=${ignored.length} damage=${damage.length} format=${format} hidden=${hidden}`
-      )
+    report: (command) => reportWords(this.#handle(command).store.report),
+
+    inspect: async ({ plain }) => {
+      const directory = path.join(this.#directory, name(plain[1]))
+      const found = flags.sync ? inspectSync(directory) : await inspect(directory)
+      const opening = `opening=${found.opening} refusal=${found.refusal?.kind ?? '-'}`
+      return `${opening} bytes=${found.bytes} ${reportWords(found.report)}`
     },
 
     import: async (command) => {

@@ -25,6 +25,7 @@ from ._batpak import (
     Store,
     __version__,
     evaluate,
+    inspect,
     operation_id,
 )
 from ._errors import (
@@ -63,6 +64,7 @@ from ._values import (
     GateOutcome,
     Head,
     ImportReport,
+    Inspection,
     OpenReport,
     PackedPage,
     Parent,
@@ -116,6 +118,7 @@ __all__ = [
     "IdempotencyConflictError",
     "ImportReport",
     "IndeterminateError",
+    "Inspection",
     "InvalidArgumentError",
     "InvalidCoordinateError",
     "InvalidKindError",
@@ -144,5 +147,6 @@ __all__ = [
     "VerifyReport",
     "__version__",
     "evaluate",
+    "inspect",
     "operation_id",
 ]

@@ -20,6 +20,7 @@ from ._values import (
     GateOutcome,
     Head,
     ImportReport,
+    Inspection,
     OpenReport,
     PackedPage,
     Parent,
@@ -45,6 +46,7 @@ __all__ = [
     "error_kinds",
     "__version__",
     "evaluate",
+    "inspect",
     "operation_id",
 ]
 
@@ -60,6 +62,7 @@ _Gate: TypeAlias = Callable[[NewEvent], Refusal | str | bool | None]
 _Gates: TypeAlias = Mapping[str, _Gate] | Iterable[tuple[str, _Gate]]
 
 def error_kinds() -> list[tuple[int, str, str]]: ...
+def inspect(path: str | PathLike[str]) -> Inspection: ...
 def operation_id(domain: str, *components: str | _Buffer) -> str: ...
 def evaluate(
     event: NewEvent, gates: _Gates, *, gate_mode: _GateMode = "fail_fast"
@@ -252,6 +255,8 @@ class Store:
         buffer_ms: int | None = None,
         max_open_files: int | None = None,
         cache_bytes: int | None = None,
+        restarts: int | None = None,
+        restart_window_ms: int | None = None,
         seed: int | None = None,
     ) -> Store: ...
     @classmethod
@@ -267,6 +272,8 @@ class Store:
         buffer_ms: int | None = None,
         max_open_files: int | None = None,
         cache_bytes: int | None = None,
+        restarts: int | None = None,
+        restart_window_ms: int | None = None,
         seed: int | None = None,
     ) -> Store: ...
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from ._errors import InvalidArgumentError
+from ._errors import BatpakError, InvalidArgumentError
 
 if TYPE_CHECKING:
     from ._batpak import Event
@@ -86,7 +86,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class OpenReport:
-    """What opening found and did."""
+    """What opening found and did, or what `inspect` found."""
 
     created: bool
     """The store was created."""
@@ -113,6 +113,29 @@ class OpenReport:
     damage: list[str]
     """What was passed over, a sentence each: in a salvage, everything that was found damaged; in a
     0.x store, also what its crashes left behind. Empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a directory holds, as `inspect` found it."""
+
+    opening: Literal["CREATES", "OPENS", "RECOVERS", "LOCKED", "ONLY_READS", "REFUSES"]
+    """What opening it for appending would do: create a store, since there is none; open it as it was
+    closed; open it after a crash, and cut what the report says; fail, since another writer has it
+    open; fail, since it is a store of the batpak crate 0.x, which is opened for reading, or
+    imported; fail, since it is damaged or of a later version."""
+    refusal: BatpakError | None
+    """Why, if readers are refused as well: what opening raises, or what a reader gets."""
+    store_id: str
+    """This store's id; for a 0.x store, one derived from its first event; zeros if nothing can be
+    read."""
+    lineage_id: str
+    """The id under every event hash; forks share it."""
+    bytes: int
+    """Bytes of all segments."""
+    report: OpenReport
+    """What a reader finds; if readers are refused, what a salvage finds. Its `format` is 0 if there
+    is no store, or nothing that can be read of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ mod errors;
 mod event;
 mod follow_async;
 mod gates;
+mod inspect;
 mod new_event;
 mod outbox;
 mod payload;
@@ -33,6 +34,8 @@ mod _batpak {
     use crate::follow_async::AsyncFollowIterator;
     #[pymodule_export]
     use crate::gates::evaluate;
+    #[pymodule_export]
+    use crate::inspect::inspect;
     #[pymodule_export]
     use crate::new_event::{Item, NewEvent, operation_id};
     #[pymodule_export]

@@ -46,7 +46,8 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, mode="create", segment_bytes=None, max_payload_bytes=None, durability="durable",
-        buffer_bytes=None, buffer_ms=None, max_open_files=None, cache_bytes=None, seed=None,
+        buffer_bytes=None, buffer_ms=None, max_open_files=None, cache_bytes=None, restarts=None,
+        restart_window_ms=None, seed=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords, with defaults, in Python")]
     fn new(
@@ -60,6 +61,8 @@ impl Store {
         #[pyo3(from_py_with = arguments::optional_integer)] buffer_ms: Option<u32>,
         #[pyo3(from_py_with = arguments::optional_integer)] max_open_files: Option<u32>,
         #[pyo3(from_py_with = arguments::optional_integer)] cache_bytes: Option<usize>,
+        #[pyo3(from_py_with = arguments::optional_integer)] restarts: Option<u32>,
+        #[pyo3(from_py_with = arguments::optional_integer)] restart_window_ms: Option<u32>,
         #[pyo3(from_py_with = arguments::optional_integer)] seed: Option<u64>,
     ) -> PyResult<Self> {
         let defaults = OpenOptions::default();
@@ -72,6 +75,8 @@ impl Store {
             buffer_ms: buffer_ms.unwrap_or(defaults.buffer_ms),
             max_open_files: max_open_files.unwrap_or(defaults.max_open_files),
             cache_bytes: cache_bytes.unwrap_or(defaults.cache_bytes),
+            restarts: restarts.unwrap_or(defaults.restarts),
+            restart_window_ms: restart_window_ms.unwrap_or(defaults.restart_window_ms),
             seed,
         };
         Ok(Self { handle: call(py, || batpak_core::Store::open(&path, &options))? })
@@ -83,7 +88,8 @@ impl Store {
         signature = (*arguments, **options),
         text_signature = "(path, *, mode='create', segment_bytes=None, max_payload_bytes=None, \
                           durability='durable', buffer_bytes=None, buffer_ms=None, \
-                          max_open_files=None, cache_bytes=None, seed=None)"
+                          max_open_files=None, cache_bytes=None, restarts=None, \
+                          restart_window_ms=None, seed=None)"
     )]
     fn open<'py>(
         class: &Bound<'py, PyType>,

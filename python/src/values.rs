@@ -1,10 +1,11 @@
 //! The plain results: frozen dataclasses of `batpak/_values.py`, and times.
 
+use crate::errors::exception;
 use crate::event::Event;
 use batpak_core::{
     Ancestry, Boundary, CopyReport, Diff, Dropped, ExportReport, Frontier, GateOutcome, Hash, Head,
-    Id, ImportReport, OpenReport, Parent, Refusal, SnapshotCheck, Stats, StreamHead, Verdict,
-    VerifyReport,
+    Id, ImportReport, Inspection, OpenReport, Parent, Refusal, SnapshotCheck, Stats, StreamHead,
+    Verdict, VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -69,6 +70,18 @@ pub(crate) fn open_report<'py>(py: Python<'py>, report: &OpenReport) -> Object<'
         &report.damage,
     );
     make(py, "OpenReport", values)
+}
+
+pub(crate) fn inspection<'py>(py: Python<'py>, found: &Inspection) -> Object<'py> {
+    let values = (
+        found.opening.name(),
+        found.refusal.as_ref().map(|error| exception(py, error).into_value(py)),
+        id(py, found.store_id),
+        id(py, found.lineage_id),
+        found.bytes,
+        open_report(py, &found.report)?,
+    );
+    make(py, "Inspection", values)
 }
 
 pub(crate) fn ancestry<'py>(py: Python<'py>, ancestry: Ancestry) -> Object<'py> {

@@ -221,6 +221,12 @@ def report_line(report: batpak.OpenReport) -> str:
     )
 
 
+def inspection_line(found: batpak.Inspection) -> str:
+    refusal = found.refusal.kind if found.refusal else "-"
+    opening = f"opening={found.opening} refusal={refusal}"
+    return f"{opening} bytes={found.bytes} {report_line(found.report)}"
+
+
 def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
     match words[0]:
         case "close" | "flush" | "sync" as name:
@@ -344,6 +350,8 @@ class Machine:
                 events = [batpak.NewEvent(**event_fields(item)) for item in items]
                 options = self.append_options(words)
                 return self.receipts(self.opened(words)[0].append_batch(events, **options))
+            case "inspect":
+                return [inspection_line(batpak.inspect(self.directory / text(words[1])))]
             case "import" | "export" as name:
                 bring = import_from if name == "import" else export_to
                 return bring(self.opened(words)[0], self.directory / text(words[1]), words)
@@ -369,6 +377,8 @@ class Machine:
             segment_bytes=("segment", int),
             max_payload_bytes=("max_payload", int),
             durability=("durability", str),
+            restarts=("restarts", int),
+            restart_window_ms=("restart_window", int),
         )
         seed = words.get("seed", "1")
         path = self.directory / text(words.get("path", "store"))

@@ -41,6 +41,9 @@ static batpak_options options_of(const struct command *command) {
     options.segment_bytes = number_option(command, "segment", options.segment_bytes);
     options.max_payload_bytes =
         (uint32_t)number_option(command, "max_payload", options.max_payload_bytes);
+    options.restarts = (uint32_t)number_option(command, "restarts", options.restarts);
+    options.restart_window_ms =
+        (uint32_t)number_option(command, "restart_window", options.restart_window_ms);
     return options;
 }
 
@@ -71,7 +74,7 @@ static batpak_status close_store(struct handle *handle) {
 
 static batpak_status reopen(const struct command *command, struct handle *handle) {
     static const char *const keys[] = {"mode", "seed", "segment", "max_payload", "durability",
-                                       "path"};
+                                       "restarts", "restart_window", "path"};
     const char *path = handle->path;
     batpak_options options = handle->options;
     batpak_status status = close_store(handle);
@@ -530,6 +533,34 @@ static batpak_status cover(const struct command *command, const batpak_store *st
     return BATPAK_OK;
 }
 
+static void emit_report(const batpak_open_report *report) {
+    emit("created=%s clean=%s events=%" PRIu64 " segments=%" PRIu64 " cut=%" PRIu64,
+         report->created ? "yes" : "no", report->clean ? "yes" : "no", report->events,
+         report->segments, report->cut_bytes);
+    emit(" removed=%" PRIu64 " ignored=%" PRIu64 " damage=%" PRIu64, report->removed_count,
+         report->ignored_count, report->damage_count);
+    emit(" format=%" PRIu32 " hidden=%" PRIu64 "\n", report->format, report->hidden);
+}
+
+static batpak_status inspect(const struct command *command) {
+    batpak_inspection *inspection;
+    batpak_directory_state state = BATPAK_DIRECTORY_STATE_INIT;
+    batpak_open_report report = BATPAK_OPEN_REPORT_INIT;
+    batpak_error refusal = BATPAK_ERROR_INIT;
+    batpak_status status = batpak_inspect(path_of(&of_command, word(command, 1)),
+                                          BATPAK_NUL_TERMINATED, &inspection, NULL);
+    if (status != BATPAK_OK) return status;
+    batpak_status asked = batpak_inspection_state(inspection, &state, NULL);
+    if (asked == BATPAK_OK) asked = batpak_inspection_refusal(inspection, &refusal, NULL);
+    if (asked == BATPAK_OK) asked = batpak_inspection_report(inspection, &report, NULL);
+    status = batpak_inspection_release(inspection, NULL);
+    if (asked != BATPAK_OK) return asked;
+    emit("opening=%s refusal=%s bytes=%" PRIu64 " ", batpak_opening_name(state.opening),
+         refusal.kind == BATPAK_OK ? "-" : batpak_status_name(refusal.kind), state.bytes);
+    emit_report(&report);
+    return status;
+}
+
 static batpak_status show_state(const char *verb, const struct command *command,
                                 const batpak_store *store) {
     batpak_head head;
@@ -565,12 +596,7 @@ static batpak_status show_state(const char *verb, const struct command *command,
              stats.events, stats.segments, stats.entities, stats.streams);
     } else if (strcmp(verb, "report") == 0) {
         if ((status = batpak_store_report(store, &report, NULL)) != BATPAK_OK) return status;
-        emit("created=%s clean=%s events=%" PRIu64 " segments=%" PRIu64 " cut=%" PRIu64,
-             report.created ? "yes" : "no", report.clean ? "yes" : "no", report.events,
-             report.segments, report.cut_bytes);
-        emit(" removed=%" PRIu64 " ignored=%" PRIu64 " damage=%" PRIu64, report.removed_count,
-             report.ignored_count, report.damage_count);
-        emit(" format=%" PRIu32 " hidden=%" PRIu64 "\n", report.format, report.hidden);
+        emit_report(&report);
     } else {
         status = strcmp(verb, "refresh") == 0
                      ? batpak_store_refresh(store, &visible, NULL)
@@ -612,6 +638,7 @@ static batpak_status run(char *const *lines, size_t line_count) {
         return open_store(name == NULL ? "a" : name,
                           path_of(&of_command, path == NULL ? "store" : path), options_of(command));
     }
+    if (strcmp(verb, "inspect") == 0) return inspect(command);
     if (change_file(verb, command)) return BATPAK_OK;
 
     const char *name = option(command, "on");

@@ -23,6 +23,8 @@ static void expect_bad_handle(void *handle) {
     batpak_parent parent;
     batpak_frontier frontier = BATPAK_FRONTIER_INIT;
     batpak_stats stats = BATPAK_STATS_INIT;
+    batpak_directory_state state = BATPAK_DIRECTORY_STATE_INIT;
+    batpak_error refusal = BATPAK_ERROR_INIT;
     batpak_head head;
     batpak_stream_head stream;
     batpak_receipt receipt;
@@ -41,6 +43,10 @@ static void expect_bad_handle(void *handle) {
         batpak_store_path(store, NULL, 0, &count, &error),
         batpak_store_report(store, &report, &error),
         batpak_store_report_text(store, BATPAK_REPORT_REMOVED, 0, NULL, 0, &count, &error),
+        batpak_inspection_state(handle, &state, &error),
+        batpak_inspection_refusal(handle, &refusal, &error),
+        batpak_inspection_report(handle, &report, &error),
+        batpak_inspection_report_text(handle, BATPAK_REPORT_CUT_REASON, 0, NULL, 0, &count, &error),
         batpak_store_flush(store, &error),
         batpak_store_sync(store, &error),
         batpak_store_refresh(store, &visible, &error),
@@ -86,6 +92,7 @@ static void expect_bad_handle(void *handle) {
     EQUAL(BATPAK_BAD_HANDLE, batpak_follow_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_ticket_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_view_release(handle, &error));
+    EQUAL(BATPAK_BAD_HANDLE, batpak_inspection_release(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_store_close(handle, &error));
 }
 
@@ -98,6 +105,7 @@ static void null_and_invented_handles(void) {
     EQUAL(BATPAK_OK, batpak_follow_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_ticket_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_view_release(NULL, &error));
+    EQUAL(BATPAK_OK, batpak_inspection_release(NULL, &error));
     expect_bad_handle(&local);
     expect_bad_handle((void *)(uintptr_t)1);
     expect_bad_handle((void *)UINTPTR_MAX);
@@ -204,6 +212,8 @@ static void outputs(void) {
     /* Outputs that are null. */
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_open("x", 1, NULL, NULL, &error));
     SAYS("store");
+    EQUAL(BATPAK_INVALID_ARGUMENT, batpak_inspect("x", 1, NULL, &error));
+    SAYS("inspection");
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, NULL, &events, &count, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, &view, NULL, &count, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, &view, &events, NULL, &error));
@@ -317,6 +327,16 @@ static void struct_sizes(void) {
     EQUAL(BATPAK_BAD_HANDLE, batpak_store_flush(NULL, (batpak_error *)&large_error));
     EQUAL(BATPAK_BAD_HANDLE, large_error.known.kind);
     EQUAL(7, large_error.later);
+
+    /* Options as they were before cache_bytes, and before the restarts behind it. */
+    for (uint32_t size = 56; size <= 64; size += 8) {
+        batpak_options earlier = BATPAK_OPTIONS_INIT;
+        earlier.struct_size = size;
+        earlier.restarts = earlier.restart_window_ms = UINT32_MAX;
+        EQUAL(BATPAK_OK, batpak_store_open(path, SIZE_MAX, &earlier, &other, &error));
+        close_store(other);
+    }
+    EQUAL(72, sizeof(batpak_options));
 
     /* Options: shorter ones have defaults, longer ones may only say what is known. */
     batpak_options old_options = BATPAK_OPTIONS_INIT;

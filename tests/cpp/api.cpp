@@ -830,6 +830,67 @@ TEST(long_paths_are_whole) {
   CHECK(batpak::store(deep).path() == deep);
 }
 
+// --------------------------------------------------------------------------- looking at a store
+
+TEST(a_directory_is_inspected) {
+  const std::string path = directory + "/store";
+  const batpak::inspection none = batpak::inspect(path);
+  CHECK(none.opening == batpak::opening::creates && !none.refusal && none.bytes == 0);
+  CHECK(none.store_id.is_zero() && none.report.format == 0 && !fs::exists(path));
+  std::optional<batpak::store> store(path);
+  store->append({"a", "s", 0x1000, "x"});
+  const batpak::inspection live = batpak::inspect(path);
+  CHECK(live.opening == batpak::opening::locked && !live.refusal && live.report.events == 1);
+  const batpak::stats stats = store->stats();
+  CHECK(live.store_id == stats.store_id && live.lineage_id == stats.lineage_id);
+  CHECK(store->append({"a", "s", 0x1000, "y"}).sequence == 1);
+
+  // As a power cut leaves it.
+  fs::copy(path, directory + "/torn");
+  const fs::path segment = fs::path(directory) / "torn" / "000001.fbat";
+  const std::uintmax_t end = batpak::inspect(path).bytes;
+  fs::resize_file(segment, end);
+  std::ofstream(segment, std::ios::app | std::ios::binary) << "torn";
+  const batpak::inspection torn = batpak::inspect(directory + "/torn");
+  CHECK(torn.opening == batpak::opening::recovers && torn.report.events == 2);
+  CHECK(torn.report.cut_bytes == 4 && torn.report.cut_at->second == end);
+  CHECK(!torn.report.cut_reason.empty() && fs::file_size(segment) == end + 4);
+  CHECK(batpak::store(directory + "/torn").report().cut_reason == torn.report.cut_reason);
+  CHECK(batpak::inspect(directory + "/torn").opening == batpak::opening::opens);
+
+  store->export_to(directory + "/old");
+  const batpak::inspection old = batpak::inspect(directory + "/old");
+  CHECK(old.opening == batpak::opening::only_reads && old.report.format == 1 && !old.refusal);
+
+  store.reset();
+  flip_byte(fs::path(path) / "000001.fbat", 8);
+  const std::string notes(250, 'n');
+  std::ofstream(fs::path(path) / notes) << "mine";
+  const batpak::inspection damaged = batpak::inspect(path);
+  CHECK(damaged.opening == batpak::opening::refuses && damaged.refusal);
+  const batpak::error thrown = error_of([&] { batpak::store again(path); });
+  CHECK(damaged.refusal->kind() == error_kind::corrupt && thrown.kind() == error_kind::corrupt);
+  CHECK(std::string(damaged.refusal->what()) == thrown.what());
+  CHECK(damaged.refusal->segment() == thrown.segment());
+  batpak::open_options salvage;
+  salvage.mode = batpak::open_mode::salvage;
+  const batpak::open_report salvaged = batpak::store(path, salvage).report();
+  CHECK(!salvaged.damage.empty() && damaged.report.damage == salvaged.damage);
+  CHECK(damaged.report.ignored == std::vector<std::string>{notes});
+
+  CHECK(kind_of([&] { batpak::inspect(segment.string()); }) == error_kind::io);
+  CHECK(kind_of([] { batpak::inspect(""); }) == error_kind::invalid_argument);
+  CHECK(batpak::name(batpak::opening::only_reads) == "ONLY_READS");
+}
+
+TEST(options_say_how_often_a_store_goes_on) {
+  batpak::open_options options;
+  CHECK(options.restarts == 1 && options.restart_window_ms == 0);
+  options.restarts = 0;
+  options.restart_window_ms = 1000;
+  CHECK(batpak::store(directory, options).append({"a", "s", 0x1000, "x"}).sequence == 0);
+}
+
 // --------------------------------------------------------------------------------- other stores
 
 TEST(a_store_goes_out_and_comes_back) {

@@ -49,6 +49,13 @@ inline std::string line(const batpak::diff& d) {
   return join("common=", d.common, " ours=", d.ours, " theirs=", d.theirs);
 }
 
+inline std::string line(const batpak::open_report& r) {
+  return join("created=", r.created ? "yes" : "no", " clean=", r.clean ? "yes" : "no", " events=",
+              r.events, " segments=", r.segments, " cut=", r.cut_bytes, " removed=",
+              r.removed.size(), " ignored=", r.ignored.size(), " damage=", r.damage.size(),
+              " format=", r.format, " hidden=", r.hidden);
+}
+
 /// An event of the script: the owner of what a new_event borrows.
 struct item {
   std::string entity, scope, payload;
@@ -138,6 +145,7 @@ class machine {
     }
     if (name == "files") return files(directory_ / text(w.at(1)));
     if (name == "kinds") return kinds();
+    if (name == "inspect") return inspect((directory_ / text(w.at(1))).string());
     if (change_files(w)) return {};
     return use_store(w);
   }
@@ -178,6 +186,8 @@ class machine {
     if (seed != "none") options.seed = number<std::uint64_t>(seed);
     w.read_number("segment", options.segment_bytes);
     w.read_number("max_payload", options.max_payload_bytes);
+    w.read_number("restarts", options.restarts);
+    w.read_number("restart_window", options.restart_window_ms);
     options.durability = w.durability().value_or(options.durability);
     return open_as(name, text(w.option("path").value_or("store")), options);
   }
@@ -282,7 +292,7 @@ class machine {
     if (name == "verify_snapshot") return verify_snapshot(store, w);
     if (name == "diff") return {line(store.diff((directory_ / text(w.at(1))).string()))};
     if (name == "parent") return parent(store);
-    if (name == "report") return report(store);
+    if (name == "report") return {line(store.report())};
     if (name == "refresh") return {join("visible=", store.refresh())};
     if (name == "wait") {
       const std::chrono::milliseconds time(number<std::int64_t>(w.at(2)));
@@ -382,12 +392,11 @@ class machine {
     return result;
   }
 
-  static lines report(const batpak::store& store) {
-    const batpak::open_report r = store.report();
-    return {join("created=", r.created ? "yes" : "no", " clean=", r.clean ? "yes" : "no",
-                 " events=", r.events, " segments=", r.segments, " cut=", r.cut_bytes,
-                 " removed=", r.removed.size(), " ignored=", r.ignored.size(), " damage=",
-                 r.damage.size(), " format=", r.format, " hidden=", r.hidden)};
+  static lines inspect(const std::string& path) {
+    const batpak::inspection found = batpak::inspect(path);
+    return {join("opening=", batpak::name(found.opening), " refusal=",
+                 found.refusal ? batpak::name(found.refusal->kind()) : "-", " bytes=", found.bytes,
+                 ' ', line(found.report))};
   }
 
   lines import_from(const batpak::store& store, const words& w) const {

@@ -3,6 +3,7 @@
 use super::background::Background;
 use super::prepare::{PreparedEvent, Request};
 use super::queue::{Place, Queue};
+use super::restart::Restarts;
 use super::{Inner, Live, head_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Expected, Receipt};
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     /// Why there are no further appends, once there is a reason; and whether there is.
     poison: Mutex<Option<Error>>,
     poisoned: AtomicBool,
+    pub(super) restarts: Mutex<Restarts>,
     pub(super) flusher: Mutex<Option<Background>>,
     /// For the threads of the store's own, which must not keep it alive.
     pub(super) store: Weak<Inner>,
@@ -86,6 +88,7 @@ impl Writer {
             commit: Mutex::new(commit),
             poison: Mutex::new(None),
             poisoned: AtomicBool::new(false),
+            restarts: Mutex::default(),
             flusher: Mutex::new(None),
             store,
         }

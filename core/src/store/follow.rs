@@ -4,7 +4,8 @@
 //! whether a writer lives: if one does, the log ends where the head says, since what lies behind
 //! may be half-written; if none does, it ends where recovery would end it.
 
-use super::open::{self, Reader};
+use super::open;
+pub(super) use super::open::Reader;
 use super::read::Scan;
 use super::{Inner, OpenReport, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -115,7 +116,7 @@ fn consistently<T>(
     }
 }
 
-fn reader_of(files: &Files) -> Result<Reader> {
+pub(super) fn reader_of(files: &Files) -> Result<Reader> {
     let file = match files.open(head::FILE_NAME, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Reader::Alone),

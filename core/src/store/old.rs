@@ -40,6 +40,14 @@ const MAX_KEYSET_BYTES: u64 = 256 << 20;
 /// A run of events goes over as many sequences that no event has; each costs what an event does.
 const MAX_HOLES: u64 = 256;
 
+/// Whether the crate is kept from the store meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locking {
+    /// By a share of its own lock.
+    Shared,
+    None,
+}
+
 /// Why nothing vouches for an event: a set of reasons. The bits are stored with imported events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Doubt(pub(crate) u8);
@@ -97,8 +105,12 @@ pub(super) fn open(
     options: &OpenOptions,
     names: &[(String, bool)],
     payloads: Payloads,
+    locking: Locking,
 ) -> Result<Inner> {
-    let lock = take_lock(&files, names)?;
+    let lock = match locking {
+        Locking::Shared => take_lock(&files, names)?,
+        Locking::None => None,
+    };
     // Behind the lock, so that nobody changes what is there.
     let (found, mut recovered) = Building::read(&files, &list(&files)?, payloads)?;
     let notes = recovered.notes.list();

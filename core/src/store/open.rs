@@ -2,7 +2,7 @@
 
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
-use super::old::{self, Payloads};
+use super::old::{self, Locking, Payloads};
 use super::{Inner, Live, Newest, Store, follow, salvage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
@@ -92,7 +92,7 @@ pub(super) fn open_for_reading(
 ) -> Result<Store> {
     let files = locate(vfs, path, options)?;
     let inner = match old_names(&files)? {
-        Some(names) => old::open(files, options, &names, payloads),
+        Some(names) => old::open(files, options, &names, payloads, Locking::Shared),
         None if options.mode == OpenMode::Salvage => salvage::open(files, options),
         None => follow::open(files, options),
     };
@@ -101,7 +101,7 @@ pub(super) fn open_for_reading(
 
 /// The names in the directory, if it is a store of the batpak crate 0.x: one that has a segment of
 /// version 1, or the crate's lock, and no manifest.
-fn old_names(files: &Files) -> Result<Option<Vec<(String, bool)>>> {
+pub(super) fn old_names(files: &Files) -> Result<Option<Vec<(String, bool)>>> {
     let names = list(files)?;
     let has = |wanted: &str| names.iter().any(|(name, is_file)| *is_file && name == wanted);
     if has(manifest::FILE_NAME) {
@@ -136,7 +136,7 @@ pub(super) fn check_path(path: &Path) -> Result<()> {
 }
 
 /// The directory, created if it may be.
-fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
+pub(super) fn locate(vfs: Arc<dyn Vfs>, path: &Path, options: &OpenOptions) -> Result<Arc<Files>> {
     check_path(path)?;
     if matches!(options.mode, OpenMode::Create | OpenMode::CreateNew) {
         vfs.create_dir(path)
@@ -220,19 +220,8 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
 
     // 4. Sealed segments, then the newest one up to where the log ends.
     let found = load(&files, &manifest, &[], Reader::Writer)?;
-    let path = |number: u64| files.segment_path(number);
-    if let (Some(file), Some(end)) = (&found.tail_file, &found.end)
-        && let Some(reason) = &end.reason
-    {
-        // 5. Behind it nothing was ever confirmed: cut it, and make the cut last, before anything
-        // new is accepted.
-        let number = found.tail.as_ref().map_or(0, |tail| tail.number);
-        let cut = file.set_len(end.offset).and_then(|()| file.sync());
-        cut.map_err(|e| Error::io("cannot cut the unfinished end", &path(number), &e))?;
-        report.cut_bytes = found.length - end.offset;
-        report.cut_at = Some((number, end.offset));
-        report.cut_reason = reason.clone();
-    }
+    // 5. Behind the end nothing was ever confirmed.
+    found.cut_end(&files, &mut report)?;
     for name in leftovers {
         files
             .vfs
@@ -253,13 +242,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         let failed = |e: &std::io::Error| Error::io("cannot sync the directory", &files.dir, e);
         files.vfs.sync_dir(&files.dir).map_err(|e| failed(&e))?;
     }
-    if let (Some(file), Some(tail)) = (&found.tail_file, &found.tail)
-        && found.confirmed < tail.end
-    {
-        write_again(&**file, found.confirmed, tail.end)
-            .and_then(|()| file.sync())
-            .map_err(|e| Error::io("cannot sync the segment", &path(tail.number), &e))?;
-    }
+    found.confirm(&files)?;
     report.events = found.events;
     report.segments = manifest.segments.len() as u64;
     report.clean = found.clean && report.cut_bytes == 0;
@@ -441,7 +424,7 @@ pub(super) fn sort_files(
 }
 
 /// Whether it is the name under which a file of the store is written before it gets its own.
-fn is_own_temporary(name: &str) -> bool {
+pub(super) fn is_own_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| {
         name == manifest::FILE_NAME || name == TAIL_INDEX || segment::number_of(name).is_some()
     })
@@ -469,6 +452,35 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Cuts what lies behind the end of the log, and makes the cut last, before anything new is
+    /// accepted.
+    pub(super) fn cut_end(&self, files: &Files, report: &mut OpenReport) -> Result<()> {
+        let (Some(file), Some(End { offset, reason: Some(reason), .. })) =
+            (&self.tail_file, &self.end)
+        else {
+            return Ok(());
+        };
+        let number = self.tail.as_ref().map_or(0, |tail| tail.number);
+        let path = files.segment_path(number);
+        let cut = file.set_len(*offset).and_then(|()| file.sync());
+        cut.map_err(|e| Error::io("cannot cut the unfinished end", &path, &e))?;
+        report.cut_bytes = self.length - offset;
+        report.cut_at = Some((number, *offset));
+        report.cut_reason = reason.clone();
+        Ok(())
+    }
+
+    /// Makes the events last that no sync is known to cover.
+    pub(super) fn confirm(&self, files: &Files) -> Result<()> {
+        let (Some(file), Some(tail)) = (&self.tail_file, &self.tail) else { return Ok(()) };
+        if self.confirmed == tail.end {
+            return Ok(());
+        }
+        write_again(&**file, self.confirmed, tail.end)
+            .and_then(|()| file.sync())
+            .map_err(|e| Error::io("cannot sync the segment", &files.segment_path(tail.number), &e))
+    }
+
     pub(super) fn into_live(self, files: &Files, options: &OpenOptions) -> Live {
         let newest = self.tail.as_ref().zip(self.tail_file);
         let newest = newest.map(|(tail, file)| {

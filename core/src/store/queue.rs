@@ -342,8 +342,13 @@ impl Inner {
         // A panic must not leave the others waiting for ever.
         let guarded = std::panic::AssertUnwindSafe(|| self.commit(writer, &mut group));
         if std::panic::catch_unwind(guarded).is_err() {
-            let error = Error::new(ErrorKind::Panic, "a defect in the library stopped the commit");
-            writer.poison(error.clone());
+            let why = "a defect in the library stopped the commit; read the log to see whether the \
+                       events are in it";
+            let error = Error::new(ErrorKind::Panic, why);
+            let restart = std::panic::AssertUnwindSafe(|| self.restart(writer));
+            if !matches!(std::panic::catch_unwind(restart), Ok(Ok(()))) {
+                writer.poison(error.clone());
+            }
             for place in &mut group {
                 place.request.failure.get_or_insert_with(|| error.clone());
             }

@@ -11,7 +11,8 @@ export function words(line, variables) {
     if (key === undefined) plain.push(meant)
     else (options[key] ??= []).push(meant)
   }
-  return { plain, all: (key) => options[key] ?? [], option: (key) => options[key]?.[0] }
+  const [all, option] = [(key) => options[key] ?? [], (key) => options[key]?.[0]]
+  return { plain, keys: Object.keys(options), all, option }
 }
 
 /** The value converted, unless it is absent. */
@@ -50,6 +51,8 @@ export function openOptions({ option }) {
     segmentBytes: when(option('segment'), BigInt),
     maxPayloadBytes: when(option('max_payload'), Number),
     durability: option('durability'),
+    restarts: when(option('restarts'), Number),
+    restartWindowMs: when(option('restart_window'), Number),
   }
 }
 
@@ -150,7 +153,16 @@ export function receiptLine({ sequence, clock, id, hash, duplicate }) {
 
 export const isYes = (word) => word === 'yes'
 
-export const yesOrNo = (said) => (said ? 'yes' : 'no')
+const yesOrNo = (said) => (said ? 'yes' : 'no')
+
+export function reportWords(report) {
+  const { events, segments, cutBytes, removed, ignored, damage, format, hidden } = report
+  return (
+    `created=${yesOrNo(report.created)} clean=${yesOrNo(report.clean)} events=${events} ` +
+    `segments=${segments} cut=${cutBytes} removed=${removed.length} ` +
+    `ignored=${ignored.length} damage=${damage.length} format=${format} hidden=${hidden}`
+  )
+}
 
 export function dropLine({ segment, offset, sequence = '-', isEvent }) {
   return `drop segment=${segment} offset=${offset} seq=${sequence} event=${yesOrNo(isEvent)}`

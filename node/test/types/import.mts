@@ -1,11 +1,12 @@
 // Compiled, never run: what the declarations must accept and, under @ts-expect-error, refuse.
 import {
-  BatpakError, Event, EventKind, Store, decodePayload, encodePayload, errorKinds, operationId,
+  BatpakError, Event, EventKind, Store, decodePayload, encodePayload, errorKinds, inspect,
+  inspectSync, operationId,
 } from 'batpak'
 import type {
   Ancestry, AppendOptions, CopyReport, Diff, Dropped, ExportOptions, ExportReport, ForkOptions,
-  Frontier, Gate, Head, ImportOptions, ImportReport, NewEvent, OpenReport, Parent, Query, Receipt,
-  SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
+  Frontier, Gate, Head, ImportOptions, ImportReport, Inspection, NewEvent, OpenReport, Parent,
+  Query, Receipt, SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
 } from 'batpak'
 
 const event: NewEvent = {
@@ -47,6 +48,7 @@ const options: AppendOptions = {
 export async function everyMethod(): Promise<void> {
   await using store: Store = await Store.open(new URL('file:///data'), { mode: 'create', seed: 1 })
   using reader: Store = Store.openSync('data', { mode: 'readOnly', segmentBytes: 1n << 20n })
+  using careful: Store = Store.openSync('other', { restarts: 0, restartWindowMs: undefined })
 
   const receipt: Receipt = await store.append(event, options)
   const receipts: Receipt[] = [store.appendSync(event), ...(await store.appendBatch(others))]
@@ -101,6 +103,11 @@ export async function everyMethod(): Promise<void> {
   const parent: Parent | undefined = store.parent
   const sizes: bigint = store.snapshotToSync('last', { earlier: 'copy' }).bytesCopied
   void [branches, parted?.common, difference, parent?.root, check.report.intact, sizes]
+  const inspection: Inspection = await inspect(new URL('file:///data'))
+  const opens: boolean = inspectSync('data').opening === 'OPENS'
+  const refusal: BatpakError | undefined = inspection.refusal
+  const inspected: OpenReport = inspection.report
+  void [careful.path, opens, refusal?.kind, inspected.cutReason, inspection.storeId, inspection.bytes]
   const visible: bigint = await store.wait(1n, 100, { signal })
   const seen: bigint = reader.refreshSync()
   await store.flush()

@@ -5,8 +5,8 @@ use crate::words::{self, Failure, Variables, Words, escape, hex, show_payload};
 use batpak_core::{
     Boundary, Causation, CopyReport, Diff, Direction, Dropped, Durability, Error, ErrorKind, Event,
     EventKind, Expected, ExportOptions, ForkOptions, GateMode, GateSet, ImportOptions, KindFilter,
-    Link, NewEvent, OpenMode, OpenOptions, Query, Receipt, Refusal, Region, SnapshotOptions, Store,
-    VerifyReport,
+    Link, NewEvent, OpenMode, OpenOptions, OpenReport, Query, Receipt, Refusal, Region,
+    SnapshotOptions, Store, VerifyReport,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,7 @@ impl Machine {
             }
             "files" => files::list(&self.directory.join(words.name(1)?)),
             "kinds" => Ok(ErrorKind::ALL.map(kind_line).to_vec()),
+            "inspect" => inspect(&self.directory.join(words.name(1)?)),
             "import" => import(&self.opened(&words)?.0, &self.directory, &words),
             "export" => export(&self.opened(&words)?.0, &self.directory, &words),
             "snapshot" | "verify_snapshot" | "fork" | "diff" => {
@@ -113,8 +114,8 @@ impl Machine {
         let (store, mut options) = self.opened(words)?.clone();
         store.close()?;
         let mut path = store.path().to_path_buf();
-        let anew = ["mode", "seed", "segment", "max_payload", "durability", "path"];
-        if anew.iter().any(|key| words.option(key).is_some()) {
+        let anew = ["mode", "seed", "segment", "max_payload", "durability", "restarts"];
+        if anew.iter().chain(&["restart_window", "path"]).any(|key| words.option(key).is_some()) {
             options = open_options(words)?;
             path = self.directory.join(words.name_option("path")?.unwrap_or("store".into()));
         }
@@ -207,15 +208,7 @@ fn use_store(store: &Store, words: &Words) -> Lines {
             format!("store={} events={} root={}", p.store_id, p.events, p.root)
         })),
         "cover" => line(show_payload(&store.receipt_cover_0x(words.number(1)?)?)),
-        "report" => {
-            let r = store.open_report();
-            let said = |yes| if yes { "yes" } else { "no" };
-            let found = format!("events={} segments={} cut={}", r.events, r.segments, r.cut_bytes);
-            let (removed, ignored) = (r.removed.len(), r.ignored.len());
-            let rest = format!("removed={removed} ignored={ignored} damage={}", r.damage.len());
-            let opened = format!("created={} clean={} {found}", said(r.created), said(r.clean));
-            line(format!("{opened} {rest} format={} hidden={}", r.format, r.hidden))
-        }
+        "report" => line(report_words(store.open_report())),
         "refresh" => line(format!("visible={}", store.refresh()?)),
         "wait" => {
             let time = Duration::from_millis(words.number(2)?);
@@ -227,6 +220,22 @@ fn use_store(store: &Store, words: &Words) -> Lines {
 
 fn line(line: impl Into<String>) -> Lines {
     Ok(vec![line.into()])
+}
+
+fn report_words(r: &OpenReport) -> String {
+    let said = |yes| if yes { "yes" } else { "no" };
+    let found = format!("events={} segments={} cut={}", r.events, r.segments, r.cut_bytes);
+    let (removed, ignored) = (r.removed.len(), r.ignored.len());
+    let rest = format!("removed={removed} ignored={ignored} damage={}", r.damage.len());
+    let opened = format!("created={} clean={} {found}", said(r.created), said(r.clean));
+    format!("{opened} {rest} format={} hidden={}", r.format, r.hidden)
+}
+
+fn inspect(path: &Path) -> Lines {
+    let found = Store::inspect(path)?;
+    let refusal = found.refusal.map_or("-", |error| error.kind().name());
+    let opening = format!("opening={} refusal={refusal}", found.opening.name());
+    line(format!("{opening} bytes={} {}", found.bytes, report_words(&found.report)))
 }
 
 fn durability(words: &Words) -> Result<Option<Durability>, Failure> {
@@ -249,6 +258,9 @@ fn open_options(words: &Words) -> Result<OpenOptions, Failure> {
     let most = words.number_option("max_payload")?;
     options.max_payload_bytes = most.unwrap_or(options.max_payload_bytes);
     options.durability = durability(words)?.unwrap_or(options.durability);
+    options.restarts = words.number_option("restarts")?.unwrap_or(options.restarts);
+    let window = words.number_option("restart_window")?;
+    options.restart_window_ms = window.unwrap_or(options.restart_window_ms);
     Ok(options)
 }
 
