@@ -439,7 +439,7 @@ fn is_own_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| {
         name == manifest::FILE_NAME
             || name == TAIL_INDEX
-            || name.starts_with(staged::FILE_PREFIX)
+            || staged::is_file_name(name)
             || segment::number_of(name).is_some()
     })
 }

@@ -19,8 +19,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the name of a fence's file begins with, for the moment that it has one. It ends with `.tmp`.
-pub(super) const FILE_PREFIX: &str = "fence-";
+/// The name of a fence's file, for the moment that it has one. It ends with `.tmp`.
+fn file_name() -> String {
+    static CREATED: AtomicU64 = AtomicU64::new(0);
+    let number = CREATED.fetch_add(1, Ordering::Relaxed);
+    format!("fence-{}-{number}", std::process::id())
+}
+
+/// Whether a file of this name, without its `.tmp`, is what a process that was killed left of a fence.
+pub(super) fn is_file_name(name: &str) -> bool {
+    let numbers = name.strip_prefix("fence-").and_then(|numbers| numbers.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
+}
 
 /// A piece of the records takes no further ones once it has so many bytes.
 const PIECE_BYTES: usize = 1 << 20;
@@ -204,9 +215,7 @@ impl Staged {
     }
 
     fn create(&self) -> Result<(PathBuf, Arc<dyn VfsFile>)> {
-        static CREATED: AtomicU64 = AtomicU64::new(0);
-        let number = CREATED.fetch_add(1, Ordering::Relaxed);
-        let path = self.files.path(&format!("{FILE_PREFIX}{}-{number}.tmp", std::process::id()));
+        let path = self.files.path(&format!("{}.tmp", file_name()));
         let failed = |e: &std::io::Error| Error::io("cannot create the fence's file", &path, e);
         let file = self.files.vfs.open(&path, Access::Create).map_err(|e| failed(&e))?;
         self.files.vfs.remove(&path).map_err(|e| failed(&e))?;

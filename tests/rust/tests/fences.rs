@@ -369,6 +369,8 @@ fn large() -> Vec<Vec<u8>> {
 /// Durable events, then a fence beside other appends, then a close. Notes what was acknowledged.
 #[derive(Default)]
 struct Life {
+    /// The size of the events before the fence: if they fill the segment, it is sealed by the commit.
+    before_bytes: usize,
     /// How many events before the fence are durable.
     before: usize,
     committed: bool,
@@ -379,7 +381,7 @@ struct Life {
 impl Life {
     fn live(&mut self, store: &Store) -> Result<(), Error> {
         for number in 0..3 {
-            store.append(&event("before", &[number; 300]), None)?;
+            store.append(&event("before", &vec![number; self.before_bytes]), None)?;
             self.before += 1;
         }
         let fence = store.begin_fence(&in_memory(400))?;
@@ -402,7 +404,8 @@ impl Life {
 
     fn check(&self, store: &Store, context: &str) -> Vec<Vec<u8>> {
         let found = payloads(store);
-        let mut expected: Vec<Vec<u8>> = (0..3).map(|number| vec![number; 300]).collect();
+        let mut expected: Vec<Vec<u8>> =
+            (0..3).map(|number| vec![number; self.before_bytes]).collect();
         expected.push(b"beside".to_vec());
         let first = expected.len();
         expected.extend(large());
@@ -422,13 +425,13 @@ fn has_fence_file(vfs: &SimVfs) -> bool {
     vfs.paths().iter().any(|path| path.to_string_lossy().contains("fence"))
 }
 
-fn crash_everywhere(fault: Fault, losses: &[Loss]) {
+fn crash_everywhere(fault: Fault, losses: &[Loss], before_bytes: usize) {
     let (mut points, mut leftovers) = (0, 0);
     loop {
         points += 1;
         let vfs = SimVfs::default();
         vfs.fail_at(points, fault);
-        let mut life = Life::default();
+        let mut life = Life { before_bytes, ..Life::default() };
         let opened = Store::open_on(Arc::new(vfs.clone()), Path::new(DIR), &options());
         let lived = opened.and_then(|store| life.live(&store));
         if lived.is_ok() {
@@ -457,7 +460,9 @@ fn crash_everywhere(fault: Fault, losses: &[Loss]) {
 fn a_crash_at_any_change_leaves_all_or_nothing() {
     let losses = [Loss::Process, Loss::Power(1), Loss::Power(2), Loss::Power(3)];
     for fault in [Fault::Crash, Fault::CrashMidway] {
-        crash_everywhere(fault, &losses);
+        for before_bytes in [300, 1500] {
+            crash_everywhere(fault, &losses, before_bytes);
+        }
     }
 }
 
@@ -465,13 +470,16 @@ fn a_crash_at_any_change_leaves_all_or_nothing() {
 /// store goes on, the same fence can be committed still.
 #[test]
 fn a_failure_at_any_change_leaves_all_or_nothing() {
-    for fault in [Fault::DiskFull, Fault::Io] {
+    for (fault, before_bytes) in
+        [(Fault::DiskFull, 300), (Fault::Io, 300), (Fault::DiskFull, 5000), (Fault::Io, 5000)]
+    {
         let (mut tried_again, mut poisoned, mut refused) = (0, 0, 0);
         for point in 1.. {
             let context = format!("{fault:?} at {point}");
             let vfs = SimVfs::default();
             let store = open(&vfs);
-            store.append(&event("before", &[7; 300]), Some(Durability::Written)).unwrap();
+            let before = vec![7; before_bytes];
+            store.append(&event("before", &before), Some(Durability::Written)).unwrap();
             let reader = read_only(&vfs);
             let fence = store.begin_fence(&in_memory(400)).unwrap();
             let target = vfs.changes() + point;
@@ -638,6 +646,28 @@ fn larger_than_what_is_read_at_once() {
         &batpak_core::ImportOptions::default(),
     );
     assert!(report.unwrap().sequences_kept);
+}
+
+/// In memory, and still too large for a group of appends.
+#[test]
+fn held_and_large() {
+    let vfs = SimVfs::default();
+    let store = Store::open_on(Arc::new(vfs.clone()), Path::new(DIR), &OpenOptions::default());
+    let store = store.unwrap();
+    let follower = read_only(&vfs);
+    let fence = store.begin_fence(&in_memory(1 << 30)).unwrap();
+    let payload = vec![7; 3000];
+    for _ in 0..6 {
+        fence.append(&vec![event("a", &payload); 1000]).unwrap();
+    }
+    let expected = NewEvent { expected: Expected::Exact(5999), ..event("a", b"last") };
+    let cause = NewEvent { causation: Causation::Item(17), ..expected };
+    fence.append(&[cause]).unwrap();
+    assert_eq!(fence.commit(None).unwrap().events, 6001);
+    let last = store.at(6000).unwrap().unwrap();
+    assert_eq!(last.causation(), Some(store.at(17).unwrap().unwrap().id()));
+    assert_eq!(follower.refresh().unwrap(), 6001);
+    assert_eq!(follower.verify().unwrap().findings, []);
 }
 
 /// A crash in the middle of a batch that no reader holds as a whole: all of it is cut.
