@@ -2,7 +2,7 @@
 # Node and a C compiler: what else is missing, tools/setup.sh installs into .build.
 
 .PHONY: demo test test-rust test-c test-cpp test-consumer test-python test-node test-together \
-	calls loom tsan kill kill-long follow follow-short crash-long bench fmt lint docs header clean
+	interop import-speed calls loom tsan kill kill-long follow follow-short crash-long bench fmt lint docs header clean
 
 PYTHON = .build/venv/bin/python
 SCRIPTS = $(wildcard tests/scripts/*.txt)
@@ -12,11 +12,23 @@ demo:
 	tests/demo/run.sh
 
 # Every test of every language.
-test: test-rust loom calls test-c test-cpp test-consumer test-python test-node test-together kill follow-short
+test: test-rust interop loom calls test-c test-cpp test-consumer test-python test-node test-together kill follow-short
 
 test-rust:
 	tools/setup.sh base
 	cargo test --workspace --exclude batpak-python --exclude batpak-node
+
+# Stores that five published versions of the batpak crate write, read and open again.
+interop: export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/interop
+interop:
+	tools/setup.sh base
+	cargo fmt --check --manifest-path tests/interop/Cargo.toml
+	cargo test --quiet --manifest-path tests/interop/Cargo.toml
+
+# How long an import takes beside the crate's own opening without caches.
+import-speed: export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/interop
+import-speed:
+	cargo run --quiet --release --manifest-path tests/interop/Cargo.toml --bin import-speed -- 100000 5
 
 # The system calls of appends and reads, counted.
 calls:

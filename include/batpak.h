@@ -95,6 +95,14 @@
     {sizeof(batpak_gate_outcome), 0, {0, 0}, {0, 0}, {0, 0}}
 #define BATPAK_QUERY_INIT \
     {sizeof(batpak_query), 0, 0, 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0}
+#define BATPAK_SNAPSHOT_OPTIONS_INIT \
+    {sizeof(batpak_snapshot_options), 0, {0, 0}}
+#define BATPAK_FORK_OPTIONS_INIT \
+    {sizeof(batpak_fork_options), 0, 0, 0, 0}
+#define BATPAK_COPY_REPORT_INIT \
+    {sizeof(batpak_copy_report), 0, {{0}}, 0, {{0}}, 0, 0, 0, 0}
+#define BATPAK_DIFF_INIT \
+    {sizeof(batpak_diff), 0, 0, 0, 0}
 
 
 /**
@@ -1730,6 +1738,143 @@ typedef struct batpak_export_report {
     uint64_t drop_count;
 } batpak_export_report;
 
+/**
+ * How to make a snapshot. Initialise it with BATPAK_SNAPSHOT_OPTIONS_INIT, which holds the
+ * defaults.
+ */
+typedef struct batpak_snapshot_options {
+    /**
+     * sizeof(batpak_snapshot_options).
+     */
+    uint32_t struct_size;
+    /**
+     * 1 to share no file with this store, so that damage to the files of one is none to the
+     * other. What an earlier snapshot has is shared with that.
+     */
+    int32_t independent;
+    /**
+     * The directory of an earlier snapshot of this store, or of the one that it was forked from:
+     * sealed segments that it has are shared with it, rather than copied. Empty for none.
+     */
+    struct batpak_text earlier;
+} batpak_snapshot_options;
+
+/**
+ * What a snapshot or a fork holds, and how it came there. Initialise it with
+ * BATPAK_COPY_REPORT_INIT.
+ */
+typedef struct batpak_copy_report {
+    /**
+     * sizeof(batpak_copy_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The store id of the copy: of a snapshot the same, of a fork a new one.
+     */
+    struct batpak_id store_id;
+    /**
+     * The events in it.
+     */
+    uint64_t events;
+    /**
+     * The root of the tree over those.
+     */
+    struct batpak_hash root;
+    /**
+     * Its segments.
+     */
+    uint64_t segments;
+    /**
+     * Segments that it shares with another store, by hard links.
+     */
+    uint64_t linked;
+    /**
+     * Segments that were copied, the newest one included.
+     */
+    uint64_t copied;
+    /**
+     * The bytes of those.
+     */
+    uint64_t bytes_copied;
+} batpak_copy_report;
+
+/**
+ * How two logs compare. The sequences from common to before ours are those that only this store
+ * has, or has with other events; likewise for theirs. Initialise it with BATPAK_DIFF_INIT.
+ */
+typedef struct batpak_diff {
+    /**
+     * sizeof(batpak_diff), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * So many events, from the first on, are the same in both.
+     */
+    uint64_t common;
+    /**
+     * The number of events of this store.
+     */
+    uint64_t ours;
+    /**
+     * The number of events of the other store.
+     */
+    uint64_t theirs;
+} batpak_diff;
+
+/**
+ * How to fork. Initialise it with BATPAK_FORK_OPTIONS_INIT, which holds the defaults.
+ */
+typedef struct batpak_fork_options {
+    /**
+     * sizeof(batpak_fork_options).
+     */
+    uint32_t struct_size;
+    /**
+     * 1 to share no file with this store, so that damage to the files of one is none to the
+     * other.
+     */
+    int32_t independent;
+    /**
+     * When has_at is 1: how many events, from the first on, the fork has in common with this
+     * store. A batch cannot be cut.
+     */
+    uint64_t at;
+    /**
+     * 1 when at counts; with 0, all visible events are in common.
+     */
+    int32_t has_at;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} batpak_fork_options;
+
+/**
+ * What a store was forked from.
+ */
+typedef struct batpak_parent {
+    /**
+     * The store.
+     */
+    struct batpak_id store_id;
+    /**
+     * So many events, from the first on, are common.
+     */
+    uint64_t events;
+    /**
+     * The root of the tree over those.
+     */
+    struct batpak_hash root;
+} batpak_parent;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -2485,6 +2630,117 @@ batpak_status batpak_store_receipt_cover_0x(const struct batpak_store *store,
                                             size_t capacity,
                                             size_t *length,
                                             struct batpak_error *error);
+
+/**
+ * Makes a snapshot in a new directory, while appends go on: all events that are visible now, and
+ * what the library needs to open them as a store, with the same store id. To restore it is to open
+ * it. Nothing of a snapshot that failed is left under its name; one that has its name is whole,
+ * and survives a power cut.
+ *
+ * Sealed segments are shared with this store by hard links where the file system can do that, and
+ * copied otherwise. Only while everything is written and synced, as by batpak_store_sync, appends
+ * wait.
+ *
+ * destination: the directory, which must not exist or be empty; directories above it are made, and
+ * meanwhile there is one beside it whose name ends with `.unfinished`. options: may be null for
+ * the defaults. report: gets the result.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, also when the directory holds something, or options.earlier is
+ * no snapshot of this store; BATPAK_NOT_FOUND and BATPAK_UNSUPPORTED for options.earlier;
+ * BATPAK_UNSUPPORTED also for a store opened for salvage and for one of the batpak crate 0.x;
+ * BATPAK_LOCKED while something else is copied to the directory; BATPAK_BAD_HANDLE,
+ * BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO, BATPAK_DISK_FULL, BATPAK_POISONED,
+ * BATPAK_INDETERMINATE, BATPAK_FORKED.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_snapshot(const struct batpak_store *store,
+                                    const char *destination,
+                                    size_t destination_length,
+                                    const struct batpak_snapshot_options *options,
+                                    struct batpak_copy_report *report,
+                                    struct batpak_error *error);
+
+/**
+ * Verifies a snapshot, all of it, and compares it with this store. Damage to the snapshot is not
+ * an error of this call: it is in the report. An error means that it cannot be opened.
+ *
+ * snapshot: its directory. report: gets what verifying the snapshot found. findings: gets the
+ * first capacity damages, in log order; may be null when capacity is 0. is_prefix: gets 1 when the
+ * snapshot is intact and this store's log begins with it, otherwise 0. diff: gets how it compares
+ * with this store, theirs being the events of the snapshot; when the snapshot is damaged, it is
+ * left alone.
+ *
+ * Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT and BATPAK_UNSUPPORTED for the snapshot;
+ * BATPAK_UNSUPPORTED also for a store opened for salvage and for one of the batpak crate 0.x;
+ * BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_IO, BATPAK_FORKED, BATPAK_INVALID_ARGUMENT.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_verify_snapshot(const struct batpak_store *store,
+                                           const char *snapshot,
+                                           size_t snapshot_length,
+                                           struct batpak_verify_report *report,
+                                           struct batpak_finding *findings,
+                                           size_t capacity,
+                                           int32_t *is_prefix,
+                                           struct batpak_diff *diff,
+                                           struct batpak_error *error);
+
+/**
+ * Makes a fork in a new directory, while appends go on: a store of its own, with its own id, that
+ * begins with events of this one and can be appended to. Nothing of a fork that failed is left
+ * under its name; one that has its name is whole, and survives a power cut. Events keep their ids,
+ * hashes and places; receipts stay valid. Sealed segments are shared as those of a snapshot are.
+ *
+ * destination: as for batpak_store_snapshot. options: may be null for the defaults. report: gets
+ * the result.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, also when the directory holds something, and when options.at is
+ * more than there are events or in the middle of a batch; BATPAK_TOO_LARGE when the store has too
+ * many ancestors; otherwise as for batpak_store_snapshot.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_fork(const struct batpak_store *store,
+                                const char *destination,
+                                size_t destination_length,
+                                const struct batpak_fork_options *options,
+                                struct batpak_copy_report *report,
+                                struct batpak_error *error);
+
+/**
+ * Compares this store with another one: a fork of it, its parent, or a snapshot. Stores that are
+ * no relatives have nothing in common, whatever is in them. What is compared are the hashes and
+ * roots that are recorded; that they are those of the events is shown by batpak_store_verify.
+ *
+ * other: the directory of the other store, which is opened for reading. diff: gets the result.
+ *
+ * Errors: BATPAK_NOT_FOUND, BATPAK_CORRUPT and BATPAK_UNSUPPORTED for the other store;
+ * BATPAK_UNSUPPORTED also for a store opened for salvage and for one of the batpak crate 0.x;
+ * BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_IO, BATPAK_FORKED, BATPAK_INVALID_ARGUMENT.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_diff(const struct batpak_store *store,
+                                const char *other,
+                                size_t other_length,
+                                struct batpak_diff *diff,
+                                struct batpak_error *error);
+
+/**
+ * The store that this one was forked from.
+ *
+ * parent: gets it, and is left alone when there is none. count: gets 1, or 0 when the store is no
+ * fork.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_parent(const struct batpak_store *store,
+                                  struct batpak_parent *parent,
+                                  size_t *count,
+                                  struct batpak_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

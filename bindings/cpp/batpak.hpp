@@ -1358,6 +1358,84 @@ struct export_report {
   std::vector<batpak::dropped> drops{};
 };
 
+/// How to make a snapshot.
+struct snapshot_options {
+  /// The directory of an earlier snapshot of this store, or of the one that it was forked from:
+  /// sealed segments that it has are shared with it, rather than copied. Empty for none.
+  std::string earlier{};
+  /// Share no file with this store, so that damage to the files of one is none to the other. What
+  /// an earlier snapshot has is shared with that.
+  bool independent = false;
+};
+
+/// How to fork.
+struct fork_options {
+  /// How many events, from the first on, the fork has in common with this store; without it, all
+  /// that are visible. A batch cannot be cut.
+  std::optional<std::uint64_t> at{};
+  /// Share no file with this store, so that damage to the files of one is none to the other.
+  bool independent = false;
+};
+
+/// What a snapshot or a fork holds, and how it came there.
+struct copy_report {
+  /// The store id of the copy: of a snapshot the same, of a fork a new one.
+  id store_id;
+  /// The events in it.
+  std::uint64_t events = 0;
+  /// The root of the tree over those.
+  hash root;
+  /// Its segments.
+  std::uint64_t segments = 0;
+  /// Segments that it shares with another store, by hard links.
+  std::uint64_t linked = 0;
+  /// Segments that were copied, the newest one included.
+  std::uint64_t copied = 0;
+  /// The bytes of those.
+  std::uint64_t bytes_copied = 0;
+
+  copy_report() = default;
+  explicit copy_report(const batpak_copy_report& value)
+      : store_id(value.store_id),
+        events(value.events),
+        root(value.root),
+        segments(value.segments),
+        linked(value.linked),
+        copied(value.copied),
+        bytes_copied(value.bytes_copied) {}
+};
+
+/// How two logs compare. The sequences from common to before ours are those that only this store
+/// has, or has with other events; likewise for theirs.
+struct diff {
+  /// So many events, from the first on, are the same in both.
+  std::uint64_t common = 0;
+  /// The number of events of this store.
+  std::uint64_t ours = 0;
+  /// The number of events of the other store.
+  std::uint64_t theirs = 0;
+};
+
+/// What a snapshot is worth.
+struct snapshot_check {
+  /// What verifying the snapshot found.
+  verify_report report{};
+  /// How it compares with this store, if it is intact; theirs are the events of the snapshot.
+  std::optional<batpak::diff> diff{};
+  /// The snapshot is intact, and this store's log begins with it.
+  bool is_prefix = false;
+};
+
+/// What a store was forked from.
+struct parent {
+  /// The store.
+  id store_id;
+  /// So many events, from the first on, are common.
+  std::uint64_t events = 0;
+  /// The root of the tree over those.
+  hash root;
+};
+
 /// The version of the loaded library, such as "0.1.0".
 inline std::string_view version() noexcept { return batpak_version_text(); }
 
@@ -1599,12 +1677,7 @@ class store {
       findings.resize(found.finding_count);
       call(batpak_store_verify, &found, findings.data(), findings.size());
     } while (found.finding_count > findings.size());
-    findings.resize(found.finding_count);
-    verify_report result{found.events, found.segments, hash(found.last_hash), hash(found.root)};
-    for (const batpak_finding& damage : findings)
-      result.findings.push_back({static_cast<finding_kind>(damage.kind), damage.segment,
-                                 damage.offset, damage.message});
-    return result;
+    return verified(found, findings);
   }
 
   // Other stores.
@@ -1687,6 +1760,80 @@ class store {
     return result;
   }
 
+  // Copies.
+
+  /// Makes a snapshot in a new directory, while appends go on: all events that are visible now, and
+  /// what the library needs to open them as a store, with the same store id. To restore it is to
+  /// open it. The directory must not exist, or be empty. Nothing of a failed snapshot is left under
+  /// its name; one that has its name is whole, and survives a power cut.
+  ///
+  /// Sealed segments are shared with this store by hard links where the file system can do that,
+  /// and copied otherwise.
+  copy_report snapshot_to(std::string_view destination,
+                          const snapshot_options& options = {}) const {
+    batpak_snapshot_options given = BATPAK_SNAPSHOT_OPTIONS_INIT;
+    given.earlier = detail::c_text(options.earlier);
+    given.independent = options.independent;
+    batpak_copy_report found = BATPAK_COPY_REPORT_INIT;
+    call(batpak_store_snapshot, destination.data(), destination.size(), &given, &found);
+    return copy_report(found);
+  }
+
+  /// Verifies a snapshot, all of it, and compares it with this store. Damage to the snapshot is not
+  /// an error of this call: it is in the report. An error means that it cannot be opened.
+  snapshot_check verify_snapshot(std::string_view snapshot) const {
+    batpak_verify_report found = BATPAK_VERIFY_REPORT_INIT;
+    batpak_diff compared = BATPAK_DIFF_INIT;
+    std::int32_t is_prefix = 0;
+    std::vector<batpak_finding> findings;
+    // As in verify().
+    do {
+      findings.resize(found.finding_count);
+      call(batpak_store_verify_snapshot, snapshot.data(), snapshot.size(), &found, findings.data(),
+           findings.size(), &is_prefix, &compared);
+    } while (found.finding_count > findings.size());
+    snapshot_check result;
+    result.report = verified(found, findings);
+    if (found.intact) result.diff = {compared.common, compared.ours, compared.theirs};
+    result.is_prefix = is_prefix != 0;
+    return result;
+  }
+
+  /// Makes a fork in a new directory, while appends go on: a store of its own, with its own id,
+  /// that begins with events of this one and can be appended to. The directory must not exist, or
+  /// be empty. Nothing of a failed fork is left under its name; one that has its name is whole, and
+  /// survives a power cut. Events keep their ids, hashes and places; receipts stay valid. Sealed
+  /// segments are shared as those of a snapshot are.
+  copy_report fork_to(std::string_view destination, const fork_options& options = {}) const {
+    batpak_fork_options given = BATPAK_FORK_OPTIONS_INIT;
+    given.at = options.at.value_or(0);
+    given.has_at = options.at.has_value();
+    given.independent = options.independent;
+    batpak_copy_report found = BATPAK_COPY_REPORT_INIT;
+    call(batpak_store_fork, destination.data(), destination.size(), &given, &found);
+    return copy_report(found);
+  }
+
+  /// Compares this store with another one: a fork of it, its parent, or a snapshot. Stores that are
+  /// no relatives have nothing in common, whatever is in them. What is compared are the hashes and
+  /// roots that are recorded; that they are those of the events is shown by verify().
+  batpak::diff diff(std::string_view other) const {
+    batpak_diff found = BATPAK_DIFF_INIT;
+    call(batpak_store_diff, other.data(), other.size(), &found);
+    return {found.common, found.ours, found.theirs};
+  }
+
+  /// The store that this one was forked from; nothing if it is no fork.
+  std::optional<batpak::parent> parent() const {
+    batpak_parent found;
+    std::size_t count = 0;
+    call(batpak_store_parent, &found, &count);
+    if (count == 0) return std::nullopt;
+    return batpak::parent{id(found.store_id), found.events, hash(found.root)};
+  }
+
+  // The store itself.
+
   /// In a store opened for reading, looks for what its writer has made visible meanwhile. Returns
   /// the number of visible events.
   std::uint64_t refresh() const {
@@ -1764,6 +1911,15 @@ class store {
     call(batpak_store_append_then, events.data(), events.size(), number(level),
          &detail::call_with_result<function>, static_cast<void*>(owned.release()),
          &detail::destroy<function>);
+  }
+
+  static verify_report verified(const batpak_verify_report& found,
+                                const std::vector<batpak_finding>& findings) {
+    verify_report result{found.events, found.segments, hash(found.last_hash), hash(found.root)};
+    for (std::size_t at = 0; at < found.finding_count; ++at)
+      result.findings.push_back({static_cast<finding_kind>(findings[at].kind), findings[at].segment,
+                                 findings[at].offset, findings[at].message});
+    return result;
   }
 
   /// A text from a call that writes to a buffer and says how long the text is.

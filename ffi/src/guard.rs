@@ -176,9 +176,24 @@ mod tests {
                 batpak_follow_close(null_mut(), e),
                 batpak_view_release(null_mut(), e),
                 batpak_extension_next(null(), 0, null_mut(), null_mut(), null_mut(), e),
+                batpak_store_snapshot(null(), text, 6, null(), null_mut(), e),
+                batpak_store_verify_snapshot(
+                    null(),
+                    text,
+                    6,
+                    null_mut(),
+                    null_mut(),
+                    0,
+                    null_mut(),
+                    null_mut(),
+                    e,
+                ),
+                batpak_store_fork(null(), text, 6, null(), null_mut(), e),
+                batpak_store_diff(null(), text, 6, null_mut(), e),
+                batpak_store_parent(null(), null_mut(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 41]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 46]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

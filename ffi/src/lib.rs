@@ -45,6 +45,8 @@ mod verify;
 
 mod interop;
 
+mod copies;
+
 mod guard;
 
 mod handle;
@@ -56,6 +58,11 @@ pub use append::{
     batpak_store_append, batpak_store_append_gated, batpak_store_record_denial,
 };
 pub use argument::{batpak_bytes, batpak_text};
+pub use copies::{
+    batpak_copy_report, batpak_diff, batpak_fork_options, batpak_parent, batpak_snapshot_options,
+    batpak_store_diff, batpak_store_fork, batpak_store_parent, batpak_store_snapshot,
+    batpak_store_verify_snapshot,
+};
 pub use follow::{
     batpak_follow, batpak_follow_close, batpak_follow_next, batpak_follow_position,
     batpak_store_follow,

@@ -69,7 +69,7 @@ pub struct batpak_finding {
 }
 
 impl batpak_finding {
-    fn of(finding: &Finding) -> Self {
+    pub(crate) fn of(finding: &Finding) -> Self {
         Self {
             kind: finding.kind as i32,
             reserved: 0,
@@ -116,7 +116,7 @@ unsafe impl Growing for batpak_verify_report {
 }
 
 impl batpak_verify_report {
-    fn of(report: &VerifyReport) -> Self {
+    pub(crate) fn of(report: &VerifyReport) -> Self {
         Self {
             intact: report.is_intact().into(),
             events: report.events,

@@ -57,6 +57,10 @@ fn macros() -> String {
         init("batpak_gate", &format!("0, {text}, 0, 0")),
         init("batpak_gate_outcome", &format!("0, {text}, {text}, {text}")),
         init("batpak_query", &format!("0, 0, 0, {text}, {text}, 0, 0, 0, 0, 0, 0")),
+        init("batpak_snapshot_options", &format!("0, {text}")),
+        init("batpak_fork_options", "0, 0, 0, 0"),
+        init("batpak_copy_report", &format!("0, {id}, 0, {hash}, 0, 0, 0, 0")),
+        init("batpak_diff", "0, 0, 0, 0"),
     ];
     format!(
         "\n/* Before each declaration; define it to import from a DLL or to export again. */\n\

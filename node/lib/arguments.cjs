@@ -119,6 +119,29 @@ function exportArguments(path, options) {
   return [directory(path), what]
 }
 
+const SNAPSHOT_FIELDS = new Set(['earlier', 'independent'])
+
+function snapshotArguments(path, options) {
+  const given = check.fields('options', options, SNAPSHOT_FIELDS)
+  const { earlier, independent = false } = given
+  const how = {
+    earlier: earlier === undefined ? undefined : directory(earlier),
+    independent: check.flag('independent', independent),
+  }
+  return [directory(path), how]
+}
+
+const FORK_FIELDS = new Set(['at', 'independent'])
+
+function forkArguments(path, options) {
+  const { at, independent = false } = check.fields('options', options, FORK_FIELDS)
+  const how = {
+    at: check.optional(check.u64, 'at', at),
+    independent: check.flag('independent', independent),
+  }
+  return [directory(path), how]
+}
+
 const PAGE_FIELDS = new Set(['events', 'bytes'])
 
 function pageArguments(sizes) {
@@ -171,6 +194,8 @@ module.exports = {
   followArguments,
   importArguments,
   exportArguments,
+  snapshotArguments,
+  forkArguments,
   pageArguments,
   FIRST_ALONE,
   ancestorArguments,

@@ -388,6 +388,83 @@ export interface Dropped {
   reason: string
 }
 
+export interface SnapshotOptions {
+  /**
+   * The directory of an earlier snapshot of this store, or of the one that it was forked from: sealed
+   * segments that it has are shared with it, rather than copied.
+   */
+  earlier?: string | URL | undefined
+  /**
+   * Share no file with this store, so that damage to the files of one is none to the other. What an
+   * earlier snapshot has is shared with that.
+   */
+  independent?: boolean | undefined
+}
+
+export interface ForkOptions {
+  /**
+   * How many events, from the first on, the fork has in common with this store. Default: all that
+   * are visible. A batch cannot be cut.
+   */
+  at?: Whole | undefined
+  /** Share no file with this store, so that damage to the files of one is none to the other. */
+  independent?: boolean | undefined
+}
+
+/** What a snapshot or a fork holds, and how it came there. */
+export interface CopyReport {
+  /** The store id of the copy: of a snapshot the same, of a fork a new one. */
+  storeId: Id
+  /** The events in it. */
+  events: bigint
+  /** The root of the tree over those. */
+  root: Hash
+  /** Its segments. */
+  segments: bigint
+  /** Segments that it shares with another store, by hard links. */
+  linked: bigint
+  /** Segments that were copied, the newest one included. */
+  copied: bigint
+  /** The bytes of those. */
+  bytesCopied: bigint
+}
+
+/**
+ * How the logs of two stores compare. The sequences from `common` to before `ours` are those that only
+ * this store has, or has with other events; likewise for `theirs`.
+ */
+export interface Diff {
+  /** So many events, from the first on, are the same in both. */
+  common: bigint
+  /** The number of events of this store. */
+  ours: bigint
+  /** The number of events of the other store. */
+  theirs: bigint
+}
+
+/** What a snapshot is worth. */
+export interface SnapshotCheck {
+  /** Whether the snapshot is intact, and this store's log begins with it. */
+  isPrefix: boolean
+  /** What verifying the snapshot found. */
+  report: VerifyReport
+  /**
+   * How it compares with this store, if it is intact: `ours` are the events of this store, `theirs`
+   * those of the snapshot.
+   */
+  diff?: Diff
+}
+
+/** What a store was forked from. */
+export interface Parent {
+  /** The store. */
+  storeId: Id
+  /** So many events, from the first on, are common. */
+  events: bigint
+  /** The root of the tree over those. */
+  root: Hash
+}
+
 /**
  * A stored event. It reads its fields from a block of bytes that belongs to JavaScript, so it
  * stays valid after the store is closed. The events of a page share one block, which lives as long
@@ -450,6 +527,8 @@ export class Store implements Disposable, AsyncDisposable {
   readonly path: string
   /** What opening found and did. */
   readonly report: OpenReport
+  /** What this store was forked from; `undefined` if it is no fork. */
+  readonly parent: Parent | undefined
 
   /** Appends are committed, and their Promises settle, in the order in which they were started. */
   append(event: NewEvent, options?: AppendOptions): Promise<Receipt>
@@ -532,6 +611,42 @@ export class Store implements Disposable, AsyncDisposable {
    */
   receiptCover0x(sequence: Whole): Promise<Buffer>
   receiptCover0xSync(sequence: Whole): Buffer
+
+  /**
+   * Makes a snapshot in a new directory, while others append: all events that are visible now, and
+   * what is needed to open them as a store, with the same store id. To restore it is to open it. The
+   * directory must not exist, or be empty; nothing of a failed snapshot is left under its name, and
+   * one that has its name is whole and survives a power cut.
+   *
+   * Sealed segments are shared with this store by hard links where the file system can do that, and
+   * copied otherwise.
+   */
+  snapshotTo(path: string | URL, options?: SnapshotOptions): Promise<CopyReport>
+  snapshotToSync(path: string | URL, options?: SnapshotOptions): CopyReport
+  /**
+   * Verifies a snapshot, all of it, and compares it with this store: whether this store's log begins
+   * with it, and otherwise where they part.
+   */
+  verifySnapshot(path: string | URL): Promise<SnapshotCheck>
+  verifySnapshotSync(path: string | URL): SnapshotCheck
+  /**
+   * Makes a fork in a new directory, while others append: a store of its own, with its own id, that
+   * begins with events of this one and can be appended to. Those keep their ids, hashes and places;
+   * receipts and proofs stay valid. The directory must not exist, or be empty; nothing of a failed
+   * fork is left under its name, and one that has its name is whole and survives a power cut.
+   *
+   * Sealed segments are shared with this store by hard links where the file system can do that, and
+   * copied otherwise.
+   */
+  forkTo(path: string | URL, options?: ForkOptions): Promise<CopyReport>
+  forkToSync(path: string | URL, options?: ForkOptions): CopyReport
+  /**
+   * Compares this store with another one: a fork of it, its parent, or a snapshot. Stores that are no
+   * relatives have nothing in common, whatever is in them. What is compared are the hashes that are
+   * recorded; {@link Store.verify} shows that they are those of the events.
+   */
+  diff(path: string | URL): Promise<Diff>
+  diffSync(path: string | URL): Diff
 
   /** Read-only: looks for what a writer elsewhere has made visible; gives how many events are. */
   refresh(): Promise<bigint>

@@ -38,6 +38,7 @@ class Store {
   #watch
   #path
   #report
+  #parent
 
   constructor(key, handle, path) {
     if (key !== HERE) check.refuse('a Store is opened with Store.open or Store.openSync')
@@ -49,6 +50,7 @@ class Store {
     this.#watch = new Watch(() => later(handle, 'refresh'))
     this.#path = path
     this.#report = callNow(handle, 'report')
+    this.#parent = callNow(handle, 'parent')
   }
 
   static async open(path, options) {
@@ -68,6 +70,11 @@ class Store {
   /** What opening found and did. */
   get report() {
     return this.#report
+  }
+
+  /** What it was forked from. */
+  get parent() {
+    return this.#parent
   }
 
   async append(event, options) {
@@ -339,6 +346,38 @@ class Store {
 
   receiptCover0xSync(sequence) {
     return Buffer.from(now(this.#native, 'receiptCover0x', check.u64('sequence', sequence)))
+  }
+
+  async snapshotTo(path, options) {
+    return later(this.#native, 'snapshotTo', ...args.snapshotArguments(path, options))
+  }
+
+  snapshotToSync(path, options) {
+    return now(this.#native, 'snapshotTo', ...args.snapshotArguments(path, options))
+  }
+
+  async verifySnapshot(path) {
+    return later(this.#native, 'verifySnapshot', args.directory(path))
+  }
+
+  verifySnapshotSync(path) {
+    return now(this.#native, 'verifySnapshot', args.directory(path))
+  }
+
+  async forkTo(path, options) {
+    return later(this.#native, 'forkTo', ...args.forkArguments(path, options))
+  }
+
+  forkToSync(path, options) {
+    return now(this.#native, 'forkTo', ...args.forkArguments(path, options))
+  }
+
+  async diff(path) {
+    return later(this.#native, 'diff', args.directory(path))
+  }
+
+  diffSync(path) {
+    return now(this.#native, 'diff', args.directory(path))
   }
 
   async refresh() {

@@ -1,8 +1,8 @@
 //! Arguments from JavaScript, as the core wants them.
 
 use batpak_core::{
-    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, ExportOptions, ImportOptions,
-    KindFilter, Link, OpenMode, OpenOptions, Query, Region, Result,
+    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, ExportOptions, ForkOptions,
+    ImportOptions, KindFilter, Link, OpenMode, OpenOptions, Query, Region, Result, SnapshotOptions,
 };
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
@@ -141,6 +141,38 @@ impl ExportArguments {
         let Self { region, plain, segment_bytes } = self;
         let segment_bytes = u64_or(&segment_bytes, ExportOptions::default().segment_bytes)?;
         Ok((region.region()?, ExportOptions { plain, segment_bytes }))
+    }
+}
+
+/// How a snapshot is made.
+#[napi(object, object_to_js = false)]
+pub struct SnapshotArguments {
+    /// The directory of an earlier one.
+    pub earlier: Option<String>,
+    /// Share no file with the store.
+    pub independent: bool,
+}
+
+impl SnapshotArguments {
+    pub(crate) fn options(self) -> SnapshotOptions {
+        let Self { earlier, independent } = self;
+        SnapshotOptions { earlier: earlier.map(Into::into), independent }
+    }
+}
+
+/// How a fork is made.
+#[napi(object, object_to_js = false)]
+pub struct ForkArguments {
+    /// How many events are common.
+    pub at: Option<BigInt>,
+    /// Share no file with the store.
+    pub independent: bool,
+}
+
+impl ForkArguments {
+    pub(crate) fn options(&self) -> Result<ForkOptions> {
+        let at = self.at.as_ref().map(u64_of).transpose()?;
+        Ok(ForkOptions { at, independent: self.independent })
     }
 }
 

@@ -4,8 +4,9 @@ use crate::scan::NativeScan;
 use crate::slab;
 use crate::store::NativeStore;
 use batpak_core::{
-    Ancestry, Boundary, Dropped, Event, ExportReport, Finding, Frontier, Head, ImportReport,
-    OpenReport, Receipt, Result, Scan, Stats, Store, StreamHead, VerifyReport,
+    Ancestry, Boundary, CopyReport, Diff, Dropped, Event, ExportReport, Finding, Frontier, Head,
+    ImportReport, OpenReport, Parent, Receipt, Result, Scan, SnapshotCheck, Stats, Store,
+    StreamHead, VerifyReport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -294,23 +295,28 @@ pub struct FindingObject {
     pub message: String,
 }
 
-impl Reply for VerifyReport {
-    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+impl From<VerifyReport> for VerifyReportObject {
+    fn from(report: VerifyReport) -> Self {
         let finding = |finding: Finding| FindingObject {
             kind: finding.kind.name().to_owned(),
             segment: finding.segment.into(),
             offset: finding.offset.into(),
             message: finding.message,
         };
-        VerifyReportObject {
-            intact: self.is_intact(),
-            events: self.events.into(),
-            segments: self.segments.into(),
-            last_hash: self.last_hash.to_string(),
-            root: self.root.to_string(),
-            findings: self.findings.into_iter().map(finding).collect(),
+        Self {
+            intact: report.is_intact(),
+            events: report.events.into(),
+            segments: report.segments.into(),
+            last_hash: report.last_hash.to_string(),
+            root: report.root.to_string(),
+            findings: report.findings.into_iter().map(finding).collect(),
         }
-        .into_unknown(env)
+    }
+}
+
+impl Reply for VerifyReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        VerifyReportObject::from(self).into_unknown(env)
     }
 }
 
@@ -410,6 +416,107 @@ impl Reply for ExportReport {
             segments: self.segments.into(),
             bytes: self.bytes.into(),
             drops: self.drops.into_iter().map(DroppedObject::from).collect(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What a snapshot or a fork holds.
+#[napi(object, object_from_js = false)]
+pub struct CopyReportObject {
+    /// The store id of the copy.
+    pub store_id: String,
+    /// The events in it.
+    pub events: BigInt,
+    /// The root of the tree over those.
+    pub root: String,
+    /// Its segments.
+    pub segments: BigInt,
+    /// Segments that it shares with another store.
+    pub linked: BigInt,
+    /// Segments that were copied.
+    pub copied: BigInt,
+    /// The bytes of those.
+    pub bytes_copied: BigInt,
+}
+
+impl Reply for CopyReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        CopyReportObject {
+            store_id: self.store_id.to_string(),
+            events: self.events.into(),
+            root: self.root.to_string(),
+            segments: self.segments.into(),
+            linked: self.linked.into(),
+            copied: self.copied.into(),
+            bytes_copied: self.bytes_copied.into(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// How two logs compare.
+#[napi(object, object_from_js = false)]
+pub struct DiffObject {
+    /// So many events are the same in both.
+    pub common: BigInt,
+    /// The events of this store.
+    pub ours: BigInt,
+    /// The events of the other store.
+    pub theirs: BigInt,
+}
+
+impl From<Diff> for DiffObject {
+    fn from(diff: Diff) -> Self {
+        Self { common: diff.common.into(), ours: diff.ours.into(), theirs: diff.theirs.into() }
+    }
+}
+
+impl Reply for Diff {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        DiffObject::from(self).into_unknown(env)
+    }
+}
+
+/// What a snapshot is worth.
+#[napi(object, object_from_js = false)]
+pub struct SnapshotCheckObject {
+    /// Whether it is intact, and the log begins with it.
+    pub is_prefix: bool,
+    /// What verifying it found.
+    pub report: VerifyReportObject,
+    /// How it compares with the store.
+    pub diff: Option<DiffObject>,
+}
+
+impl Reply for SnapshotCheck {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        SnapshotCheckObject {
+            is_prefix: self.is_prefix(),
+            report: self.report.into(),
+            diff: self.diff.map(DiffObject::from),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What a store was forked from.
+#[napi(object, object_from_js = false)]
+pub struct ParentObject {
+    /// The store.
+    pub store_id: String,
+    /// So many events are common.
+    pub events: BigInt,
+    /// The root of the tree over those.
+    pub root: String,
+}
+
+impl Reply for Parent {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        ParentObject {
+            store_id: self.store_id.to_string(),
+            events: self.events.into(),
+            root: self.root.to_string(),
         }
         .into_unknown(env)
     }

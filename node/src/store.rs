@@ -3,7 +3,8 @@
 
 use crate::append;
 use crate::arguments::{
-    self, ExportArguments, ImportArguments, OpenArguments, OutcomeArguments, QueryArguments, u64_of,
+    self, ExportArguments, ForkArguments, ImportArguments, OpenArguments, OutcomeArguments,
+    QueryArguments, SnapshotArguments, u64_of,
 };
 use crate::inbox::NativeInbox;
 use crate::job;
@@ -233,6 +234,62 @@ impl NativeStore {
         job::start(env, background, move || {
             Ok(Block::of_bytes(store.receipt_cover_0x(u64_of(&sequence)?)?))
         })
+    }
+
+    /// Makes a snapshot in a new directory.
+    #[napi(catch_unwind)]
+    pub fn snapshot_to<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        path: String,
+        how: SnapshotArguments,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.snapshot_to(path, &how.options()))
+    }
+
+    /// Verifies a snapshot, and compares it with this store.
+    #[napi(catch_unwind)]
+    pub fn verify_snapshot<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        path: String,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.verify_snapshot(path))
+    }
+
+    /// Makes a fork in a new directory.
+    #[napi(catch_unwind)]
+    pub fn fork_to<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        path: String,
+        how: ForkArguments,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.fork_to(path, &how.options()?))
+    }
+
+    /// Compares this store with another one.
+    #[napi(catch_unwind)]
+    pub fn diff<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        path: String,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        job::start(env, background, move || store.diff(path))
+    }
+
+    /// What this store was forked from, if it is a fork.
+    #[napi(catch_unwind)]
+    pub fn parent<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        job::now(env, || Ok(self.store.parent()))
     }
 
     /// Looks for what a writer elsewhere has made visible.

@@ -8,8 +8,8 @@ import { parseArgs } from 'node:util'
 import { BatpakError, Store, errorKinds } from 'batpak'
 import { fileCommands } from './script/files.mjs'
 import {
-  dropLine, eventLine, isYes, name, newEvent, openOptions, payloadText, query, receiptLine, region,
-  shortLine, when, words, yesOrNo,
+  copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions, payloadText,
+  query, receiptLine, region, shortLine, when, words, yesOrNo,
 } from './script/words.mjs'
 
 const { values: flags, positionals: files } = parseArgs({
@@ -109,10 +109,20 @@ class Machine {
     }
   }
 
+  /** A path below the script's directory. */
+  #below(word) {
+    return path.join(this.#directory, name(word))
+  }
+
+  /** The directory that a command names first. */
+  #target({ plain: [, directory] }) {
+    return this.#below(directory)
+  }
+
   #paths({ plain: [verb, target, ...rest] }) {
-    const below = (word) => path.join(this.#directory, name(word))
     const hasTwo = verb === 'copy' || verb === 'rename'
-    return [below(target), ...(hasTwo ? rest.map(below) : rest)]
+    const others = hasTwo ? rest.map((word) => this.#below(word)) : rest
+    return [this.#below(target), ...others]
   }
 
   #handle({ option }) {
@@ -132,7 +142,7 @@ class Machine {
   }
 
   #openAs(handle, command) {
-    const directory = path.join(this.#directory, name(command.option('path') ?? 'store'))
+    const directory = this.#below(command.option('path') ?? 'store')
     return this.#open(handle, directory, openOptions(command))
   }
 
@@ -281,10 +291,8 @@ class Machine {
     },
 
     verify: async (command) => {
-      const { intact, events, root, findings } = await this.#call(command, 'verify')
-      if (intact) return `ok events=${events} root=${root}`
-      const places = findings.map((f) => `${f.kind} segment=${f.segment} offset=${f.offset}`)
-      return [`damaged events=${events}`, ...places]
+      const report = await this.#call(command, 'verify')
+      return report.intact ? `ok events=${report.events} root=${report.root}` : damaged(report)
     },
 
     report: (command) => {
@@ -305,8 +313,7 @@ class Machine {
         unvouched: flag('unvouched'),
         decrypt: flag('decrypt'),
       }
-      const from = path.join(this.#directory, name(command.plain[1]))
-      const r = await this.#call(command, 'importFrom', from, options)
+      const r = await this.#call(command, 'importFrom', this.#target(command), options)
       const counts =
         `ok format=${r.format} imported=${r.imported} already=${r.alreadyThere} ` +
         `hidden=${r.hidden} outside=${r.outside} dropped=${r.dropped} ` +
@@ -320,12 +327,42 @@ class Machine {
         plain: when(command.option('plain'), isYes),
         segmentBytes: when(command.option('segment'), BigInt),
       }
-      const to = path.join(this.#directory, name(command.plain[1]))
-      const r = await this.#call(command, 'exportTo', to, options)
+      const r = await this.#call(command, 'exportTo', this.#target(command), options)
       const counts =
         `ok exported=${r.exported} hidden=${r.hidden} dropped=${r.dropped} ` +
         `segments=${r.segments} bytes=${r.bytes}`
       return [counts, ...r.drops.map(dropLine)]
+    },
+
+    snapshot: async (command) => {
+      const options = {
+        earlier: when(command.option('earlier'), (word) => this.#below(word)),
+        independent: when(command.option('independent'), isYes),
+      }
+      return copyLine(await this.#call(command, 'snapshotTo', this.#target(command), options))
+    },
+
+    fork: async (command) => {
+      const options = {
+        at: when(command.option('at'), BigInt),
+        independent: when(command.option('independent'), isYes),
+      }
+      return copyLine(await this.#call(command, 'forkTo', this.#target(command), options))
+    },
+
+    diff: async (command) => diffWords(await this.#call(command, 'diff', this.#target(command))),
+
+    verify_snapshot: async (command) => {
+      const check = await this.#call(command, 'verifySnapshot', this.#target(command))
+      const { isPrefix, report, diff } = check
+      if (diff === undefined) return damaged(report)
+      const ahead = diff.common === diff.ours ? 'ahead' : 'parted'
+      return `${isPrefix ? 'prefix' : ahead} ${diffWords(diff)}`
+    },
+
+    parent: (command) => {
+      const { parent } = this.#handle(command).store
+      return parent ? `store=${parent.storeId} events=${parent.events} root=${parent.root}` : 'none'
     },
 
     cover: async (command) =>

@@ -13,6 +13,8 @@ from typing_extensions import Buffer as _Buffer
 
 from ._values import (
     Ancestry,
+    CopyReport,
+    Diff,
     ExportReport,
     Frontier,
     GateOutcome,
@@ -20,7 +22,9 @@ from ._values import (
     ImportReport,
     OpenReport,
     PackedPage,
+    Parent,
     Refusal,
+    SnapshotCheck,
     Stats,
     StreamHead,
     VerifyReport,
@@ -438,6 +442,20 @@ class Store:
         segment_bytes: int | None = None,
     ) -> ExportReport: ...
     def receipt_cover_0x(self, sequence: int) -> bytes: ...
+    def snapshot_to(
+        self,
+        path: str | PathLike[str],
+        *,
+        earlier: str | PathLike[str] | None = None,
+        independent: bool = False,
+    ) -> CopyReport: ...
+    def verify_snapshot(self, path: str | PathLike[str]) -> SnapshotCheck: ...
+    def fork_to(
+        self, path: str | PathLike[str], *, at: int | None = None, independent: bool = False
+    ) -> CopyReport: ...
+    def diff(self, path: str | PathLike[str]) -> Diff: ...
+    @property
+    def parent(self) -> Parent | None: ...
     def refresh(self) -> int: ...
     def wait(self, events: int, timeout: float | None = None) -> int: ...
     def close(self) -> None: ...

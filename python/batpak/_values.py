@@ -250,6 +250,76 @@ class ExportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What a snapshot or a fork holds, and how it came there."""
+
+    store_id: str
+    """The store id of the copy: of a snapshot the same, of a fork a new one."""
+    events: int
+    """The events in it."""
+    root: bytes
+    """The root of the tree over those."""
+    segments: int
+    """Its segments."""
+    linked: int
+    """Segments that it shares with another store, by hard links."""
+    copied: int
+    """Segments that were copied, the newest one included."""
+    bytes_copied: int
+    """The bytes of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """How the logs of two stores compare."""
+
+    common: int
+    """So many events, from the first on, are the same in both."""
+    ours: int
+    """The number of events of this store."""
+    theirs: int
+    """The number of events of the other store."""
+
+    @property
+    def only_ours(self) -> range:
+        """The sequences that only this store has, or has with other events."""
+        return range(self.common, self.ours)
+
+    @property
+    def only_theirs(self) -> range:
+        """The sequences that only the other store has, or has with other events."""
+        return range(self.common, self.theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCheck:
+    """What a snapshot is worth."""
+
+    report: VerifyReport
+    """What verifying the snapshot found."""
+    diff: Diff | None
+    """How it compares with this store, if it is intact: `ours` are the events of this store,
+    `theirs` those of the snapshot."""
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether the snapshot is intact, and this store's log begins with it."""
+        return self.diff is not None and self.diff.common == self.diff.theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a store was forked from."""
+
+    store_id: str
+    """The store."""
+    events: int
+    """So many events, from the first on, are common."""
+    root: bytes
+    """The root of the tree over those."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a gate refuses."""
 

@@ -12,8 +12,8 @@ use crate::reading::{EventIterator, FollowIterator, WAIT_SLICE, region};
 use crate::receipt::{Receipt, Receipts};
 use crate::values;
 use batpak_core::{
-    Causation, Direction, ErrorKind, EventKind, Expected, ExportOptions, GateOutcome, Id,
-    ImportOptions, OpenOptions, Query,
+    Causation, Direction, ErrorKind, EventKind, Expected, ExportOptions, ForkOptions, GateOutcome,
+    Id, ImportOptions, OpenOptions, Query, SnapshotOptions,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -591,6 +591,69 @@ impl Store {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let cover = call(py, || self.handle.receipt_cover_0x(sequence))?;
         Ok(PyBytes::new(py, &cover))
+    }
+
+    /// Makes a snapshot in a new directory, while others append: all events that are visible now,
+    /// and what is needed to open them as a store, with the same store id. To restore it is to open
+    /// it. The directory must not exist, or be empty; nothing of a failed snapshot is left under
+    /// its name, and one that has its name is whole and survives a power cut.
+    ///
+    /// Sealed segments are shared with this store by hard links where the file system can do that,
+    /// and copied otherwise. `independent` shares no file with this store, so that damage to the
+    /// files of one is none to the other. `earlier` is the directory of an earlier snapshot of this
+    /// store, or of the one that it was forked from: sealed segments that it has are shared with
+    /// it, rather than copied.
+    #[pyo3(signature = (path, *, earlier=None, independent=false))]
+    fn snapshot_to<'py>(
+        &self,
+        py: Python<'py>,
+        path: PathBuf,
+        earlier: Option<PathBuf>,
+        independent: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = SnapshotOptions { earlier, independent };
+        values::copy_report(py, &call(py, || self.handle.snapshot_to(&path, &options))?)
+    }
+
+    /// Verifies a snapshot, all of it, and compares it with this store: whether this store's log
+    /// begins with it, and otherwise where they part.
+    fn verify_snapshot<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyAny>> {
+        values::snapshot_check(py, &call(py, || self.handle.verify_snapshot(&path))?)
+    }
+
+    /// Makes a fork in a new directory, while others append: a store of its own, with its own id,
+    /// that begins with events of this one and can be appended to. Those keep their ids, hashes and
+    /// places; receipts and proofs stay valid. The directory must not exist, or be empty; nothing of
+    /// a failed fork is left under its name, and one that has its name is whole and survives a power
+    /// cut.
+    ///
+    /// `at` is how many events, from the first on, the fork has in common with this store; without
+    /// it, all that are visible. A batch cannot be cut. Sealed segments are shared with this store
+    /// by hard links where the file system can do that, and copied otherwise; `independent` shares
+    /// no file.
+    #[pyo3(signature = (path, *, at=None, independent=false))]
+    fn fork_to<'py>(
+        &self,
+        py: Python<'py>,
+        path: PathBuf,
+        #[pyo3(from_py_with = arguments::optional_integer)] at: Option<u64>,
+        independent: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = ForkOptions { at, independent };
+        values::copy_report(py, &call(py, || self.handle.fork_to(&path, &options))?)
+    }
+
+    /// Compares this store with another one: a fork of it, its parent, or a snapshot. Stores that
+    /// are no relatives have nothing in common, whatever is in them. What is compared are the hashes
+    /// that are recorded; `verify` shows that they are those of the events.
+    fn diff<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyAny>> {
+        values::diff(py, &call(py, || self.handle.diff(&path))?)
+    }
+
+    /// What this store was forked from; `None` if it is no fork.
+    #[getter]
+    fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.handle.parent().map(|parent| values::parent(py, &parent)).transpose()
     }
 
     /// Looks for what a writer in another process has made visible, and gives the number of

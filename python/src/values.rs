@@ -2,8 +2,9 @@
 
 use crate::event::Event;
 use batpak_core::{
-    Ancestry, Boundary, Dropped, ExportReport, Frontier, GateOutcome, Hash, Head, Id, ImportReport,
-    OpenReport, Refusal, Stats, StreamHead, Verdict, VerifyReport,
+    Ancestry, Boundary, CopyReport, Diff, Dropped, ExportReport, Frontier, GateOutcome, Hash, Head,
+    Id, ImportReport, OpenReport, Parent, Refusal, SnapshotCheck, Stats, StreamHead, Verdict,
+    VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -158,6 +159,26 @@ fn drops<'py>(py: Python<'py>, drops: &[Dropped]) -> PyResult<Bound<'py, PyList>
         list.append(make(py, "Dropped", (segment, offset, sequence, is_event, reason))?)?;
     }
     Ok(list)
+}
+
+pub(crate) fn copy_report<'py>(py: Python<'py>, report: &CopyReport) -> Object<'py> {
+    let CopyReport { events, segments, linked, copied, bytes_copied, .. } = *report;
+    let (store_id, root) = (id(py, report.store_id), bytes(py, &report.root));
+    make(py, "CopyReport", (store_id, events, root, segments, linked, copied, bytes_copied))
+}
+
+pub(crate) fn snapshot_check<'py>(py: Python<'py>, check: &SnapshotCheck) -> Object<'py> {
+    let diff = check.diff.map(|found| diff(py, &found)).transpose()?;
+    make(py, "SnapshotCheck", (verify_report(py, &check.report)?, diff))
+}
+
+pub(crate) fn diff<'py>(py: Python<'py>, diff: &Diff) -> Object<'py> {
+    let Diff { common, ours, theirs } = *diff;
+    make(py, "Diff", (common, ours, theirs))
+}
+
+pub(crate) fn parent<'py>(py: Python<'py>, parent: &Parent) -> Object<'py> {
+    make(py, "Parent", (id(py, parent.store_id), parent.events, bytes(py, &parent.root)))
 }
 
 pub(crate) fn gate_outcome<'py>(py: Python<'py>, outcome: &GateOutcome) -> Object<'py> {

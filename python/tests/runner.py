@@ -132,7 +132,11 @@ def verify(store: batpak.Store) -> Iterator[str]:
     if report.intact:
         yield f"ok events={report.events} root={report.root.hex()}"
     else:
-        yield f"damaged events={report.events}"
+        yield from damaged(report)
+
+
+def damaged(report: batpak.VerifyReport) -> Iterator[str]:
+    yield f"damaged events={report.events}"
     for finding in report.findings:
         yield f"{finding.kind} segment={finding.segment} offset={finding.offset}"
 
@@ -173,6 +177,39 @@ def export_to(store: batpak.Store, path: Path, words: Words) -> Iterator[str]:
         f"bytes={r.bytes}"
     )
     yield from drop_lines(r.drops)
+
+
+def copy_line(r: batpak.CopyReport) -> str:
+    segments = f"segments={r.segments} linked={r.linked} copied={r.copied}"
+    return f"ok events={r.events} root={r.root.hex()} {segments} bytes={r.bytes_copied}"
+
+
+def diff_line(diff: batpak.Diff) -> str:
+    return f"common={diff.common} ours={diff.ours} theirs={diff.theirs}"
+
+
+def copies(store: batpak.Store, directory: Path, words: Words) -> Iterator[str]:
+    """The commands on a store and another directory of this format."""
+    path = directory / text(words[1])
+    options = words.keywords(
+        earlier=("earlier", lambda word: directory / text(word)),
+        at=("at", int),
+        independent=("independent", yes),
+    )
+    match words[0]:
+        case "snapshot":
+            yield copy_line(store.snapshot_to(path, **options))
+        case "fork":
+            yield copy_line(store.fork_to(path, **options))
+        case "diff":
+            yield diff_line(store.diff(path))
+        case "verify_snapshot":
+            check = store.verify_snapshot(path)
+            if check.diff is None:
+                yield from damaged(check.report)
+            else:
+                ahead = "ahead" if check.diff.common == check.diff.ours else "parted"
+                yield f"{'prefix' if check.is_prefix else ahead} {diff_line(check.diff)}"
 
 
 def report_line(report: batpak.OpenReport) -> str:
@@ -225,6 +262,9 @@ def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
             yield from verify(store)
         case "report":
             yield report_line(store.report)
+        case "parent":
+            p = store.parent
+            yield f"store={p.store_id} events={p.events} root={p.root.hex()}" if p else "none"
         case "cover":
             yield shown(store.receipt_cover_0x(int(words[1])))
         case "refresh":
@@ -307,6 +347,8 @@ class Machine:
             case "import" | "export" as name:
                 bring = import_from if name == "import" else export_to
                 return bring(self.opened(words)[0], self.directory / text(words[1]), words)
+            case "snapshot" | "verify_snapshot" | "fork" | "diff":
+                return copies(self.opened(words)[0], self.directory, words)
             case "damage" | "cut" | "extend" | "remove" | "copy" | "rename" | "mkdir" | "write":
                 change_file(self.directory, words)
             case "files":

@@ -139,6 +139,10 @@ if child == 0:
         "verify": store.verify,
         "import_from": lambda: store.import_from(sys.argv[1]),
         "export_to": lambda: store.export_to(sys.argv[1] + ".old"),
+        "snapshot_to": lambda: store.snapshot_to(sys.argv[1] + ".snapshot"),
+        "verify_snapshot": lambda: store.verify_snapshot(sys.argv[1]),
+        "fork_to": lambda: store.fork_to(sys.argv[1] + ".fork"),
+        "diff": lambda: store.diff(sys.argv[1]),
         "close": store.close,
     }
     wrong = []

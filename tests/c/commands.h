@@ -371,22 +371,24 @@ static batpak_status ancestors(const struct command *command, const batpak_store
     return batpak_view_release(view, NULL);
 }
 
+static void emit_damage(const batpak_verify_report *report, const batpak_finding *findings,
+                        size_t capacity) {
+    emit("damaged events=%" PRIu64 "\n", report->events);
+    if (report->finding_count > capacity) malformed("too many findings for", "verify");
+    for (size_t at = 0; at < report->finding_count; at++)
+        emit("%s segment=%" PRIu64 " offset=%" PRIu64 "\n", batpak_finding_name(findings[at].kind),
+             findings[at].segment, findings[at].offset);
+}
+
 static batpak_status verify(const batpak_store *store) {
     batpak_verify_report report = BATPAK_VERIFY_REPORT_INIT;
     size_t capacity = 1000;
     batpak_finding *findings = take(&of_command, capacity * sizeof *findings);
     batpak_status status = batpak_store_verify(store, &report, findings, capacity, NULL);
     if (status != BATPAK_OK) return status;
-    if (report.intact) {
-        emit("ok events=%" PRIu64 " root=", report.events);
-        emit_hex(report.root.bytes, 32), emit("\n");
-        return BATPAK_OK;
-    }
-    emit("damaged events=%" PRIu64 "\n", report.events);
-    if (report.finding_count > capacity) malformed("too many findings for", "verify");
-    for (size_t at = 0; at < report.finding_count; at++)
-        emit("%s segment=%" PRIu64 " offset=%" PRIu64 "\n", batpak_finding_name(findings[at].kind),
-             findings[at].segment, findings[at].offset);
+    if (!report.intact) return emit_damage(&report, findings, capacity), BATPAK_OK;
+    emit("ok events=%" PRIu64 " root=", report.events);
+    emit_hex(report.root.bytes, 32), emit("\n");
     return BATPAK_OK;
 }
 
@@ -440,6 +442,78 @@ static batpak_status export_store(const struct command *command, const batpak_st
          report.hidden, report.dropped);
     emit(" segments=%" PRIu64 " bytes=%" PRIu64 "\n", report.segments, report.bytes);
     emit_drops(drops, report.drop_count);
+    return BATPAK_OK;
+}
+
+static void emit_copy(const batpak_copy_report *report) {
+    emit("ok events=%" PRIu64 " root=", report->events), emit_hex(report->root.bytes, 32);
+    emit(" segments=%" PRIu64 " linked=%" PRIu64 " copied=%" PRIu64 " bytes=%" PRIu64 "\n",
+         report->segments, report->linked, report->copied, report->bytes_copied);
+}
+
+static batpak_status snapshot(const struct command *command, const batpak_store *store) {
+    batpak_snapshot_options options = BATPAK_SNAPSHOT_OPTIONS_INIT;
+    batpak_copy_report report = BATPAK_COPY_REPORT_INIT;
+    const char *earlier = option(command, "earlier");
+    options.independent = asked(command, "independent");
+    if (earlier != NULL)
+        options.earlier = (batpak_text){path_of(&of_command, earlier), BATPAK_NUL_TERMINATED};
+    batpak_status status = batpak_store_snapshot(store, path_of(&of_command, word(command, 1)),
+                                                 BATPAK_NUL_TERMINATED, &options, &report, NULL);
+    if (status == BATPAK_OK) emit_copy(&report);
+    return status;
+}
+
+static batpak_status fork_store(const struct command *command, const batpak_store *store) {
+    batpak_fork_options options = BATPAK_FORK_OPTIONS_INIT;
+    batpak_copy_report report = BATPAK_COPY_REPORT_INIT;
+    options.independent = asked(command, "independent");
+    options.has_at = option(command, "at") != NULL;
+    options.at = number_option(command, "at", 0);
+    batpak_status status = batpak_store_fork(store, path_of(&of_command, word(command, 1)),
+                                             BATPAK_NUL_TERMINATED, &options, &report, NULL);
+    if (status == BATPAK_OK) emit_copy(&report);
+    return status;
+}
+
+static void emit_diff(const batpak_diff *diff) {
+    emit("common=%" PRIu64 " ours=%" PRIu64 " theirs=%" PRIu64 "\n", diff->common, diff->ours,
+         diff->theirs);
+}
+
+static batpak_status show_diff(const struct command *command, const batpak_store *store) {
+    batpak_diff diff = BATPAK_DIFF_INIT;
+    batpak_status status = batpak_store_diff(store, path_of(&of_command, word(command, 1)),
+                                             BATPAK_NUL_TERMINATED, &diff, NULL);
+    if (status == BATPAK_OK) emit_diff(&diff);
+    return status;
+}
+
+static batpak_status verify_snapshot(const struct command *command, const batpak_store *store) {
+    batpak_verify_report report = BATPAK_VERIFY_REPORT_INIT;
+    batpak_diff diff = BATPAK_DIFF_INIT;
+    size_t capacity = 1000;
+    batpak_finding *findings = take(&of_command, capacity * sizeof *findings);
+    int32_t is_prefix;
+    batpak_status status = batpak_store_verify_snapshot(
+        store, path_of(&of_command, word(command, 1)), BATPAK_NUL_TERMINATED, &report, findings,
+        capacity, &is_prefix, &diff, NULL);
+    if (status != BATPAK_OK) return status;
+    if (!report.intact) return emit_damage(&report, findings, capacity), BATPAK_OK;
+    emit(is_prefix ? "prefix " : diff.common == diff.ours ? "ahead " : "parted ");
+    emit_diff(&diff);
+    return BATPAK_OK;
+}
+
+static batpak_status show_parent(const batpak_store *store) {
+    batpak_parent parent;
+    size_t count;
+    batpak_status status = batpak_store_parent(store, &parent, &count, NULL);
+    if (status != BATPAK_OK) return status;
+    if (count == 0) return emit("none\n"), BATPAK_OK;
+    emit("store="), emit_hex(parent.store_id.bytes, 16);
+    emit(" events=%" PRIu64 " root=", parent.events);
+    emit_hex(parent.root.bytes, 32), emit("\n");
     return BATPAK_OK;
 }
 
@@ -573,6 +647,11 @@ static batpak_status run(char *const *lines, size_t line_count) {
     if (strcmp(verb, "import") == 0) return import_store(command, store);
     if (strcmp(verb, "export") == 0) return export_store(command, store);
     if (strcmp(verb, "cover") == 0) return cover(command, store);
+    if (strcmp(verb, "snapshot") == 0) return snapshot(command, store);
+    if (strcmp(verb, "verify_snapshot") == 0) return verify_snapshot(command, store);
+    if (strcmp(verb, "fork") == 0) return fork_store(command, store);
+    if (strcmp(verb, "diff") == 0) return show_diff(command, store);
+    if (strcmp(verb, "parent") == 0) return show_parent(store);
     if (is_one_of(verb, "head stream frontier stats report refresh wait"))
         return show_state(verb, command, store);
     batpak_status status = BATPAK_OK;

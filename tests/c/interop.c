@@ -1,18 +1,8 @@
 /* Importing and exporting from C: what goes in and comes out, every way to ask for it wrongly, and
  * other threads meanwhile. Takes an empty directory to work in. */
 #define _XOPEN_SOURCE 700
-#include "check.h"
-#include <pthread.h>
-#include <time.h>
+#include "stores.h"
 #include <unistd.h>
-
-enum { MANY = 1500, BATCH = 100, ROUNDS = 6, THREADS = 4 };
-
-static const char *path_of(const char *name) {
-    static char path[4096];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    return path;
-}
 
 static batpak_status import_from(const batpak_store *store, const char *name,
                                  batpak_import_report *report) {
@@ -24,25 +14,6 @@ static batpak_status export_to(const batpak_store *store, const char *name,
                                batpak_export_report *report) {
     return batpak_store_export(store, path_of(name), BATPAK_NUL_TERMINATED, NULL, NULL, report,
                                NULL, 0, &error);
-}
-
-/* A store with so many events, whose ids count from 1. */
-static batpak_store *filled(const char *name, uint32_t count, const char *payload) {
-    batpak_store *store = open_at(name, BATPAK_OPEN_CREATE);
-    for (uint32_t done = 0; done < count;) {
-        batpak_new_event events[BATCH];
-        size_t size = 0;
-        for (; size < BATCH && done < count; size++) {
-            events[size] = event();
-            events[size].payload = (batpak_bytes){(const uint8_t *)payload, strlen(payload)};
-            done++;
-            for (int byte = 0; byte < 4; byte++)
-                events[size].id.bytes[15 - byte] = (uint8_t)(done >> 8 * byte);
-        }
-        EQUAL(BATPAK_OK, batpak_store_append(store, events, size, BATPAK_DURABILITY_WRITTEN, NULL,
-                                             &error));
-    }
-    return store;
 }
 
 static void there_and_back(void) {
@@ -302,13 +273,6 @@ static void covers(void) {
     close_store(store);
 }
 
-struct task {
-    batpak_store *store;
-    char path[4096];
-    batpak_status status;
-    uint64_t done, there;
-};
-
 static void *import_on(void *argument) {
     struct task *task = argument;
     batpak_import_report report = BATPAK_IMPORT_REPORT_INIT;
@@ -325,17 +289,6 @@ static void *export_on(void *argument) {
     task->status = batpak_store_export(task->store, task->path, BATPAK_NUL_TERMINATED, NULL, NULL,
                                        &report, NULL, 0, NULL);
     return NULL;
-}
-
-static void run_threads(void *(*work)(void *), batpak_store *store, const char *name,
-                        struct task *tasks) {
-    pthread_t threads[THREADS];
-    for (int at = 0; at < THREADS; at++) {
-        tasks[at].store = store;
-        snprintf(tasks[at].path, sizeof tasks[at].path, "%s", path_of(name));
-        if (pthread_create(&threads[at], NULL, work, &tasks[at]) != 0) abort();
-    }
-    for (int at = 0; at < THREADS; at++) pthread_join(threads[at], NULL);
 }
 
 /* Threads that import the same share the work; of those that export to one place, one does. */
@@ -366,22 +319,6 @@ static void at_once(void) {
     EQUAL(MANY, visible_events(old));
     close_store(old);
     close_store(source);
-}
-
-/* Starts the work, closes the store after so many microseconds, and gives how the work ended. */
-static batpak_status closed_meanwhile(void *(*work)(void *), batpak_store *store, const char *name,
-                                      long microseconds) {
-    static struct task task;
-    pthread_t thread;
-    task.store = store;
-    snprintf(task.path, sizeof task.path, "%s", path_of(name));
-    if (pthread_create(&thread, NULL, work, &task) != 0) abort();
-    nanosleep(&(struct timespec){0, microseconds * 1000}, NULL);
-    close_store(store);
-    pthread_join(thread, NULL);
-    EQUAL(1, task.status == BATPAK_OK || task.status == BATPAK_CLOSED ||
-                 task.status == BATPAK_BAD_HANDLE);
-    return task.status;
 }
 
 /* Wherever a close meets it, an import goes on afterwards, and an export is whole or not there. */

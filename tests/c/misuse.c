@@ -18,6 +18,9 @@ static void expect_bad_handle(void *handle) {
     batpak_verify_report verified = BATPAK_VERIFY_REPORT_INIT;
     batpak_import_report imported = BATPAK_IMPORT_REPORT_INIT;
     batpak_export_report exported = BATPAK_EXPORT_REPORT_INIT;
+    batpak_copy_report copied = BATPAK_COPY_REPORT_INIT;
+    batpak_diff diff = BATPAK_DIFF_INIT;
+    batpak_parent parent;
     batpak_frontier frontier = BATPAK_FRONTIER_INIT;
     batpak_stats stats = BATPAK_STATS_INIT;
     batpak_head head;
@@ -65,6 +68,11 @@ static void expect_bad_handle(void *handle) {
         batpak_store_append_ticket(store, &new_event, 1, 0, &ticket, &error),
         batpak_ticket_wait(handle, 0, &done, &receipt, 1, &count, &error),
         batpak_ticket_is_done(handle, &done, &error),
+        batpak_store_snapshot(store, "x", 1, NULL, &copied, &error),
+        batpak_store_verify_snapshot(store, "x", 1, &verified, NULL, 0, &done, &diff, &error),
+        batpak_store_fork(store, "x", 1, NULL, &copied, &error),
+        batpak_store_diff(store, "x", 1, &diff, &error),
+        batpak_store_parent(store, &parent, &count, &error),
     };
     for (size_t at = 0; at < sizeof statuses / sizeof *statuses; at++)
         EQUAL(BATPAK_BAD_HANDLE, statuses[at]);
@@ -687,11 +695,14 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
     batpak_verify_report report = BATPAK_VERIFY_REPORT_INIT;
     batpak_import_report imported = BATPAK_IMPORT_REPORT_INIT;
     batpak_export_report exported = BATPAK_EXPORT_REPORT_INIT;
+    batpak_copy_report copied = BATPAK_COPY_REPORT_INIT;
+    batpak_diff diff = BATPAK_DIFF_INIT;
     batpak_new_event given = event();
     batpak_view *other;
     batpak_store *own;
     size_t count;
     uint64_t visible;
+    int32_t is_prefix;
     char path[4096];
     if (batpak_store_append(store, &given, 1, 0, NULL, NULL) != BATPAK_FORKED) return 1;
     if (batpak_store_sync(store, NULL) != BATPAK_FORKED) return 2;
@@ -707,6 +718,13 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
         BATPAK_FORKED)
         return 17;
     if (batpak_store_receipt_cover_0x(store, 0, NULL, 0, &count, NULL) != BATPAK_FORKED) return 18;
+    if (batpak_store_snapshot(store, path, SIZE_MAX, NULL, &copied, NULL) != BATPAK_FORKED)
+        return 19;
+    if (batpak_store_fork(store, path, SIZE_MAX, NULL, &copied, NULL) != BATPAK_FORKED) return 20;
+    if (batpak_store_diff(store, path, SIZE_MAX, &diff, NULL) != BATPAK_FORKED) return 21;
+    if (batpak_store_verify_snapshot(store, path, SIZE_MAX, &report, NULL, 0, &is_prefix, &diff,
+                                     NULL) != BATPAK_FORKED)
+        return 22;
     if (memcmp(events[0].payload.data, "2 apples", 8) != 0) return 7;
     if (batpak_view_release(view, NULL) != BATPAK_OK) return 8;
     if (batpak_scan_close(scan, NULL) != BATPAK_OK) return 9;

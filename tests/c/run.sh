@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, import and
-# export, what ends later than its call or with its process, and the behaviour scripts.
+# export, snapshots and forks, what ends later than its call or with its process, and the behaviour
+# scripts.
 #
 #   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
 #
@@ -54,13 +55,13 @@ run() {
     prefix=$2
     shift 3
     $prefix "$out/quickstart" "$scratch/quickstart"
-    for program in misuse interop waiting ending; do
+    for program in misuse interop waiting ending copies; do
         mkdir -p "$scratch/$program"
         $prefix "$out/$program" "$scratch/$program"
     done
     TMPDIR=$scratch $prefix "$out/runner" "$@"
     rm -rf "$scratch/quickstart" "$scratch/misuse" "$scratch/interop" "$scratch/waiting" \
-        "$scratch/ending"
+        "$scratch/ending" "$scratch/copies"
 }
 
 # The header included twice, and every _INIT macro used.

@@ -895,6 +895,93 @@ TEST(an_import_says_what_it_left_out) {
   CHECK(!torn.drops[0].sequence && !torn.drops[0].is_event && torn.drops[0].segment == 1);
 }
 
+// -------------------------------------------------------------------------------------- copies
+
+TEST(a_snapshot_is_the_store_as_it_was) {
+  batpak::open_options small;
+  small.segment_bytes = 4096;
+  const batpak::store store(directory + "/store", small);
+  const std::string payload(5000, 'x');
+  for (int at = 0; at < 3; ++at) store.append({"a", "s", 0x1000, payload});
+  const batpak::copy_report first = store.snapshot_to(directory + "/copies/first");
+  CHECK(first.store_id == store.stats().store_id && first.root == store.head().root);
+  CHECK(first.events == 3 && first.segments == 3 && first.linked == 2 && first.copied == 1);
+  CHECK(first.bytes_copied > 5000 && first.bytes_copied < 6000);
+
+  batpak::snapshot_options apart;
+  apart.independent = true;
+  CHECK(store.snapshot_to(directory + "/apart", apart).linked == 0);
+  apart.earlier = directory + "/copies/first";
+  CHECK(store.snapshot_to(directory + "/second", apart).linked == 2);
+  CHECK(!store.parent());
+
+  store.append({"a", "s", 0x1000, "more"});
+  const batpak::snapshot_check check = store.verify_snapshot(directory + "/second");
+  CHECK(check.is_prefix && check.report.is_intact() && check.report.events == 3);
+  CHECK(check.diff->common == 3 && check.diff->ours == 4 && check.diff->theirs == 3);
+  {
+    const batpak::store restored(directory + "/second");
+    CHECK(restored.report().clean && restored.verify().root == first.root);
+    for (int at = 0; at < 2; ++at) restored.append({"a", "s", 0x1000, "other"});
+  }
+  const batpak::snapshot_check parted = store.verify_snapshot(directory + "/second");
+  CHECK(!parted.is_prefix && parted.report.is_intact());
+  CHECK(parted.diff->common == 3 && parted.diff->ours == 4 && parted.diff->theirs == 5);
+
+  // More findings than none, so that they are asked for again.
+  std::fstream segment(directory + "/apart/000002.fbat", std::ios::in | std::ios::out);
+  segment.seekp(3000).write("?", 1).flush();
+  CHECK(segment.good());
+  const batpak::snapshot_check damaged = store.verify_snapshot(directory + "/apart");
+  CHECK(!damaged.is_prefix && !damaged.diff && damaged.report.findings.size() == 2);
+  CHECK(damaged.report.findings[0].kind == batpak::finding_kind::frame);
+  CHECK(damaged.report.findings[0].segment == 2 && !damaged.report.findings[0].message.empty());
+
+  CHECK(kind_of([&] { store.snapshot_to(directory + "/second"); }) ==
+        error_kind::invalid_argument);
+  CHECK(kind_of([&] { store.verify_snapshot(directory + "/none"); }) == error_kind::not_found);
+  apart.earlier = directory + "/none";
+  CHECK(kind_of([&] { store.snapshot_to(directory + "/third", apart); }) == error_kind::not_found);
+  CHECK(!fs::exists(directory + "/third"));
+}
+
+TEST(a_fork_goes_its_own_way) {
+  batpak::store store(directory + "/store");
+  store.append({"a", "s", 0x1000, "x"});
+  store.append_batch({{"a", "s", 0x1000, "y"}, {"b", "s", 0x1000, "z"}});
+  batpak::fork_options options;
+  options.at = 1;
+  const batpak::copy_report report = store.fork_to(directory + "/one", options);
+  CHECK(report.events == 1 && report.root == store.head_at(1).root);
+  CHECK(report.store_id != store.stats().store_id);
+  options.at = 2;
+  const batpak::error cut = error_of([&] { store.fork_to(directory + "/two", options); });
+  CHECK(cut.kind() == error_kind::invalid_argument);
+  CHECK(std::string(cut.what()).find("fork at 1 or at 3") != std::string::npos);
+  options.at = 0;
+  CHECK(store.fork_to(directory + "/none", options).events == 0);
+  CHECK(store.fork_to(directory + "/all").events == 3);
+
+  batpak::store fork(directory + "/one");
+  CHECK(fork.stats().store_id == report.store_id);
+  CHECK(fork.stats().lineage_id == store.stats().lineage_id);
+  const std::optional<batpak::parent> parent = fork.parent();
+  CHECK(parent->store_id == store.stats().store_id && parent->events == 1);
+  CHECK(parent->root == report.root);
+  fork.append({"a", "s", 0x1000, "own"});
+  const batpak::diff diff = store.diff(directory + "/one");
+  CHECK(diff.common == 1 && diff.ours == 3 && diff.theirs == 2);
+  CHECK(fork.diff(directory + "/store").theirs == 3);
+  CHECK(kind_of([&] { store.diff(directory + "/never"); }) == error_kind::not_found);
+
+  store.close();
+  CHECK(kind_of([&] { store.snapshot_to(directory + "/late"); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.fork_to(directory + "/late"); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.diff(directory + "/one"); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.verify_snapshot(directory + "/one"); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.parent(); }) == error_kind::closed);
+}
+
 int main() {
   std::size_t failed = 0;
   for (const test& test : tests()) {

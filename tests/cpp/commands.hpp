@@ -45,6 +45,10 @@ inline std::string line(const batpak::dropped& d) {
               d.sequence ? join(*d.sequence) : "-", " event=", d.is_event ? "yes" : "no");
 }
 
+inline std::string line(const batpak::diff& d) {
+  return join("common=", d.common, " ours=", d.ours, " theirs=", d.theirs);
+}
+
 /// An event of the script: the owner of what a new_event borrows.
 struct item {
   std::string entity, scope, payload;
@@ -274,6 +278,10 @@ class machine {
     if (name == "export") return export_to(store, w);
     if (name == "cover")
       return {show_payload(store.receipt_cover_0x(number<std::uint64_t>(w.at(1))))};
+    if (name == "snapshot" || name == "fork") return copy_to(store, w);
+    if (name == "verify_snapshot") return verify_snapshot(store, w);
+    if (name == "diff") return {line(store.diff((directory_ / text(w.at(1))).string()))};
+    if (name == "parent") return parent(store);
     if (name == "report") return report(store);
     if (name == "refresh") return {join("visible=", store.refresh())};
     if (name == "wait") {
@@ -363,6 +371,10 @@ class machine {
   static lines verify(const batpak::store& store) {
     const batpak::verify_report r = store.verify();
     if (r.is_intact()) return {join("ok events=", r.events, " root=", r.root.hex())};
+    return damaged(r);
+  }
+
+  static lines damaged(const batpak::verify_report& r) {
     lines result{join("damaged events=", r.events)};
     for (const batpak::finding& found : r.findings)
       result.push_back(
@@ -406,6 +418,42 @@ class machine {
                       " segments=", r.segments, " bytes=", r.bytes)};
     for (const batpak::dropped& dropped : r.drops) result.push_back(line(dropped));
     return result;
+  }
+
+  lines copy_to(const batpak::store& store, const words& w) const {
+    const std::string destination = (directory_ / text(w.at(1))).string();
+    const bool independent = w.choice<bool>("independent", {{"no", false}, {"yes", true}});
+    batpak::copy_report r;
+    if (w.at(0) == "snapshot") {
+      batpak::snapshot_options options;
+      options.independent = independent;
+      w.with("earlier", [&](const std::string& value) {
+        options.earlier = (directory_ / text(value)).string();
+      });
+      r = store.snapshot_to(destination, options);
+    } else {
+      batpak::fork_options options;
+      options.independent = independent;
+      w.with("at", [&](const std::string& value) { options.at = number<std::uint64_t>(value); });
+      r = store.fork_to(destination, options);
+    }
+    return {join("ok events=", r.events, " root=", r.root.hex(), " segments=", r.segments,
+                 " linked=", r.linked, " copied=", r.copied, " bytes=", r.bytes_copied)};
+  }
+
+  lines verify_snapshot(const batpak::store& store, const words& w) const {
+    const batpak::snapshot_check check =
+        store.verify_snapshot((directory_ / text(w.at(1))).string());
+    if (!check.diff) return damaged(check.report);
+    const bool is_ahead = check.diff->common == check.diff->ours;
+    const char* const standing = check.is_prefix ? "prefix " : is_ahead ? "ahead " : "parted ";
+    return {standing + line(*check.diff)};
+  }
+
+  static lines parent(const batpak::store& store) {
+    const std::optional<batpak::parent> p = store.parent();
+    if (!p) return {"none"};
+    return {join("store=", p->store_id.hex(), " events=", p->events, " root=", p->root.hex())};
   }
 
   static lines kinds() {

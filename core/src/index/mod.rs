@@ -61,6 +61,22 @@ impl Part {
         }
     }
 
+    /// How many events it holds: fewer than sequences, if no event has some of those.
+    pub(crate) fn events(&self) -> u64 {
+        match self {
+            Self::Sealed(sealed) => sealed.end_sequence() - sealed.entry.first_sequence,
+            Self::Indexed(tail, _) => tail.events() - tail.holes(),
+        }
+    }
+
+    /// Whether there is an event with this index.
+    pub(crate) fn holds(&self, index: u32) -> bool {
+        match self {
+            Self::Sealed(_) => true,
+            Self::Indexed(tail, _) => tail.holds(index),
+        }
+    }
+
     /// The events that may have this id, of which this is the tag.
     pub(crate) fn candidates_for_id(&self, id: Id, tag: u32) -> Result<Vec<u32>> {
         match self {

@@ -27,6 +27,8 @@ struct Stream {
     lane: u32,
     first_clock: u32,
     last_clock: u32,
+    /// Each clock is the one behind the last. Not always so in a store of the batpak crate 0.x.
+    is_steady: bool,
     indexes: Vec<u32>,
 }
 
@@ -87,6 +89,8 @@ pub(crate) struct Tail {
     nodes: Vec<Hash>,
     lowest_timestamp_us: i64,
     highest_timestamp_us: i64,
+    /// The indexes that no event has, rising; only in a store of the batpak crate 0.x.
+    holes: Vec<u32>,
 }
 
 impl Tail {
@@ -117,7 +121,24 @@ impl Tail {
             nodes: Vec::new(),
             lowest_timestamp_us: i64::MAX,
             highest_timestamp_us: i64::MIN,
+            holes: Vec::new(),
         }
+    }
+
+    /// The next sequence belongs to no event.
+    pub(crate) fn push_hole(&mut self) {
+        self.holes.push(self.offsets.len() as u32);
+        self.offsets.push((self.end / 8) as u32);
+        self.recent.ids.push(Id::NONE);
+    }
+
+    pub(crate) fn holes(&self) -> u64 {
+        self.holes.len() as u64
+    }
+
+    /// Whether there is an event with this index.
+    pub(crate) fn holds(&self, index: u32) -> bool {
+        self.holes.is_empty() || self.holes.binary_search(&index).is_err()
     }
 
     pub(crate) fn events(&self) -> u64 {
@@ -143,6 +164,8 @@ impl Tail {
         if let Some(stream) = self.streams.get_mut(number as usize) {
             if stream.indexes.is_empty() {
                 stream.first_clock = frame.clock();
+            } else {
+                stream.is_steady &= stream.last_clock.checked_add(1) == Some(frame.clock());
             }
             stream.last_clock = frame.clock();
             stream.indexes.push(index);
@@ -175,7 +198,9 @@ impl Tail {
                 let entity = name.clone();
                 let (first_clock, last_clock) = (0, 0);
                 let indexes = Vec::new();
-                self.streams.push(Stream { entity, lane, first_clock, last_clock, indexes });
+                let is_steady = true;
+                let stream = Stream { entity, lane, first_clock, last_clock, is_steady, indexes };
+                self.streams.push(stream);
                 added
             }
         }
@@ -242,13 +267,16 @@ impl Tail {
     /// The event whose frame starts here.
     pub(crate) fn index_at(&self, offset: u64) -> Option<u32> {
         let place = u32::try_from(offset / 8).ok().filter(|_| offset.is_multiple_of(8))?;
-        self.offsets.binary_search(&place).ok().map(|index| index as u32)
+        // A hole before it has the same place.
+        let index = self.offsets.partition_point(|start| *start <= place).checked_sub(1)?;
+        (self.offsets[index] == place).then_some(index as u32)
     }
 
     /// The event whose frame ends here.
     pub(crate) fn index_at_end(&self, offset: u64) -> Option<u32> {
-        let behind = if offset == self.end { self.events() as u32 } else { self.index_at(offset)? };
-        behind.checked_sub(1)
+        let place = u32::try_from(offset / 8).ok().filter(|_| offset.is_multiple_of(8))?;
+        let before = self.offsets.partition_point(|start| *start < place);
+        before.checked_sub(1).map(|index| index as u32)
     }
 
     /// Where the frames of these events start and end.
@@ -265,7 +293,8 @@ impl Tail {
             let same = same.take_while(|(known, _)| *known == tag);
             found.extend(same.map(|(_, index)| *index));
         }
-        found.extend(self.recent.place_of(id).map(|place| self.tags.len() as u32 + place));
+        let recent = self.recent.place_of(id).map(|place| self.tags.len() as u32 + place);
+        found.extend(recent.filter(|index| self.holds(*index)));
         found
     }
 
@@ -347,7 +376,8 @@ impl Tail {
             let list = |stream: &'a Stream| {
                 let clocks = (stream.first_clock, stream.last_clock);
                 let events = stream.indexes.len() as u32;
-                let window = clock_window(clocks, events, region.clocks)?;
+                let wanted = region.clocks.filter(|_| stream.is_steady);
+                let window = clock_window(clocks, events, wanted)?;
                 stream.indexes.get(window.start as usize..window.end as usize)
             };
             return Some(streams.filter(wanted).filter_map(list).collect());
@@ -500,6 +530,7 @@ impl Tail {
                 lane: record.lane,
                 first_clock: record.first_clock,
                 last_clock: record.last_clock,
+                is_steady: true,
                 indexes: indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect(),
             });
         }

@@ -43,6 +43,8 @@ pub(crate) struct OldEvent<'a> {
     pub(crate) links_lanes: bool,
     pub(crate) encryption: Option<Encryption<'a>>,
     pub(crate) payload: Payload<'a>,
+    /// The value that holds the payload, as it stands in the frame.
+    pub(crate) payload_value: &'a [u8],
     /// The hash of the predecessor and its own; the frames around a batch have none.
     pub(crate) chain: Option<(Hash, Hash)>,
     pub(crate) entity: &'a str,
@@ -63,9 +65,9 @@ pub(crate) struct Encryption<'a> {
 pub(crate) enum Payload<'a> {
     /// Its bytes.
     Bytes(Cow<'a, [u8]>),
-    /// A value that was decoded from the bytes and written in their place, as the compactions of
-    /// 0.7 and 0.8 do: its MessagePack.
-    Value(&'a [u8]),
+    /// Something else: a value that was decoded from the bytes and written in their place, as the
+    /// compactions of 0.7 and 0.8 do.
+    Value,
 }
 
 impl Default for Payload<'_> {
@@ -104,8 +106,19 @@ impl Prefix {
 
 /// Whether a crate's frame can begin here, by its first bytes.
 pub(crate) fn looks_like_frame(bytes: &[u8]) -> bool {
-    let body = bytes.get(PREFIX_BYTES..).unwrap_or_default();
-    matches!(body.first(), Some(0x83 | 0x84)) && body[1..].starts_with(BEGINNING)
+    bytes.get(PREFIX_BYTES..).is_some_and(looks_like_body)
+}
+
+/// Whether a crate's body can begin so.
+pub(crate) fn looks_like_body(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(0x83 | 0x84)) && bytes[1..].starts_with(BEGINNING)
+}
+
+/// Whether a body can be that of a frame around a batch. Those are short, and say what they are.
+pub(crate) fn may_be_marker(body: &[u8]) -> bool {
+    const LONGEST: usize = 1024;
+    const ENTITY: &[u8] = b"_batch";
+    body.len() <= LONGEST && body.windows(ENTITY.len()).any(|bytes| bytes == ENTITY)
 }
 
 /// How many bytes [`looks_like_frame`] needs.
@@ -156,7 +169,9 @@ impl<'a> OldEvent<'a> {
                 }
                 b"payload" => {
                     has_payload = true;
+                    let before = value.0;
                     self.payload = read_payload(value)?;
+                    self.payload_value = &before[..before.len() - value.0.len()];
                 }
                 b"hash_chain" if value.nil() => self.chain = None,
                 b"hash_chain" => self.chain = Some(read_chain(value)?),
@@ -264,7 +279,7 @@ fn read_payload<'a>(reader: &mut Reader<'a>) -> Parsed<Payload<'a>> {
         *reader = ahead;
         return Ok(Payload::Bytes(bytes));
     }
-    reader.skip().map(Payload::Value)
+    reader.skip().map(|_| Payload::Value)
 }
 
 fn read_chain(reader: &mut Reader<'_>) -> Parsed<(Hash, Hash)> {
@@ -314,7 +329,7 @@ pub(crate) fn encode(event: &OldEvent<'_>, form: Form, out: &mut Vec<u8>) {
     let lean = form == Form::Lean;
     let payload = match &event.payload {
         Payload::Bytes(bytes) => &**bytes,
-        Payload::Value(value) => value,
+        Payload::Value => event.payload_value,
     };
     let (prev_hash, hash) = event.chain.unwrap_or_default();
 
@@ -418,6 +433,7 @@ mod tests {
                 nonce: [0xfe; 24],
             }),
             payload: Payload::Bytes(Cow::Borrowed(&[0, 0x80, 0xff])),
+            payload_value: &[],
             chain: Some((Hash([5; 32]), Hash([0xee; 32]))),
             entity: "acct:1",
             scope: "bank",
@@ -444,7 +460,8 @@ mod tests {
                     ..event()
                 },
             };
-            assert_eq!(OldEvent::decode(body), Ok(expected));
+            let read = OldEvent::decode(body).map(|read| OldEvent { payload_value: &[], ..read });
+            assert_eq!(read, Ok(expected));
             for length in 0..body.len() {
                 assert!(OldEvent::decode(&body[..length]).is_err(), "{length}");
             }
@@ -486,6 +503,7 @@ mod tests {
         let at = body.windows(8).position(|w| w == b"\xa7payload").unwrap() + 8;
         let value = b"\x81\xa1k\x2a";
         let body = [&body[..at], value, &body[at + 2..]].concat();
-        assert_eq!(OldEvent::decode(&body).unwrap().payload, Payload::Value(value));
+        let read = OldEvent::decode(&body).unwrap();
+        assert_eq!((read.payload, read.payload_value), (Payload::Value, &value[..]));
     }
 }

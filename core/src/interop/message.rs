@@ -11,7 +11,7 @@ pub(crate) type Parsed<T> = Result<T, &'static str>;
 /// holds.
 const MAX_DEPTH: usize = 64;
 
-const CUT_OFF: &str = "a value is cut off";
+pub(crate) const CUT_OFF: &str = "a value is cut off";
 const OTHER_TYPE: &str = "a value has another type";
 
 /// Reads values from the front of bytes.

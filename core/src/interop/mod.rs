@@ -4,12 +4,14 @@
 //! Imports `storage`, `format` and the vocabulary.
 
 pub(crate) mod frame;
+pub(crate) mod links;
 pub(crate) mod message;
 pub(crate) mod payload;
 pub(crate) mod receipt;
 pub(crate) mod recover;
 pub(crate) mod segment;
 pub(crate) mod sidecar;
+pub(crate) mod translate;
 
 /// The extension of an event whose payload cannot be decrypted: the name of the key.
 pub(crate) const SHREDDED: &str = "batpak.shredded";

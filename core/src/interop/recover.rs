@@ -9,8 +9,9 @@
 
 use super::frame::{
     BEGINNING_AT, KIND_BATCH_BEGIN, LOOK_BYTES, OldEvent, PREFIX_BYTES, Prefix, beginning,
-    looks_like_frame,
+    looks_like_body, looks_like_frame, may_be_marker,
 };
+use super::message::{CUT_OFF, Reader};
 use super::segment::{
     self, Entry, HeaderError, Index, LEAST_BYTES, MAX_HEADER_BYTES, TRAILER_BYTES, Trailer,
     TrailerError,
@@ -34,8 +35,10 @@ const MAX_BATCH_ITEMS: u32 = 1_000_000;
 /// one, so that what looks like a frame everywhere takes no more than linear time.
 const MAX_SEARCHED_BYTES: u64 = 256 << 20;
 const LEAST_SEARCHED_BYTES: u64 = 64 << 20;
-/// So many notes are kept word by word.
+/// So many notes of each severity are kept word by word.
 const MAX_NOTES: usize = 10_000;
+/// No log has so many events: an index that says so lies.
+const MAX_SEQUENCE: u64 = 1 << 62;
 
 /// A segment file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +73,47 @@ pub(crate) struct Note {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
     pub(crate) severity: Severity,
-    /// It is an event, with this sequence if that is known.
-    pub(crate) event: Option<Option<u64>>,
+    /// How many events it is, if that is known; 0 for bytes that may have been some.
+    pub(crate) events: u64,
+    /// The sequence of the first of them, if it is known.
+    pub(crate) sequence: Option<u64>,
     pub(crate) what: String,
+}
+
+/// Everything that was passed over. Of very many notes the first are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    list: Vec<Note>,
+    leftovers: usize,
+    damages: usize,
+    /// The events of all notes.
+    pub(crate) events: u64,
+}
+
+impl Notes {
+    /// Gives the note's place in the list, if it is kept.
+    pub(crate) fn push(&mut self, note: Note) -> Option<usize> {
+        self.events += note.events;
+        let of_kind = match note.severity {
+            Severity::Leftover => &mut self.leftovers,
+            Severity::Damage => &mut self.damages,
+        };
+        *of_kind += 1;
+        let is_kept = *of_kind <= MAX_NOTES;
+        if is_kept {
+            self.list.push(note);
+        }
+        is_kept.then(|| self.list.len() - 1)
+    }
+
+    pub(crate) fn list(&self) -> &[Note] {
+        &self.list
+    }
+
+    /// The first damage.
+    pub(crate) fn damage(&self) -> Option<&Note> {
+        self.list.iter().find(|note| note.severity == Severity::Damage)
+    }
 }
 
 /// Sequences that no event has.
@@ -89,7 +130,7 @@ pub(crate) struct Gap {
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
     pub(crate) sources: Vec<Source>,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: Notes,
     pub(crate) gaps: Vec<Gap>,
     /// The hidden sequences that are events.
     pub(crate) hidden: Vec<u64>,
@@ -110,10 +151,22 @@ pub(crate) struct Found {
     pub(crate) batch_continues: bool,
 }
 
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It continues its stream.
+    Follows,
+    /// Clocks are missing before it in its stream.
+    Skips,
+    /// It is not another event, but one that was there before.
+    Repeats(String),
+    /// It cannot be shown.
+    Unfit(&'static str),
+}
+
 /// Takes the events, in their order.
 pub(crate) trait Sink {
-    /// Gives whether clocks are missing before the event in its stream.
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool>;
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<Taken>;
 }
 
 fn segment_number(name: &str) -> Option<u64> {
@@ -121,32 +174,33 @@ fn segment_number(name: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-/// Reads everything and hands the events to `sink`.
+/// Reads everything and hands the events to `sink`; `notes` are those so far.
 pub(crate) fn recover(
     files: &Files,
     names: &[(String, bool)],
+    notes: Notes,
     sink: &mut dyn Sink,
 ) -> Result<Recovered> {
     let mut recovery = Recovery {
         files,
         sink,
-        found: Recovered::default(),
+        found: Recovered { notes, ..Recovered::default() },
         ranges: Vec::new(),
         last: None,
         renumbered: false,
         compacted: true,
         batch: None,
         unfinished: Vec::new(),
-        writes_openings: false,
+        unfinished_events: 0,
         has_skipped: false,
     };
-    recovery.writes_openings = names.iter().any(|(name, _)| name == sidecar::LOCK);
     recovery.choose_sources(names)?;
     recovery.read_ranges()?;
     for source in 0..recovery.found.sources.len() {
+        recovery.notice_missing(source);
         recovery.read_segment(source as u32)?;
     }
-    recovery.drop_batch("the store ends within its batch", None)?;
+    recovery.end_batch(Ending::Broken, "the store ends within it", None)?;
     recovery.check_ranges();
     Ok(recovery.found)
 }
@@ -154,30 +208,21 @@ pub(crate) fn recover(
 /// A batch whose end has not come yet.
 struct Batch {
     segment: u64,
-    offset: u64,
     source: u32,
+    offset: u64,
     /// How many events it says that it has.
     expected: u32,
     /// The segment that it begins in has an index.
     is_indexed: bool,
-    /// Events that were handed over already.
-    released: u32,
-    /// The others, in their order.
-    staged: Vec<Staged>,
+    /// What may be its events, in their order.
+    staged: Vec<Place>,
 }
 
-impl Batch {
-    fn items(&self) -> u32 {
-        self.released + self.staged.len() as u32
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Staged {
-    place: Place,
-    recorded: Option<u64>,
-    /// The index of its segment names it: it is there, whatever becomes of the batch.
-    is_listed: bool,
+/// How a batch ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Whole,
+    Broken,
 }
 
 struct Recovery<'a> {
@@ -193,10 +238,9 @@ struct Recovery<'a> {
     /// Every event so far was in a segment without an index, as a compaction writes it.
     compacted: bool,
     batch: Option<Batch>,
-    /// The notes of what the last segments lack at their end.
-    unfinished: Vec<usize>,
-    /// The store is of a version that writes an event whenever it is opened: 0.7 or later.
-    writes_openings: bool,
+    /// The notes of what segments lack at their end, and how many events those are.
+    unfinished: Vec<Option<usize>>,
+    unfinished_events: u64,
     /// Clocks were missing in a stream.
     has_skipped: bool,
 }
@@ -291,11 +335,28 @@ impl Segment {
         &self.index.entries[first..]
     }
 
+    fn listing(&self, offset: u64) -> Listing {
+        let entry = self.entry_at(offset).copied();
+        let is_checked = self.index.is_checked;
+        let agrees = is_checked || entry.is_some_and(|entry| self.agrees(&entry));
+        Listing { entry, agrees, is_checked }
+    }
+
     /// Whether a sequence of an unchecked index is the one that the others lead to expect.
     fn agrees(&self, entry: &Entry) -> bool {
         let before = self.index.entries.partition_point(|other| other.offset < entry.offset);
         self.index_base == Some(i128::from(entry.sequence) - before as i128)
     }
+}
+
+/// What the index of a segment says of a place.
+#[derive(Clone, Copy)]
+struct Listing {
+    entry: Option<Entry>,
+    /// Whether the entry's sequence can be relied on.
+    agrees: bool,
+    /// Whether the index is sound, so that it names every event of the segment.
+    is_checked: bool,
 }
 
 /// Whether an index speaks of this event.
@@ -308,21 +369,16 @@ fn is_of(entry: &Entry, place: Place, event: &OldEvent<'_>) -> bool {
 
 impl Recovery<'_> {
     fn note(&mut self, segment: u64, offset: u64, severity: Severity, what: impl Into<String>) {
-        self.note_event(segment, offset, severity, None, what);
+        let (events, sequence, what) = (0, None, what.into());
+        self.found.notes.push(Note { segment, offset, severity, events, sequence, what });
     }
 
-    fn note_event(
-        &mut self,
-        segment: u64,
-        offset: u64,
-        severity: Severity,
-        event: Option<Option<u64>>,
-        what: impl Into<String>,
-    ) {
-        if self.found.notes.len() < MAX_NOTES {
-            let what = what.into();
-            self.found.notes.push(Note { segment, offset, severity, event, what });
-        }
+    /// Notes something that is unfinished at the end of a segment.
+    fn note_unfinished(&mut self, segment: u64, offset: u64, events: u64, what: String) {
+        let (severity, sequence) = (Severity::Leftover, None);
+        let note = Note { segment, offset, severity, events, sequence, what };
+        self.unfinished.push(self.found.notes.push(note));
+        self.unfinished_events += events;
     }
 
     /// Which files are the segments, in their order: all of them, but for what an interrupted
@@ -421,6 +477,19 @@ impl Recovery<'_> {
         }
     }
 
+    /// Segments are numbered from 1 on, and a compaction makes all there are the first one. So numbers
+    /// are missing behind the first alone; elsewhere somebody has taken a segment away, which may
+    /// have held nothing.
+    fn notice_missing(&mut self, source: usize) {
+        let number = |source: usize| self.found.sources[source].number;
+        let before = source.checked_sub(1).map_or(0, number);
+        let (missing, last) = (before + 1, number(source) - 1);
+        if missing <= last && source != 1 {
+            let what = format!("the segments {missing} to {last} are missing");
+            self.note_unfinished(missing, 0, 0, what);
+        }
+    }
+
     fn read_segment(&mut self, source: u32) -> Result<()> {
         let from = self.found.sources[source as usize].clone();
         let mut segment = Segment::open(self.files, source, &from)?;
@@ -434,8 +503,7 @@ impl Recovery<'_> {
             }
             Err(HeaderError::Damaged(_)) if segment.length < LEAST_BYTES => {
                 let why = "a crash left the segment without a whole header; it holds no event";
-                self.unfinished.push(self.found.notes.len());
-                self.note(number, 0, Severity::Leftover, why);
+                self.note_unfinished(number, 0, 0, why.to_owned());
                 return Ok(());
             }
             Err(HeaderError::Damaged(why)) => {
@@ -447,46 +515,36 @@ impl Recovery<'_> {
             }
         };
         let frames_end = self.read_index(&mut segment, start)?;
-        let opening = first_is_opening(&mut segment, start)?;
         // The batch goes on here only if the same process wrote both segments, and no index of
         // either says which events there are.
         if let Some(batch) = &self.batch
-            && (opening != Some(false) || batch.is_indexed || !segment.index.entries.is_empty())
+            && (batch.is_indexed
+                || !segment.index.entries.is_empty()
+                || first_is_opening(&mut segment, start)? != Some(false))
         {
-            let first = self.found.notes.len();
-            self.drop_batch("its segment ends within its batch", None)?;
-            self.unfinished.extend(first..self.found.notes.len());
-        }
-        // A process ends a segment whole before it begins the next, which then has no opening.
-        if let Some(opening) = opening {
-            self.writes_openings |= opening;
-            if opening {
-                self.unfinished.clear();
-            } else if self.writes_openings {
-                self.unfinished_is_damage();
-            }
+            self.end_batch(Ending::Broken, "its segment ends within it", None)?;
         }
         self.read_frames(&mut segment, start, frames_end)
     }
 
     /// What was unfinished at the end of a segment was whole once.
     fn unfinished_is_damage(&mut self) {
-        for at in self.unfinished.drain(..) {
-            if let Some(note) = self.found.notes.get_mut(at) {
-                note.severity = Severity::Damage;
+        for place in std::mem::take(&mut self.unfinished) {
+            match place.and_then(|place| self.found.notes.list.get_mut(place)) {
+                Some(note) => note.severity = Severity::Damage,
+                None => self.note(0, 0, Severity::Damage, "accepted events are missing"),
             }
         }
+        self.unfinished_events = 0;
     }
 
-    /// After a crash, a stream goes on with the clock of the event that was lost. Where it goes on
-    /// behind that clock, the event had been accepted: what it ended in is damage, unless clocks were
-    /// missing before, as they are after a compaction.
-    fn notice_clocks(&mut self, skips: bool) {
-        if !skips || self.has_skipped {
-            return;
-        }
+    /// After a crash, a stream goes on with the clock of the event that was lost, and the log with its
+    /// sequence. Where they go on behind those, the events had been accepted, and what was unfinished
+    /// is damage; unless clocks were missing before, as they are after a compaction.
+    fn notice_skip(&mut self) {
         match self.unfinished.is_empty() {
             true => self.has_skipped = true,
+            false if self.has_skipped => {}
             false => self.unfinished_is_damage(),
         }
     }
@@ -524,6 +582,9 @@ impl Recovery<'_> {
         let bytes = segment.bytes(trailer.index_at, bytes as usize)?.to_vec();
         segment.window = Vec::new();
         let Some(index) = segment::parse_index(&trailer, &bytes) else { return Ok(length) };
+        if index.entries.iter().any(|entry| entry.sequence > MAX_SEQUENCE) {
+            return Ok(length);
+        }
         let is_checked = index.is_checked;
         if !is_checked {
             let rises = index.entries.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
@@ -557,8 +618,7 @@ impl Recovery<'_> {
                 self.read_frame(segment, at, length)?;
                 at += PREFIX_BYTES as u64 + u64::from(length);
             } else if let Some(next) = next {
-                let what = format!("the bytes up to offset {next} cannot be read: {why}");
-                self.note_lost(segment, at, next, &what);
+                self.note_lost(segment, at, next, why);
                 at = next;
             } else {
                 self.end_of_frames(segment, at, end, why);
@@ -568,36 +628,28 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Notes what the index says was between two offsets; at least that something was.
-    fn note_lost(&mut self, segment: &Segment, at: u64, to: u64, what: &str) {
+    /// Notes that nothing can be read between two offsets, and which events the index names there.
+    fn note_lost(&mut self, segment: &Segment, at: u64, to: u64, why: &str) {
         let lost = segment.index.entries.iter();
-        let lost = lost.filter(|entry| (at..to).contains(&entry.offset));
-        let lost: Vec<(u64, u64)> = lost.map(|entry| (entry.offset, entry.sequence)).collect();
-        if lost.is_empty() {
-            return self.note(segment.number, at, Severity::Damage, what);
-        }
-        for (offset, sequence) in lost {
-            let event = Some(Some(sequence));
-            self.note_event(segment.number, offset, Severity::Damage, event, what);
-        }
+        let mut lost = lost.filter(|entry| (at..to).contains(&entry.offset));
+        let sequence = lost.next().map(|entry| entry.sequence);
+        let events = sequence.map_or(0, |_| 1 + lost.count() as u64);
+        let what = format!("the bytes up to offset {to} cannot be read: {why}");
+        let (number, severity) = (segment.number, Severity::Damage);
+        let note = Note { segment: number, offset: at, severity, events, sequence, what };
+        self.found.notes.push(note);
     }
 
     /// The frames have ended before the file or before its index.
     fn end_of_frames(&mut self, segment: &Segment, at: u64, end: u64, why: &str) {
-        if segment.index.is_checked {
-            let what = format!("the bytes up to offset {end} cannot be read: {why}");
-            return self.note_lost(segment, at, end, &what);
-        }
         // An index without a checksum is a witness all the same, if it names more than was found.
-        if segment.index.entries.len() as u64 > segment.events {
-            let what = format!("events that the index names cannot be read: {why}");
-            return self.note_lost(segment, at, end, &what);
-        }
-        if segment.index.entries.is_empty() {
+        let names_more = segment.index.entries.len() as u64 > segment.events;
+        if segment.index.is_checked || names_more {
+            self.note_lost(segment, at, end, why);
+        } else if segment.index.entries.is_empty() {
             let bytes = end - at;
             let what = format!("an unfinished end of {bytes} bytes was passed over: {why}");
-            self.unfinished.push(self.found.notes.len());
-            self.note(segment.number, at, Severity::Leftover, what);
+            self.note_unfinished(segment.number, at, 0, what);
         }
     }
 
@@ -628,12 +680,22 @@ impl Recovery<'_> {
     /// Where the first whole frame behind `at` begins.
     fn next_frame(&mut self, segment: &mut Segment, at: u64, end: u64) -> Result<Option<u64>> {
         if !segment.index.is_checked {
-            return self.search(segment, at + 1);
+            return match extent(segment, at, end)? {
+                Extent::Next(next) => Ok(Some(next)),
+                Extent::ToTheEnd => Ok(None),
+                Extent::Unknown => self.search(segment, at + 1),
+            };
         }
-        let listed: Vec<u64> =
-            segment.entries_behind(at).iter().map(|entry| entry.offset).collect();
-        for offset in listed {
-            segment.searched += READ_BYTES as u64;
+        let listed: Vec<(u64, u32)> = {
+            let behind = segment.entries_behind(at).iter();
+            behind.map(|entry| (entry.offset, entry.length)).collect()
+        };
+        for (offset, length) in listed {
+            let Some(prefix) = Prefix::parse(segment.bytes(offset, PREFIX_BYTES)?) else { break };
+            if u64::from(prefix.length) + PREFIX_BYTES as u64 != u64::from(length) {
+                continue;
+            }
+            segment.searched += u64::from(length);
             if self.gives_up(segment, at) {
                 break;
             }
@@ -668,7 +730,11 @@ impl Recovery<'_> {
                 window[BEGINNING_AT..].starts_with(beginning()) && looks_like_frame(window)
             });
             let Some(found) = found else {
-                let passed = (bytes.len() - (LOOK_BYTES - 1)) as u64;
+                let passed = bytes.len().saturating_sub(LOOK_BYTES - 1) as u64;
+                if passed == 0 {
+                    // The file has become shorter.
+                    return Ok(None);
+                }
                 segment.searched += passed;
                 at += passed;
                 continue;
@@ -689,51 +755,84 @@ impl Recovery<'_> {
     }
 
     fn read_frame(&mut self, segment: &mut Segment, at: u64, length: u32) -> Result<()> {
-        let (number, source) = (segment.number, segment.source);
-        let place = Place { source, offset: at, length };
-        let entry = segment.entry_at(at).copied();
-        let is_checked = segment.index.is_checked;
-        let agrees = is_checked || entry.is_some_and(|entry| segment.agrees(&entry));
+        let place = Place { source: segment.source, offset: at, length };
+        let listing = segment.listing(at);
+        let (number, in_batch) = (segment.number, self.batch.is_some());
         segment.events += 1;
         let body = segment.bytes(at + PREFIX_BYTES as u64, length as usize)?;
-        let event = match OldEvent::decode(body) {
-            Ok(event) => event,
-            Err(why) => {
-                let lost = Some(entry.map(|entry| entry.sequence));
-                let what = format!("an event cannot be read, though its checksum is right: {why}");
-                self.note_event(number, at, Severity::Damage, lost, what);
-                return Ok(());
+        // What is in a batch is looked at when its end has come.
+        if !in_batch || may_be_marker(body) {
+            let event = match OldEvent::decode(body) {
+                Ok(event) => event,
+                Err(why) => {
+                    self.note_undecodable(number, at, listing, why);
+                    return Ok(());
+                }
+            };
+            if event.is_marker() {
+                let (kind, items) = (event.kind, event.payload_size);
+                segment.events -= 1;
+                return self.mark(segment, at, kind, items);
             }
-        };
-        if event.is_marker() {
-            let (kind, items) = (event.kind, event.payload_size);
-            segment.events -= 1;
-            return self.mark(segment, at, kind, items);
+            if !in_batch {
+                return self.deliver(number, place, listing, false, &event);
+            }
         }
-        let entry = entry.filter(|entry| is_of(entry, place, &event));
-        let recorded = entry.filter(|_| agrees).map(|entry| entry.sequence);
-        let is_listed = entry.is_some();
-        if is_checked && !is_listed {
-            let what = "the index of its segment does not name it: it was never committed";
-            self.note_event(number, at, Severity::Leftover, Some(None), what);
+        if let Some(batch) = &mut self.batch {
+            batch.staged.push(place);
+            if batch.staged.len() > batch.expected as usize {
+                self.end_batch(Ending::Broken, "it has more events than it said", Some(segment))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_undecodable(&mut self, number: u64, offset: u64, listing: Listing, why: &str) {
+        let sequence = listing.entry.map(|entry| entry.sequence);
+        let what = format!("an event cannot be read, though its checksum is right: {why}");
+        let (severity, events) = (Severity::Damage, 1);
+        let note = Note { segment: number, offset, severity, events, sequence, what };
+        self.found.notes.push(note);
+    }
+
+    /// Hands an event over, unless a sound index does not name it.
+    fn deliver(
+        &mut self,
+        number: u64,
+        place: Place,
+        listing: Listing,
+        continues: bool,
+        event: &OldEvent<'_>,
+    ) -> Result<()> {
+        let entry = listing.entry.filter(|entry| is_of(entry, place, event));
+        let severity = Severity::Leftover;
+        let (segment, offset) = (number, place.offset);
+        if listing.is_checked && entry.is_none() {
+            let what = "the index of its segment does not name it: it was never committed".into();
+            let (events, sequence) = (1, None);
+            self.found.notes.push(Note { segment, offset, severity, events, sequence, what });
             return Ok(());
         }
-        let mut continues = false;
-        if let Some(batch) = &mut self.batch {
-            // What an index names was committed. Otherwise the batch's end says so.
-            if !is_listed || !batch.staged.is_empty() {
-                batch.staged.push(Staged { place, recorded, is_listed });
-                if batch.items() > batch.expected {
-                    self.drop_batch("its batch has more events than it said", Some(segment))?;
-                }
+        let recorded = entry.filter(|_| listing.agrees).map(|entry| entry.sequence);
+        let (last, gaps, hidden) = (self.last, self.found.gaps.len(), self.found.hidden.len());
+        let found = self.number(place, number, recorded, continues);
+        let (severity, what) = match self.sink.event(found, event)? {
+            Taken::Follows => return Ok(()),
+            Taken::Skips => {
+                self.notice_skip();
                 return Ok(());
             }
-            batch.released += 1;
-            continues = batch.items() < batch.expected;
-        }
-        let found = self.number(place, number, recorded, continues);
-        let skips = self.sink.event(found, &event)?;
-        self.notice_clocks(skips);
+            Taken::Unfit(why) => (Severity::Damage, format!("the event cannot be shown: {why}")),
+            Taken::Repeats(what) => {
+                // It takes no sequence from those behind it.
+                self.last = last;
+                self.found.gaps.truncate(gaps);
+                self.found.hidden.truncate(hidden);
+                (severity, what)
+            }
+        };
+        let (events, sequence) = (1, Some(found.sequence));
+        self.found.notes.push(Note { segment, offset, severity, events, sequence, what });
         Ok(())
     }
 
@@ -741,7 +840,7 @@ impl Recovery<'_> {
     fn mark(&mut self, segment: &mut Segment, at: u64, kind: u16, items: u32) -> Result<()> {
         let number = segment.number;
         if kind == KIND_BATCH_BEGIN {
-            self.drop_batch("another batch begins within its batch", Some(segment))?;
+            self.end_batch(Ending::Broken, "another one begins within it", Some(segment))?;
             if items == 0 || items > MAX_BATCH_ITEMS {
                 let what = format!("a batch says that it has {items} events");
                 self.note(number, at, Severity::Damage, what);
@@ -753,84 +852,85 @@ impl Recovery<'_> {
                 offset: at,
                 expected: items,
                 is_indexed: !segment.index.entries.is_empty(),
-                released: 0,
                 staged: Vec::new(),
             });
             return Ok(());
         }
-        match self.batch.take() {
+        match &self.batch {
             None => {
                 let what = "a batch ends here that did not begin";
                 self.note(number, at, Severity::Leftover, what);
+                Ok(())
             }
-            Some(batch) if batch.items() == batch.expected => {
-                self.release(&batch.staged, true, Some(segment))?;
+            Some(batch) if batch.staged.len() == batch.expected as usize => {
+                self.end_batch(Ending::Whole, "", Some(segment))
             }
-            Some(batch) => {
-                self.batch = Some(batch);
-                self.drop_batch("its batch ends with fewer events than it said", Some(segment))?;
-            }
+            Some(_) => self.end_batch(
+                Ending::Broken,
+                "it ends with fewer events than it said",
+                Some(segment),
+            ),
         }
-        Ok(())
     }
 
-    /// Lets go of a batch that has no end. What an index names is there all the same. The batch
-    /// ended with its segment, so what stands in the next one is there, too; and since the same
-    /// process wrote that one, it had ended the batch before.
-    fn drop_batch(&mut self, why: &str, current: Option<&mut Segment>) -> Result<()> {
-        let Some(batch) = self.batch.take() else { return Ok(()) };
-        let is_behind = |staged: &Staged| staged.place.source != batch.source;
-        let goes_on = self.writes_openings && batch.staged.iter().any(is_behind);
-        let severity = if goes_on { Severity::Damage } else { Severity::Leftover };
-        let (kept, lost): (Vec<Staged>, Vec<Staged>) =
-            batch.staged.iter().partition(|staged| staged.is_listed || is_behind(staged));
-        if batch.released == 0 && !kept.iter().any(|staged| staged.is_listed) {
-            let items = lost.len();
-            let what = format!("a batch was never committed, {items} events of {}", batch.expected);
-            self.note(batch.segment, batch.offset, severity, what);
-        }
-        for staged in lost {
-            let what = format!("the event was never committed: {why}");
-            let (offset, event) = (staged.place.offset, Some(staged.recorded));
-            self.note_event(batch.segment, offset, severity, event, what);
-        }
-        self.release(&kept, false, current)
-    }
-
-    /// Hands over what was staged. `current` is the segment that is being read.
-    fn release(
+    /// Hands over the events of a batch. Of a broken one, what an index names is there all the same;
+    /// and since the batch ended with its segment, so is what stands in the next one. `current` is
+    /// the segment that is being read.
+    fn end_batch(
         &mut self,
-        staged: &[Staged],
-        as_batch: bool,
+        ending: Ending,
+        why: &str,
         mut current: Option<&mut Segment>,
     ) -> Result<()> {
+        let Some(batch) = self.batch.take() else { return Ok(()) };
         let mut other: Option<Segment> = None;
-        for (index, item) in staged.iter().enumerate() {
-            let source = item.place.source;
+        let mut lost = 0;
+        for (index, place) in batch.staged.iter().enumerate() {
+            let source = place.source;
             let segment = match &mut current {
                 Some(current) if current.source == source => &mut **current,
                 _ => {
                     let opened = match other.take().filter(|segment| segment.source == source) {
                         Some(segment) => segment,
-                        None => {
-                            let from = &self.found.sources[source as usize];
-                            Segment::open(self.files, source, from)?
-                        }
+                        None => self.open_again(source)?,
                     };
                     other.insert(opened)
                 }
             };
-            let continues = as_batch && index + 1 < staged.len();
-            let found = self.number(item.place, segment.number, item.recorded, continues);
-            let body_at = item.place.offset + PREFIX_BYTES as u64;
-            let body = segment.bytes(body_at, item.place.length as usize)?;
-            let event = OldEvent::decode(body).map_err(|why| {
-                Error::corrupt(format!("an event changed while it was read: {why}"))
-            })?;
-            let skips = self.sink.event(found, &event)?;
-            self.notice_clocks(skips);
+            let (number, listing) = (segment.number, segment.listing(place.offset));
+            let body_at = place.offset + PREFIX_BYTES as u64;
+            if segment.frame(place.offset, body_at + u64::from(place.length))? != Ok(place.length) {
+                let why = "an event changed while it was read";
+                return Err(Error::corrupt(why).at_path(&segment.path).at(number, place.offset));
+            }
+            let event = match OldEvent::decode(segment.bytes(body_at, place.length as usize)?) {
+                Ok(event) => event,
+                Err(why) => {
+                    self.note_undecodable(number, place.offset, listing, why);
+                    continue;
+                }
+            };
+            let is_listed = listing.entry.is_some_and(|entry| is_of(&entry, *place, &event));
+            if ending == Ending::Broken && !is_listed && source == batch.source {
+                lost += 1;
+                continue;
+            }
+            let continues = ending == Ending::Whole && index + 1 < batch.staged.len();
+            self.deliver(number, *place, listing, continues, &event)?;
+        }
+        if ending == Ending::Broken {
+            let what = format!("a batch of {} events was never committed: {why}", batch.expected);
+            self.note_unfinished(batch.segment, batch.offset, lost, what);
         }
         Ok(())
+    }
+
+    /// Opens a segment once more, with its index.
+    fn open_again(&mut self, source: u32) -> Result<Segment> {
+        let from = self.found.sources[source as usize].clone();
+        let mut segment = Segment::open(self.files, source, &from)?;
+        self.read_index(&mut segment, 0)?;
+        Ok(segment)
     }
 
     fn next_sequence(&self) -> u64 {
@@ -850,6 +950,9 @@ impl Recovery<'_> {
         let sequence = recorded.unwrap_or(next).max(next);
         self.renumbered |= recorded.is_some_and(|recorded| recorded < next);
         if sequence > next {
+            if sequence - next > self.unfinished_events && !self.unfinished.is_empty() {
+                self.notice_skip();
+            }
             let is_explained = self.compacted;
             self.found.gaps.push(Gap { segment, from: next, to: sequence, is_explained });
         }
@@ -862,6 +965,44 @@ impl Recovery<'_> {
         }
         Found { place, segment, sequence, is_hidden, batch_continues }
     }
+}
+
+/// How far a frame goes whose checksum is wrong.
+enum Extent {
+    /// Up to another one.
+    Next(u64),
+    /// To the end, or beyond it.
+    ToTheEnd,
+    Unknown,
+}
+
+/// What is damaged is seldom where a frame ends: its length says so, and so does its body, which is one
+/// value. A payload may hold whole frames, so nothing is searched for within one.
+fn extent(segment: &mut Segment, at: u64, end: u64) -> Result<Extent> {
+    /// The value of a longer body is not followed.
+    const MAX_FOLLOWED_BYTES: usize = 64 << 20;
+    let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) else {
+        return Ok(Extent::ToTheEnd);
+    };
+    let body_at = at + PREFIX_BYTES as u64;
+    let body = segment.bytes(body_at, MAX_FOLLOWED_BYTES)?;
+    let is_body = looks_like_body(body);
+    let by_value = match Reader(body).skip() {
+        Ok(value) => Some(value.len() as u64),
+        // The value goes on behind the file.
+        Err(why) if why == CUT_OFF && body.len() < MAX_FOLLOWED_BYTES => Some(u64::MAX),
+        Err(_) => None,
+    };
+    let by_length = prefix.is_possible().then_some(u64::from(prefix.length));
+    let ends = [by_length, by_value].map(|length| Some(body_at.saturating_add(length?)));
+    segment.searched += by_value.unwrap_or(0).min(MAX_FOLLOWED_BYTES as u64);
+    for next in ends.into_iter().flatten() {
+        if next < end && segment.frame(next, end)?.is_ok() {
+            return Ok(Extent::Next(next));
+        }
+    }
+    let is_last = is_body && ends.iter().all(|place| place.is_some_and(|place| place >= end));
+    Ok(if is_last { Extent::ToTheEnd } else { Extent::Unknown })
 }
 
 /// Whether a segment begins with the event that a process writes first; `None` if it has no frame

@@ -55,37 +55,48 @@ impl Store {
     }
 
     fn stream_ancestors(&self, start: Event, limit: u64) -> Result<Ancestry> {
-        // Up to 0.8 the crate linked the events of all lanes of an entity. So in its stores the
-        // next event is looked for by its hash.
-        let is_old = self.0.old.is_some();
-        let region = Region::entity(start.entity());
-        let query = match is_old {
-            true => Query::new(region),
-            false => Query::new(region.with_lane(start.lane())).limit(limit),
-        };
+        if let Some(old) = &self.0.old {
+            return self.old_ancestors(start, limit, old.lanes_from);
+        }
+        let region = Region::entity(start.entity()).with_lane(start.lane());
+        let query = Query::new(region).backward().from(start.sequence()).limit(limit);
         let mut events: Vec<Event> = Vec::new();
-        for event in self.scan(query.backward().from(start.sequence())) {
+        for event in self.scan(query) {
             let event = event?;
             if events.last().is_some_and(|later| later.prev_hash() != event.hash()) {
-                if is_old {
+                return Ok(Ancestry { events, boundary: Boundary::Missing });
+            }
+            events.push(event);
+        }
+        Ok(end_of_stream(events, limit))
+    }
+
+    /// In a store of the batpak crate 0.x. Up to 0.8 the crate linked the events of all lanes of an
+    /// entity; from 0.9 on, which is from the event `lanes_from` on, each lane. Its hash covers the
+    /// payload alone, so that an event is known by its clock, too.
+    fn old_ancestors(&self, start: Event, limit: u64, lanes_from: u64) -> Result<Ancestry> {
+        let query = Query::new(Region::entity(start.entity())).backward().from(start.sequence());
+        let mut events: Vec<Event> = Vec::new();
+        for event in self.scan(query) {
+            let event = event?;
+            if let Some(later) = events.last() {
+                let by_lane = later.sequence() >= lanes_from;
+                let is_before = (!by_lane || event.lane() == later.lane())
+                    && event.hash() == later.prev_hash()
+                    && event.clock() < later.clock();
+                if !is_before {
                     continue;
                 }
-                return Ok(Ancestry { events, boundary: Boundary::Missing });
             }
             if events.len() as u64 == limit {
                 break;
             }
             events.push(event);
-            if is_old && events.last().is_some_and(|last| last.prev_hash() == Hash::ZERO) {
+            if events.last().is_some_and(|last| last.prev_hash() == Hash::ZERO) {
                 break;
             }
         }
-        let boundary = match events.last() {
-            Some(last) if last.prev_hash() == Hash::ZERO => Boundary::Genesis,
-            _ if events.len() as u64 == limit => Boundary::Limit,
-            _ => Boundary::Missing,
-        };
-        Ok(Ancestry { events, boundary })
+        Ok(end_of_stream(events, limit))
     }
 
     fn causes(&self, start: Event, limit: u64) -> Result<Ancestry> {
@@ -109,4 +120,13 @@ impl Store {
         }
         Ok(Ancestry { events, boundary: Boundary::Missing })
     }
+}
+
+fn end_of_stream(events: Vec<Event>, limit: u64) -> Ancestry {
+    let boundary = match events.last() {
+        Some(last) if last.prev_hash() == Hash::ZERO => Boundary::Genesis,
+        _ if events.len() as u64 == limit => Boundary::Limit,
+        _ => Boundary::Missing,
+    };
+    Ancestry { events, boundary }
 }

@@ -215,6 +215,7 @@ impl Export {
             links_lanes: self.form == Form::Lean,
             encryption,
             payload: Payload::Bytes(Cow::Borrowed(event.payload())),
+            payload_value: &[],
             chain: Some((prev_hash, hash)),
             entity: event.entity(),
             scope: event.scope(),

@@ -232,9 +232,9 @@ impl<'a> Import<'a> {
 
     fn run(&mut self) -> Result<()> {
         for dropped in self.source.0.old.iter().flat_map(|old| &old.dropped) {
-            self.report.dropped += u64::from(dropped.is_event);
             self.tell(dropped.clone());
         }
+        self.report.dropped = self.source.0.old.as_ref().map_or(0, |old| old.dropped_events);
         // One thread reads while this one appends.
         let mut scan = self.source.read(Query::new(self.region.clone()))?;
         let (sender, pages) = flume::bounded(PAGES_AHEAD);

@@ -5,13 +5,12 @@
 //! everything that reads works as it does elsewhere. Hashes and clocks are the old ones.
 
 use super::import::Dropped;
-use super::open::OpenReport;
+use super::open::{OpenReport, list};
 use super::verify::{Finding, FindingKind, VerifyReport};
 use super::{Inner, Live, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{MAX_EXTENSION_BYTES, push_extension};
 use crate::format::array;
-use crate::format::frame::{self, Fields, Frame, Unsealed};
+use crate::format::frame::Frame;
 use crate::format::manifest::Manifest;
 use crate::format::segment as own_segment;
 use crate::format::tree::Tree;
@@ -19,10 +18,14 @@ use crate::ids::{Hash, Id};
 use crate::index::tail::Tail;
 use crate::index::{Frames, Part};
 use crate::interop::frame::{OldEvent, PREFIX_BYTES, Payload, Prefix};
-use crate::interop::payload::{Restorer, decrypt};
-use crate::interop::recover::{Found, Note, Place, Recovered, Severity, Sink, Source, recover};
-use crate::interop::{ENCRYPTION, SHREDDED, receipt, sidecar};
-use crate::options::{MAX_PAYLOAD_BYTES, OpenMode, OpenOptions};
+use crate::interop::links::{Chain, Step};
+use crate::interop::payload::{Restorer, Way};
+use crate::interop::recover::{
+    Found, Note, Notes, Recovered, Severity, Sink, Source, Taken, recover,
+};
+use crate::interop::translate::Translator;
+use crate::interop::{receipt, sidecar};
+use crate::options::{OpenMode, OpenOptions};
 use crate::storage::files::{Files, read_exact};
 use crate::storage::{Access, VfsFile};
 use parking_lot::Mutex;
@@ -31,18 +34,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
-const MAX_KEYSET_BYTES: u64 = 256 << 20;
+pub(super) use crate::interop::translate::Payloads;
 
-/// What a reader gets of an encrypted payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Payloads {
-    /// The plaintext; without its key, nothing, and the extension [`SHREDDED`].
-    Shown,
-    /// The ciphertext, with the extension [`ENCRYPTION`].
-    Kept,
-    /// The plaintext; without its key, the ciphertext.
-    Decrypted,
-}
+const MAX_KEYSET_BYTES: u64 = 256 << 20;
+/// A run of events goes over as many sequences that no event has; each costs what an event does.
+const MAX_HOLES: u64 = 256;
 
 /// Why nothing vouches for an event: a set of reasons. The bits are stored with imported events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,14 +47,18 @@ pub(crate) struct Doubt(pub(crate) u8);
 impl Doubt {
     const PAYLOAD: u8 = 0x01;
     const LINK: u8 = 0x02;
+    const REASONS: [(u8, FindingKind, &str); 2] = [
+        (Self::PAYLOAD, FindingKind::Hash, "its payload is not the one that its hash was made of"),
+        (Self::LINK, FindingKind::Link, "its link names another event than its predecessor"),
+    ];
+
+    fn held(self) -> impl Iterator<Item = (FindingKind, &'static str)> {
+        let held = Self::REASONS.into_iter().filter(move |(bit, ..)| self.0 & bit != 0);
+        held.map(|(_, kind, reason)| (kind, reason))
+    }
 
     pub(super) fn reasons(self) -> String {
-        let reasons = [
-            (Self::PAYLOAD, "its payload is not the one that its hash was made of"),
-            (Self::LINK, "its link names another event than its predecessor"),
-        ];
-        let held = reasons.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, reason)| *reason);
-        held.collect::<Vec<_>>().join("; ")
+        self.held().map(|(_, reason)| reason).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -67,8 +67,12 @@ pub(super) struct Old {
     /// The sequences that cancelled fences hide, rising.
     pub(super) hidden: Vec<u64>,
     pub(super) doubts: BTreeMap<u64, Doubt>,
-    /// What was passed over.
+    /// From this sequence on, events are linked by lane.
+    pub(super) lanes_from: u64,
+    /// What was passed over: of very much the first.
     pub(super) dropped: Vec<Dropped>,
+    /// How many events were passed over, as far as that is known.
+    pub(super) dropped_events: u64,
     /// Idempotency keys whose events are gone.
     pub(super) keys_without_events: u64,
     /// The bytes of all segments.
@@ -87,29 +91,6 @@ impl Old {
     }
 }
 
-/// How old frames are found and read.
-struct Book {
-    sources: Vec<Source>,
-    payloads: Payloads,
-    keys: HashMap<Vec<u8>, [u8; 32]>,
-    restorer: Mutex<Restorer>,
-}
-
-/// The old frames of one run of events, in a segment.
-struct Run {
-    book: Arc<Book>,
-    source: u32,
-    frames: Vec<OldFrame>,
-}
-
-#[derive(Clone, Copy)]
-struct OldFrame {
-    offset: u64,
-    /// Of the body.
-    length: u32,
-    batch_continues: bool,
-}
-
 /// Opens the store that is in the directory.
 pub(super) fn open(
     files: Arc<Files>,
@@ -118,22 +99,10 @@ pub(super) fn open(
     payloads: Payloads,
 ) -> Result<Inner> {
     let lock = take_lock(&files, names)?;
-    let mut notes = Vec::new();
-    let keys = match files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)? {
-        None => HashMap::new(),
-        Some(bytes) => sidecar::keyset(&bytes).unwrap_or_else(|why| {
-            let what = format!("{} cannot be read: {why}", sidecar::KEYSET);
-            let (severity, event) = (Severity::Damage, None);
-            notes.push(Note { segment: 0, offset: 0, severity, event, what });
-            HashMap::new()
-        }),
-    };
-    let book = Book { sources: Vec::new(), payloads, keys, restorer: Mutex::default() };
-    let mut building = Building::new(book);
-    let recovered = recover(&files, names, &mut building)?;
-    let refused = || recovered.notes.iter().chain(&notes).find(|n| n.severity == Severity::Damage);
+    let (found, mut recovered) = Building::read(&files, names, payloads)?;
+    let notes = recovered.notes.list();
     if options.mode != OpenMode::Salvage
-        && let Some(note) = refused()
+        && let Some(note) = recovered.notes.damage()
     {
         let why = "open it for salvage to read the rest";
         let error = Error::corrupt(format!("{}; {why}", note.what));
@@ -143,45 +112,52 @@ pub(super) fn open(
         };
         return Err(error.at_path(&path).at(note.segment, note.offset));
     }
-    notes.extend(recovered.notes.iter().cloned());
-    notes.append(&mut building.notes);
-
-    let (hidden, bytes) = (recovered.hidden.clone(), recovered.bytes);
     let keys_without_events = match files.read_small(sidecar::KEYS, MAX_KEYSET_BYTES)? {
         // The keys of the events that are there are their ids.
         Some(bytes) => sidecar::keys_without_events(&bytes).map_or(0, |keys| keys.len() as u64),
         None => 0,
     };
+    let dropped = notes.iter().map(|note| Dropped {
+        segment: note.segment,
+        offset: note.offset,
+        sequence: note.sequence,
+        is_event: note.events > 0,
+        reason: note.what.clone(),
+    });
+    let old = Old {
+        dropped: dropped.collect(),
+        dropped_events: recovered.notes.events,
+        hidden: std::mem::take(&mut recovered.hidden),
+        doubts: found.doubts,
+        lanes_from: found.lanes_from,
+        keys_without_events,
+        bytes: recovered.bytes,
+        lock: Mutex::new(lock),
+    };
     let store =
-        building.first.map_or(Id::NONE, |first| Id::for_operation("batpak.0x.store", &[&first.0]));
-    let doubts = std::mem::take(&mut building.doubts);
-    let parts = building.finish(&recovered);
-    let live = Live { parts: Arc::new(parts), ..Live::default() };
+        found.first.map_or(Id::NONE, |first| Id::for_operation("batpak.0x.store", &[&first.0]));
+    let book = Arc::new(Book { translator: found.translator, sources: recovered.sources });
+    let parts = found.runs.into_iter().map(|run| {
+        let frames =
+            Run { book: book.clone(), source: run.source, frames: run.frames, ways: run.ways };
+        Arc::new(Part::Indexed(run.tail, Some(Box::new(frames))))
+    });
+    let live = Live { parts: Arc::new(parts.collect()), ..Live::default() };
     let visible = live.visible();
     let live = Live { written_events: visible, durable_events: visible, ..live };
-    let events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
     let report = OpenReport {
         format: 1,
-        clean: notes.is_empty(),
-        events,
-        hidden: hidden.len() as u64,
-        segments: recovered.sources.len() as u64,
+        clean: recovered.notes.list().is_empty(),
+        events: live.parts.iter().map(|part| part.events()).sum(),
+        hidden: old.hidden.len() as u64,
+        segments: book.sources.len() as u64,
         ignored: recovered.ignored,
-        damage: notes.iter().map(sentence).collect(),
+        damage: recovered.notes.list().iter().map(sentence).collect(),
         ..OpenReport::default()
     };
     let manifest = Manifest::new(store, store, 0);
     let mut inner = Inner::new(files, options, &manifest, live, report);
-    let dropped = notes.into_iter().map(|note| Dropped {
-        segment: note.segment,
-        offset: note.offset,
-        sequence: note.event.flatten(),
-        is_event: note.event.is_some(),
-        reason: note.what,
-    });
-    let dropped = dropped.collect();
-    inner.old =
-        Some(Old { hidden, doubts, dropped, keys_without_events, bytes, lock: Mutex::new(lock) });
+    inner.old = Some(old);
     Ok(inner)
 }
 
@@ -209,126 +185,35 @@ fn sentence(note: &Note) -> String {
         let _ = write!(text, "segment {}, offset {}: ", note.segment, note.offset);
     }
     text.push_str(&note.what);
-    if let Some(sequence) = note.event.flatten() {
-        let _ = write!(text, " (event {sequence})");
-    }
+    let _ = match (note.events, note.sequence) {
+        (0, _) => Ok(()),
+        (1, Some(sequence)) => write!(text, " (event {sequence})"),
+        (events, Some(sequence)) => write!(text, " ({events} events, from {sequence} on)"),
+        (events, None) => write!(text, " ({events} events)"),
+    };
     text
 }
 
-impl Book {
-    /// The payload's bytes as they were hashed, as far as they are known.
-    fn hashed<'a>(&self, event: &'a OldEvent<'_>) -> (Cow<'a, [u8]>, bool) {
-        match &event.payload {
-            Payload::Bytes(bytes) => {
-                let is_right =
-                    event.hash().is_none_or(|hash| *blake3::hash(bytes).as_bytes() == hash.0);
-                (Cow::Borrowed(&**bytes), is_right)
-            }
-            Payload::Value(value) => {
-                let hash = event.hash().unwrap_or_default();
-                match self.restorer.lock().restore(value, hash) {
-                    Some(bytes) => (Cow::Owned(bytes), true),
-                    None => (Cow::Borrowed(*value), false),
-                }
-            }
-        }
-    }
-
-    /// Appends the frame that shows the event, or says why it cannot be shown.
-    fn translate(
-        &self,
-        event: &OldEvent<'_>,
-        hashed: Cow<'_, [u8]>,
-        sequence: u64,
-        batch_continues: bool,
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), &'static str> {
-        let mut payload = hashed;
-        let mut extensions = Vec::new();
-        for (key, value) in &event.extensions {
-            let (Ok(key_bytes), Ok(value_bytes)) =
-                (u16::try_from(key.len()), u16::try_from(value.len()))
-            else {
-                return Err("an extension is too long");
-            };
-            extensions.extend_from_slice(&key_bytes.to_le_bytes());
-            extensions.extend_from_slice(&value_bytes.to_le_bytes());
-            extensions.extend_from_slice(key.as_bytes());
-            extensions.extend_from_slice(value);
-        }
-        if let Some(encryption) = &event.encryption {
-            let plaintext = match self.payloads {
-                Payloads::Kept => None,
-                Payloads::Shown | Payloads::Decrypted => {
-                    let key = self.keys.get(&*encryption.keyscope);
-                    key.and_then(|key| decrypt(event, &payload, key))
-                }
-            };
-            let mut with = Vec::new();
-            match plaintext {
-                Some(plaintext) => {
-                    payload = Cow::Owned(plaintext);
-                    with = extensions;
-                }
-                None if self.payloads == Payloads::Shown => {
-                    payload = Cow::Borrowed(&[]);
-                    push_extension(&extensions, SHREDDED, &encryption.keyscope, &mut with);
-                }
-                None => {
-                    let how = [&encryption.nonce, &*encryption.keyscope].concat();
-                    push_extension(&extensions, ENCRYPTION, &how, &mut with);
-                }
-            }
-            extensions = with;
-        }
-        if extensions.len() > MAX_EXTENSION_BYTES {
-            return Err("its extensions are too long");
-        }
-        if payload.len() > MAX_PAYLOAD_BYTES as usize {
-            return Err("its payload is too long");
-        }
-        let longest = usize::from(u16::MAX);
-        if event.entity.len() > longest || event.scope.len() > longest {
-            return Err("a name is too long");
-        }
-        let (prev_hash, hash) = event.chain.unwrap_or_default();
-        let fields = Fields {
-            sequence,
-            id: event.id,
-            timestamp_us: event.timestamp_us,
-            wall_us: wall_us(event),
-            clock: event.clock,
-            lane: event.lane,
-            depth: event.depth,
-            kind: event.kind,
-            payload_version: event.payload_version,
-            flags: event.flags,
-            correlation: event.correlation,
-            causation: event.causation,
-            prev_hash,
-            entity: event.entity,
-            scope: event.scope,
-            extensions: &extensions,
-            payload: &payload,
-            payload_hash: Hash::ZERO,
-            batch_continues,
-            synced_to: 0,
-        };
-        let (start, mut unsealed) = (out.len(), Unsealed::default());
-        frame::encode(&fields, Id::NONE, out, &mut unsealed);
-        frame::seal_with(&mut out[start..], hash);
-        Ok(())
-    }
+/// Where old frames are, and how they are shown.
+struct Book {
+    sources: Vec<Source>,
+    translator: Translator,
 }
 
-/// The crate keeps milliseconds: where they are those of the timestamp, the timestamp says more.
-fn wall_us(event: &OldEvent<'_>) -> i64 {
-    let wall_ms = i64::try_from(event.wall_ms).unwrap_or(i64::MAX);
-    if event.timestamp_us.div_euclid(1000) == wall_ms {
-        event.timestamp_us
-    } else {
-        wall_ms.saturating_mul(1000)
-    }
+/// The old frames of one run of events, in a segment.
+struct Run {
+    book: Arc<Book>,
+    source: u32,
+    frames: Vec<OldFrame>,
+    ways: HashMap<u32, Way>,
+}
+
+#[derive(Clone, Copy)]
+struct OldFrame {
+    offset: u64,
+    /// Of the body; 0 in the place of a sequence that no event has.
+    length: u32,
+    batch_continues: bool,
 }
 
 impl Frames for Run {
@@ -352,22 +237,11 @@ impl Frames for Run {
         let old = read_exact(&*file, &path, source.number, from.offset, length)?;
         let mut out = Vec::with_capacity(bytes);
         for (index, at) in (first..=last).zip(&self.frames[first..=last]) {
-            let start = (at.offset - from.offset) as usize;
-            let body_at = start + PREFIX_BYTES;
-            let body = &old[body_at..body_at + at.length as usize];
-            let prefix =
-                Prefix { length: at.length, crc: u32::from_be_bytes(array(&old, start + 4)) };
-            if !prefix.is_of(body) {
-                return Err(located(changed(), at.offset));
+            if at.length == 0 {
+                continue;
             }
-            let event = OldEvent::decode(body).map_err(|_| located(changed(), at.offset))?;
-            let (hashed, _) = match &event.payload {
-                Payload::Bytes(bytes) => (Cow::Borrowed(&**bytes), true),
-                Payload::Value(_) => self.book.hashed(&event),
-            };
-            let sequence = tail.first_sequence + index as u64;
-            let shown = self.book.translate(&event, hashed, sequence, at.batch_continues, &mut out);
-            shown.map_err(|_| located(changed(), at.offset))?;
+            let shown = self.show(index as u32, at, from.offset, &old, tail, &mut out);
+            shown.ok_or_else(|| located(changed(), at.offset))?;
         }
         if out.len() == bytes { Ok(out) } else { Err(located(changed(), from.offset)) }
     }
@@ -377,185 +251,175 @@ impl Frames for Run {
     }
 }
 
-/// Where a stream stands, by what its next event may link to.
-#[derive(Clone, Copy, Default)]
-struct Links {
-    clock: Option<u32>,
-    any: Hash,
-    visible: Hash,
-}
-
-impl Links {
-    fn pass(&mut self, event: &OldEvent<'_>, is_hidden: bool) {
-        self.clock = Some(event.clock);
-        self.any = event.hash().unwrap_or_default();
-        if !is_hidden {
-            self.visible = self.any;
+impl Run {
+    /// Appends the frame that shows one event; `old` are the bytes from `from` on. `None` if they are
+    /// not what they were.
+    fn show(
+        &self,
+        index: u32,
+        at: &OldFrame,
+        from: u64,
+        old: &[u8],
+        tail: &Tail,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let start = (at.offset - from) as usize;
+        let body_at = start + PREFIX_BYTES;
+        let body = old.get(body_at..body_at + at.length as usize)?;
+        let prefix = Prefix { length: at.length, crc: u32::from_be_bytes(array(old, start + 4)) };
+        if !prefix.is_of(body) {
+            return None;
         }
-    }
-
-    /// How the event follows, if its predecessor is in this stream.
-    fn before(&self, event: &OldEvent<'_>) -> Step {
-        let next = self.clock.map_or(Some(0), |clock| clock.checked_add(1));
-        if next.is_none_or(|next| next < event.clock) {
-            return Step::Skips;
-        }
-        // What is hidden was passed by in versions up to 0.8, and linked to later.
-        let is_linked = [self.any, self.visible].contains(&event.prev_hash());
-        let is_next = next == Some(event.clock);
-        if is_next && !is_linked && event.hash().is_some() {
-            Step::Contradicts
-        } else {
-            Step::Follows
-        }
+        let event = OldEvent::decode(body).ok()?;
+        let hashed = match self.ways.get(&index) {
+            Some(way) => Cow::Owned(way.apply(event.payload_value)?),
+            None => as_it_stands(&event),
+        };
+        let sequence = tail.first_sequence + u64::from(index);
+        let translator = &self.book.translator;
+        translator.translate(&event, hashed, sequence, at.batch_continues, out).ok()
     }
 }
 
-/// How an event stands to what comes before it in its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Follows,
-    /// Its predecessor is not there: a compaction has removed it, say.
-    Skips,
-    /// Its predecessor is there, but its link names another event.
-    Contradicts,
-}
-
-/// Streams as the versions link them: by entity up to 0.8, by entity and lane from 0.9.
-#[derive(Default)]
-struct Chain(HashMap<Box<str>, (Links, BTreeMap<u32, Links>)>);
-
-impl Chain {
-    fn follow(&mut self, event: &OldEvent<'_>, is_hidden: bool) -> Step {
-        if !self.0.contains_key(event.entity) {
-            self.0.insert(event.entity.into(), Default::default());
-        }
-        let Some((whole, lanes)) = self.0.get_mut(event.entity) else { return Step::Follows };
-        let lane = lanes.entry(event.lane).or_default();
-        let step = if event.links_lanes { lane.before(event) } else { whole.before(event) };
-        whole.pass(event, is_hidden);
-        lane.pass(event, is_hidden);
-        step
+/// The payload's bytes, or, where a value stands in their place that they are not found from, its
+/// own.
+fn as_it_stands<'a>(event: &'a OldEvent<'_>) -> Cow<'a, [u8]> {
+    match &event.payload {
+        Payload::Bytes(bytes) => Cow::Borrowed(bytes),
+        Payload::Value => Cow::Borrowed(event.payload_value),
     }
 }
 
-/// What is found while the store is opened.
+/// A run of events while it is found.
+struct NewRun {
+    tail: Tail,
+    source: u32,
+    frames: Vec<OldFrame>,
+    /// How the payloads of some are made from what stands in their place.
+    ways: HashMap<u32, Way>,
+}
+
+/// What is found while a store is read.
 struct Building {
-    book: Book,
-    parts: Vec<(Tail, u32, Vec<OldFrame>)>,
+    translator: Translator,
+    restorer: Restorer,
+    runs: Vec<NewRun>,
     chain: Chain,
     ids: HashSet<Id>,
     first: Option<Id>,
     doubts: BTreeMap<u64, Doubt>,
-    notes: Vec<Note>,
+    lanes_from: u64,
     frame: Vec<u8>,
 }
 
 impl Building {
-    fn new(book: Book) -> Self {
-        Self {
-            book,
-            parts: Vec::new(),
+    /// Reads all of a store.
+    fn read(
+        files: &Files,
+        names: &[(String, bool)],
+        payloads: Payloads,
+    ) -> Result<(Self, Recovered)> {
+        let mut notes = Notes::default();
+        let keys = match files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)? {
+            None => HashMap::new(),
+            Some(bytes) => sidecar::keyset(&bytes).unwrap_or_else(|why| {
+                let what = format!("{} cannot be read: {why}", sidecar::KEYSET);
+                let (severity, sequence) = (Severity::Damage, None);
+                notes.push(Note { segment: 0, offset: 0, severity, events: 0, sequence, what });
+                HashMap::new()
+            }),
+        };
+        let mut building = Self {
+            translator: Translator { payloads, keys },
+            restorer: Restorer::default(),
+            runs: Vec::new(),
             chain: Chain::default(),
             ids: HashSet::new(),
             first: None,
             doubts: BTreeMap::new(),
-            notes: Vec::new(),
+            lanes_from: u64::MAX,
             frame: Vec::new(),
+        };
+        let recovered = recover(files, names, notes, &mut building)?;
+        Ok((building, recovered))
+    }
+
+    /// The payload's bytes as they were hashed, how they are made if they do not stand there, and
+    /// whether they are the right ones.
+    fn hashed<'a>(&mut self, event: &'a OldEvent<'_>) -> (Cow<'a, [u8]>, Option<Way>, bool) {
+        let as_it_stands = as_it_stands(event);
+        let is_value = event.payload == Payload::Value;
+        let Some(hash) = event.hash() else { return (as_it_stands, None, !is_value) };
+        if !is_value && *blake3::hash(&as_it_stands).as_bytes() == hash.0 {
+            return (as_it_stands, None, true);
+        }
+        // A list of small numbers looks like bytes, and may be a value all the same.
+        match self.restorer.restore(event.payload_value, hash) {
+            Some((way, bytes)) => (Cow::Owned(bytes), Some(way), true),
+            None => (as_it_stands, None, false),
         }
     }
 
-    fn finish(mut self, recovered: &Recovered) -> Vec<Arc<Part>> {
-        self.book.sources = recovered.sources.clone();
-        let book = Arc::new(self.book);
-        let parts = self.parts.into_iter().map(|(tail, source, frames)| {
-            let run = Run { book: book.clone(), source, frames };
-            Arc::new(Part::Indexed(tail, Some(Box::new(run))))
+    /// Adds the event whose frame is in `self.frame`.
+    fn add(&mut self, found: Found, way: Option<Way>) -> Result<()> {
+        let Found { place, segment, sequence, batch_continues, .. } = found;
+        let goes_on = self.runs.last().is_some_and(|run| {
+            let next = run.tail.next_sequence();
+            run.source == place.source && (next..=next + MAX_HOLES).contains(&sequence)
         });
-        parts.collect()
+        if !goes_on {
+            let before = self.runs.last().map(|run| (run.tail.tree.clone(), run.tail.last_hash));
+            let (tree, last_hash) = before.unwrap_or_default();
+            let tail = Tail::new(Id::NONE, segment, sequence, tree, last_hash);
+            let (source, frames, ways) = (place.source, Vec::new(), HashMap::new());
+            self.runs.push(NewRun { tail, source, frames, ways });
+        }
+        let Some(run) = self.runs.last_mut() else { return Ok(()) };
+        while run.tail.next_sequence() < sequence {
+            run.tail.push_hole();
+            run.frames.push(OldFrame { offset: place.offset, length: 0, batch_continues: false });
+        }
+        if let Some(way) = way {
+            run.ways.insert(run.frames.len() as u32, way);
+        }
+        run.tail.push(&Frame::of_own(&self.frame).map_err(Error::corrupt)?, None);
+        run.frames.push(OldFrame { offset: place.offset, length: place.length, batch_continues });
+        Ok(())
     }
 }
 
 impl Sink for Building {
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool> {
-        let Found { place, segment, sequence, is_hidden, batch_continues } = found;
+    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<Taken> {
+        let Found { sequence, is_hidden, batch_continues, .. } = found;
+        if !is_hidden && self.ids.contains(&event.id) {
+            return Ok(Taken::Repeats(format!("an earlier event has the same id {}", event.id)));
+        }
         self.first.get_or_insert(event.id);
-        let (hashed, is_right) = self.book.hashed(event);
+        if event.links_lanes {
+            self.lanes_from = self.lanes_from.min(sequence);
+        }
         let step = self.chain.follow(event, is_hidden);
-        let skips = step == Step::Skips;
+        let taken = if step == Step::Skips { Taken::Skips } else { Taken::Follows };
         if is_hidden {
-            return Ok(skips);
+            return Ok(taken);
+        }
+        self.ids.insert(event.id);
+        let (hashed, way, is_right) = self.hashed(event);
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.clear();
+        let shown = self.translator.translate(event, hashed, sequence, batch_continues, &mut frame);
+        self.frame = frame;
+        if let Err(why) = shown {
+            return Ok(Taken::Unfit(why));
         }
         let mut doubt = Doubt::default();
         doubt.0 |= if is_right { 0 } else { Doubt::PAYLOAD };
         doubt.0 |= if step == Step::Contradicts { Doubt::LINK } else { 0 };
-        let mut drop = |what: String| {
-            let severity = Severity::Leftover;
-            let (offset, event) = (place.offset, Some(Some(sequence)));
-            self.notes.push(Note { segment, offset, severity, event, what });
-        };
-        if !self.ids.insert(event.id) {
-            drop(format!("an earlier event has the same id {}", event.id));
-            return Ok(skips);
-        }
-        self.frame.clear();
-        let shown = self.book.translate(event, hashed, sequence, batch_continues, &mut self.frame);
-        if let Err(why) = shown {
-            drop(format!("the event cannot be shown: {why}"));
-            return Ok(skips);
-        }
         if doubt != Doubt::default() {
             self.doubts.insert(sequence, doubt);
         }
-        let goes_on = self.parts.last().is_some_and(|(tail, source, _)| {
-            *source == place.source && tail.next_sequence() == sequence
-        });
-        if !goes_on {
-            let before = self.parts.last().map(|(tail, ..)| (tail.tree.clone(), tail.last_hash));
-            let (tree, last_hash) = before.unwrap_or_default();
-            let tail = Tail::new(Id::NONE, segment, sequence, tree, last_hash);
-            self.parts.push((tail, place.source, Vec::new()));
-        }
-        if let Some((tail, _, frames)) = self.parts.last_mut() {
-            tail.push(&Frame::of_own(&self.frame).map_err(Error::corrupt)?, None);
-            let Place { offset, length, .. } = place;
-            frames.push(OldFrame { offset, length, batch_continues });
-        }
-        Ok(skips)
-    }
-}
-
-/// What verifying finds besides the frames that cannot be read.
-struct Checking {
-    book: Book,
-    chain: Chain,
-    events: u64,
-    tree: Tree,
-    last_hash: Hash,
-    findings: Vec<Finding>,
-}
-
-impl Sink for Checking {
-    fn event(&mut self, found: Found, event: &OldEvent<'_>) -> Result<bool> {
-        let Found { place, segment, sequence, is_hidden, .. } = found;
-        let (_, is_right) = self.book.hashed(event);
-        let step = self.chain.follow(event, is_hidden);
-        let mut find = |kind, what: &str| {
-            let message = format!("event {sequence}: {what}");
-            self.findings.push(Finding { kind, segment, offset: place.offset, message });
-        };
-        if !is_right {
-            find(FindingKind::Hash, &Doubt(Doubt::PAYLOAD).reasons());
-        }
-        if step == Step::Contradicts {
-            find(FindingKind::Link, &Doubt(Doubt::LINK).reasons());
-        }
-        if !is_hidden {
-            self.events += 1;
-            self.last_hash = event.chain.map(|(_, hash)| hash).unwrap_or_default();
-            self.tree.push(&self.last_hash);
-        }
-        Ok(step == Step::Skips)
+        self.add(found, way)?;
+        Ok(taken)
     }
 }
 
@@ -563,24 +427,23 @@ impl Inner {
     /// Reads a 0.x store once more, checks every checksum, hash and link, and looks for sequences
     /// that are missing without a compaction that could have removed them.
     pub(super) fn verify_old(&self) -> Result<VerifyReport> {
-        let book = Book {
-            sources: Vec::new(),
-            payloads: Payloads::Kept,
-            keys: HashMap::new(),
-            restorer: Mutex::default(),
-        };
-        let mut checking = Checking {
-            book,
-            chain: Chain::default(),
-            events: 0,
-            tree: Tree::default(),
-            last_hash: Hash::ZERO,
-            findings: Vec::new(),
-        };
-        let recovered = recover(&self.files, &super::open::list(&self.files)?, &mut checking)?;
-        let mut findings = checking.findings;
-        for note in recovered.notes.iter().filter(|note| note.severity == Severity::Damage) {
-            let is_file = note.event.is_none() && note.offset == 0;
+        let (found, recovered) = Building::read(&self.files, &list(&self.files)?, Payloads::Kept)?;
+        let mut findings = Vec::new();
+        for (sequence, doubt) in &found.doubts {
+            let run = found.runs.partition_point(|run| run.tail.first_sequence <= *sequence);
+            let Some(run) = run.checked_sub(1).and_then(|run| found.runs.get(run)) else {
+                continue;
+            };
+            let index = (sequence - run.tail.first_sequence) as usize;
+            let offset = run.frames.get(index).map_or(0, |frame| frame.offset);
+            for (kind, reason) in doubt.held() {
+                let message = format!("event {sequence}: {reason}");
+                findings.push(Finding { kind, segment: run.tail.number, offset, message });
+            }
+        }
+        let notes = recovered.notes.list().iter();
+        for note in notes.filter(|note| note.severity == Severity::Damage) {
+            let is_file = note.events == 0 && note.offset == 0;
             let kind = if is_file { FindingKind::Segment } else { FindingKind::Frame };
             let (segment, offset) = (note.segment, note.offset);
             findings.push(Finding { kind, segment, offset, message: note.what.clone() });
@@ -591,11 +454,12 @@ impl Inner {
             findings.push(Finding { kind, segment, offset: 0, message });
         }
         findings.sort_by_key(|finding| (finding.segment, finding.offset));
+        let last = found.runs.last().map(|run| &run.tail);
         Ok(VerifyReport {
-            events: checking.events,
+            events: last.map_or(0, |tail| tail.tree.size()),
             segments: recovered.sources.len() as u64,
-            last_hash: checking.last_hash,
-            root: checking.tree.root(),
+            last_hash: last.map_or(Hash::ZERO, |tail| tail.last_hash),
+            root: last.map_or_else(|| Tree::default().root(), |tail| tail.tree.root()),
             findings,
         })
     }

@@ -35,6 +35,16 @@ enum Source {
     Tail,
 }
 
+impl Source {
+    /// Whether there is an event with this index.
+    fn holds(&self, index: u32) -> bool {
+        match self {
+            Self::Part(part) => part.holds(index),
+            Self::Tail => true,
+        }
+    }
+}
+
 /// Where the frames of one segment are.
 enum Frames {
     Part(Arc<Part>),
@@ -76,7 +86,11 @@ impl Inner {
         match self.locate(sequence) {
             None => Ok(None),
             Some((source, first, _)) => {
-                self.fetch_one(&source, first, (sequence - first) as u32).map(Some)
+                let index = (sequence - first) as u32;
+                if !source.holds(index) {
+                    return Ok(None);
+                }
+                self.fetch_one(&source, first, index).map(Some)
             }
         }
     }
@@ -129,21 +143,27 @@ impl Inner {
     }
 
     /// The first sequence from this one on, in this direction, that a segment holds. Differs from
-    /// `sequence` only in a salvaged store, which can have gaps.
+    /// `sequence` only where sequences are missing, as in a salvaged store.
     fn skip_gap(&self, sequence: u64, direction: Direction) -> Option<u64> {
         let live = self.live.read();
-        let starts = live.parts.iter().map(|part| (part.first_sequence(), part.end_sequence()));
-        let tail = live.tail.iter().map(|tail| (tail.first_sequence, tail.next_sequence()));
-        let ranges = starts.chain(tail).filter(|(first, end)| first < end);
+        let parts = &live.parts;
+        let tail = live.tail.as_ref().filter(|tail| tail.events() > 0);
         match direction {
-            Direction::Forward => ranges
-                .filter(|(_, end)| *end > sequence)
-                .map(|(first, _)| first.max(sequence))
-                .min(),
-            Direction::Backward => ranges
-                .filter(|(first, _)| *first <= sequence)
-                .map(|(_, end)| (end - 1).min(sequence))
-                .max(),
+            Direction::Forward => {
+                let at = parts.partition_point(|part| part.end_sequence() <= sequence);
+                let first = parts.get(at).map(|part| part.first_sequence());
+                let in_tail = tail.filter(|tail| tail.next_sequence() > sequence);
+                let first = first.or(in_tail.map(|tail| tail.first_sequence))?;
+                Some(first.max(sequence))
+            }
+            Direction::Backward => {
+                let before = parts.partition_point(|part| part.first_sequence() <= sequence);
+                let part = before.checked_sub(1).and_then(|at| parts.get(at));
+                let in_tail = tail.filter(|tail| tail.first_sequence <= sequence);
+                let end = in_tail.map(Tail::next_sequence);
+                let end = end.or(part.map(|part| part.end_sequence()))?;
+                Some((end - 1).min(sequence))
+            }
         }
     }
 
@@ -517,12 +537,14 @@ impl Scan {
         let Some((_, found, complete)) = &self.candidates else { return Ok((Vec::new(), true)) };
         Ok(match found {
             None if forward => {
-                let to = low.saturating_add(room as u32).min(high);
-                ((low..to).collect(), to == high)
+                let mut indexes = (low..high).filter(|index| source.holds(*index));
+                let batch = indexes.by_ref().take(room).collect();
+                (batch, indexes.next().is_none())
             }
             None => {
-                let from = high.saturating_sub(room as u32).max(low);
-                ((from..high).collect(), from == low)
+                let mut indexes = (low..high).rev().filter(|index| source.holds(*index));
+                let batch = indexes.by_ref().take(room).collect();
+                (batch, indexes.next().is_none())
             }
             Some(indexes) => {
                 let left = crate::index::between(indexes, low, high);

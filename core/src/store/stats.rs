@@ -171,7 +171,7 @@ impl Store {
         let mut bytes = tail_bytes;
         for part in parts.iter() {
             part.for_each_stream(&mut note)?;
-            events += part.end_sequence() - part.first_sequence();
+            events += part.events();
             bytes += match &**part {
                 Part::Sealed(sealed) => sealed.entry.length,
                 Part::Indexed(tail, _) => tail.end,

@@ -155,3 +155,17 @@ export const yesOrNo = (said) => (said ? 'yes' : 'no')
 export function dropLine({ segment, offset, sequence = '-', isEvent }) {
   return `drop segment=${segment} offset=${offset} seq=${sequence} event=${yesOrNo(isEvent)}`
 }
+
+/** What a verification found, each in a line. */
+export function damaged({ events, findings }) {
+  const places = findings.map((f) => `${f.kind} segment=${f.segment} offset=${f.offset}`)
+  return [`damaged events=${events}`, ...places]
+}
+
+export function copyLine({ events, root, segments, linked, copied, bytesCopied }) {
+  const counts = `segments=${segments} linked=${linked} copied=${copied}`
+  return `ok events=${events} root=${root} ${counts} bytes=${bytesCopied}`
+}
+
+export const diffWords = ({ common, ours, theirs }) =>
+  `common=${common} ours=${ours} theirs=${theirs}`

@@ -3,9 +3,9 @@ import {
   BatpakError, Event, EventKind, Store, decodePayload, encodePayload, errorKinds, operationId,
 } from 'batpak'
 import type {
-  Ancestry, AppendOptions, Dropped, ExportOptions, ExportReport, Frontier, Gate, Head,
-  ImportOptions, ImportReport, NewEvent, OpenReport, Query, Receipt, Stats, StreamHead,
-  VerifyReport,
+  Ancestry, AppendOptions, CopyReport, Diff, Dropped, ExportOptions, ExportReport, ForkOptions,
+  Frontier, Gate, Head, ImportOptions, ImportReport, NewEvent, OpenReport, Parent, Query, Receipt,
+  SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
 } from 'batpak'
 
 const event: NewEvent = {
@@ -91,6 +91,16 @@ export async function everyMethod(): Promise<void> {
   const covers: Buffer[] = [cover, reader.receiptCover0xSync(0)]
   const format: number = brought.sequencesKept ? brought.format : report.format
   void [dropped, given.bytes, covers, format, report.hidden]
+  const keeping: SnapshotOptions = { earlier: new URL('file:///earlier'), independent: true }
+  const kept: CopyReport = await store.snapshotTo(new URL('file:///copy'), keeping)
+  const branching: ForkOptions = { at: kept.events, independent: false }
+  const branches: CopyReport[] = [await store.forkTo('fork', branching), store.forkToSync('other')]
+  const check: SnapshotCheck = await store.verifySnapshot('copy')
+  const parted: Diff | undefined = check.isPrefix ? undefined : store.verifySnapshotSync('b').diff
+  const difference: Diff[] = [await store.diff('fork'), reader.diffSync('fork')]
+  const parent: Parent | undefined = store.parent
+  const sizes: bigint = store.snapshotToSync('last', { earlier: 'copy' }).bytesCopied
+  void [branches, parted?.common, difference, parent?.root, check.report.intact, sizes]
   const visible: bigint = await store.wait(1n, 100, { signal })
   const seen: bigint = reader.refreshSync()
   await store.flush()
@@ -159,6 +169,12 @@ export function refused(store: Store): void {
   store.exportToSync(Buffer.from('old'))
   // @ts-expect-error an export has no salvage
   store.exportToSync('old', { salvage: true })
+  // @ts-expect-error a snapshot is of everything
+  store.snapshotToSync('copy', { at: 3 })
+  // @ts-expect-error a fork has no earlier one
+  store.forkToSync('fork', { earlier: 'copy' })
+  // @ts-expect-error a parent is not assigned
+  store.parent = undefined
   // @ts-expect-error categories and types are numbers
   EventKind.of('1', 2)
   void sequence

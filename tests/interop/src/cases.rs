@@ -11,6 +11,7 @@ use crate::version::Version::{self, *};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A store to write, and which versions can.
 #[derive(Clone, Debug)]
@@ -89,13 +90,6 @@ impl Case {
         self.sessions.iter().any(|session| session.steps.iter().any(drops))
     }
 
-    /// Whether every event that was ever appended is there and visible, so that no link leads
-    /// nowhere.
-    pub fn is_whole(&self) -> bool {
-        let steps = || self.sessions.iter().flat_map(|session| &session.steps);
-        !self.evicts() && !steps().any(|step| matches!(step, Step::Fence(_, FenceEnd::Cancel)))
-    }
-
     /// How many events the crate itself appends: since 0.7, one for opening and one for closing.
     pub fn expected_system(&self, version: Version) -> usize {
         let reopen = |step: &&Step| matches!(step, Step::Reopen);
@@ -131,6 +125,14 @@ fn expect_steps(steps: &[Step], held: &mut Vec<Draft>, keys: &mut Vec<u128>) {
             }
         }
     }
+}
+
+/// Keeps other tests of this process from running. A child that is being started has a copy of
+/// every open file for a moment, and with it of every lock; so nobody may have just closed a store
+/// and open it again meanwhile.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All cases.

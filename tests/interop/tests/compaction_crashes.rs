@@ -97,6 +97,7 @@ fn check_against_crate(dir: &Path, version: Version, kinds_changed: bool) {
 
 #[test]
 fn an_interrupted_compaction_has_either_happened_or_not() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     for version in Version::ALL.into_iter().filter(|version| *version >= Version::V0_7) {
         for crash in ["merge-crash", "retention-crash", "tombstone-crash"] {
@@ -146,6 +147,7 @@ fn an_interrupted_compaction_has_either_happened_or_not() {
 
 #[test]
 fn version_0_1_leaves_no_marker() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     let version = Version::V0_1;
     let scene = Scene::new(root.path(), version, "merge-crash");

@@ -55,6 +55,7 @@ fn value<'a>(event: &'a Event, key: &str) -> Option<&'a [u8]> {
 
 #[test]
 fn twice_is_once() {
+    let _alone = cases::alone();
     for version in Version::ALL {
         let stores = Stores::written("segments", version);
         let store = stores.open();
@@ -72,6 +73,7 @@ fn twice_is_once() {
 
 #[test]
 fn a_source_that_has_grown_brings_what_is_new() {
+    let _alone = cases::alone();
     for version in Version::ALL {
         let stores = Stores::new();
         let case = cases::named("reopened");
@@ -92,6 +94,7 @@ fn a_source_that_has_grown_brings_what_is_new() {
 
 #[test]
 fn parts_add_up() {
+    let _alone = cases::alone();
     let stores = Stores::written("segments", Version::V0_10);
     let store = stores.open();
     let part = Region::entity("order:1");
@@ -106,6 +109,7 @@ fn parts_add_up() {
 
 #[test]
 fn a_store_with_events_of_its_own_takes_others() {
+    let _alone = cases::alone();
     let stores = Stores::written("plain", Version::V0_10);
     let store = stores.open();
     let own = NewEvent::new("order:1", "shop", batpak_core::EventKind::DATA, b"own");
@@ -128,6 +132,7 @@ fn a_store_with_events_of_its_own_takes_others() {
 
 #[test]
 fn two_sources_keep_apart() {
+    let _alone = cases::alone();
     let (one, other) =
         (Stores::written("plain", Version::V0_10), Stores::written("plain", Version::V0_7));
     let store = one.open();
@@ -140,6 +145,7 @@ fn two_sources_keep_apart() {
 
 #[test]
 fn a_killed_import_goes_on() {
+    let _alone = cases::alone();
     let stores = Stores::written("segments", Version::V0_10);
     // Enough for several groups.
     let many: Vec<_> = (0u32..20_000).map(|number| numbered(number, 200)).collect();
@@ -183,6 +189,7 @@ fn size(dir: &Path) -> u64 {
 
 #[test]
 fn what_nobody_vouches_for_comes_only_on_request_and_marked() {
+    let _alone = cases::alone();
     let stores = Stores::new();
     fs::create_dir(&stores.source).unwrap();
     let mut changed = handmade::event(2);
@@ -199,8 +206,7 @@ fn what_nobody_vouches_for_comes_only_on_request_and_marked() {
     assert_eq!(report.drops[0].sequence, Some(1));
     assert!(report.drops.iter().all(|dropped| dropped.segment == 1 && !dropped.reason.is_empty()));
 
-    let mut options = ImportOptions::default();
-    options.unvouched = true;
+    let options = ImportOptions { unvouched: true, ..ImportOptions::default() };
     let report = store.import_from(&stores.source, &Region::all(), &options).unwrap();
     assert_eq!((report.imported, report.already_there, report.dropped), (2, 1, 0), "{report:?}");
     let doubts: Vec<_> =
@@ -210,6 +216,7 @@ fn what_nobody_vouches_for_comes_only_on_request_and_marked() {
 
 #[test]
 fn damage_is_gone_past_only_on_request() {
+    let _alone = cases::alone();
     let stores = Stores::written("segments", Version::V0_10);
     let first = &directory::segments(&stores.source)[0];
     let mut bytes = fs::read(first).unwrap();
@@ -220,9 +227,7 @@ fn damage_is_gone_past_only_on_request() {
     let refused = store.import_from(&stores.source, &Region::all(), &ImportOptions::default());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(events(&store).len(), 0);
-    let mut options = ImportOptions::default();
-    options.salvage = true;
-    options.unvouched = true;
+    let options = ImportOptions { salvage: true, unvouched: true, ..ImportOptions::default() };
     let report = store.import_from(&stores.source, &Region::all(), &options).unwrap();
     assert_eq!((report.imported, report.dropped), (21, 1), "{report:?}");
     assert!(!report.sequences_kept);
@@ -233,6 +238,7 @@ fn damage_is_gone_past_only_on_request() {
 
 #[test]
 fn keys_go_on_protecting() {
+    let _alone = cases::alone();
     let stores = Stores::written("keys", Version::V0_10);
     let store = stores.open();
     stores.import(&store);
@@ -254,6 +260,7 @@ fn keys_go_on_protecting() {
 
 #[test]
 fn encrypted_payloads_stay_so_unless_asked_for() {
+    let _alone = cases::alone();
     for version in [Version::V0_9, Version::V0_10] {
         let stores = Stores::written("encrypted-by-entity", version);
         let case = cases::named("encrypted-by-entity");
@@ -276,8 +283,7 @@ fn encrypted_payloads_stay_so_unless_asked_for() {
 
         let decrypted = Store::open(stores.own.with_extension("plain"), &OpenOptions::default());
         let decrypted = decrypted.unwrap();
-        let mut options = ImportOptions::default();
-        options.decrypt = true;
+        let options = ImportOptions { decrypt: true, ..ImportOptions::default() };
         decrypted.import_from(&stores.source, &Region::all(), &options).unwrap();
         for (ours, theirs) in events(&decrypted).iter().zip(&theirs.events) {
             let plain = theirs.encryption.as_ref().and_then(|known| known.plain.as_ref());
@@ -289,6 +295,7 @@ fn encrypted_payloads_stay_so_unless_asked_for() {
 
 #[test]
 fn a_source_is_only_read() {
+    let _alone = cases::alone();
     let stores = Stores::written("plain", Version::V0_10);
     for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::CreateNew] {
         let refused = Store::open(&stores.source, &OpenOptions::mode(mode)).err().unwrap();

@@ -24,6 +24,7 @@ fn read(store: &Store, query: Query) -> Vec<u64> {
 /// Every region gives what a filter over all events gives, forwards, backwards and in part.
 #[test]
 fn regions() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     for name in ["segments", "lanes", "fence-cancelled-segments", "retention", "batches-segments"] {
         let case = cases::named(name);
@@ -70,6 +71,7 @@ fn regions() {
 
 #[test]
 fn nothing_is_appended() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     let store = open(&cases::named("plain"), Version::V0_10, root.path());
     let event = NewEvent::new("order:1", "shop", EventKind::DATA, b"");
@@ -79,6 +81,7 @@ fn nothing_is_appended() {
 /// Two readers share the store; the crate finds it locked, and does not compact it under them.
 #[test]
 fn readers_share_and_keep_the_crate_out() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     let case = cases::named("plain");
     let one = open(&case, Version::V0_10, root.path());
@@ -92,6 +95,7 @@ fn readers_share_and_keep_the_crate_out() {
 /// A store that the crate has open is locked to us, and nothing waits for it.
 #[test]
 fn the_crate_keeps_readers_out() {
+    let _alone = cases::alone();
     let root = directory::scratch();
     let config = batpak_0_10::store::StoreConfig::new(root.path());
     let theirs = batpak_0_10::store::Store::open(config).unwrap();

@@ -8,9 +8,11 @@ use batpak_interop::ours::{self, Ours, Sequences};
 use batpak_interop::plan::End;
 use batpak_interop::version::Version;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_batpak-interop");
 
@@ -44,22 +46,51 @@ fn version_0_10() {
 fn sweep(version: Version) {
     let root = directory::scratch();
     let mut failures = BTreeMap::new();
-    let small = ["small-singles", "small", "small-killed"].map(cases::named);
-    for case in small.iter().filter(|case| case.fits(version)) {
-        let dir = root.path().join(case.name);
-        case.write(Path::new(EXECUTABLE), version, &dir);
+    for store in stores().iter().filter(|store| store.version == version) {
+        let dir = root.path().join(store.case.name);
+        fs::create_dir(&dir).unwrap();
+        for (name, content) in &store.files {
+            fs::write(dir.join(name), content).unwrap();
+        }
         let cold = dir.with_extension("cold");
         directory::copy(&dir, &cold);
         directory::remove_caches(&cold);
         if directory::files(&cold).len() < directory::files(&dir).len() {
-            failures.extend(Job::new(case, version, dir, true).run());
+            failures.extend(Job::new(&store.case, version, dir, true).run());
         }
-        failures.extend(Job::new(case, version, cold, false).run());
+        failures.extend(Job::new(&store.case, version, cold, false).run());
     }
     for (what, (count, first)) in &failures {
         println!("{what}: {count} times, first {first}");
     }
     assert!(failures.is_empty(), "{} kinds of failures", failures.len());
+}
+
+/// A store that a crate wrote.
+struct Written {
+    case: Case,
+    version: Version,
+    files: Vec<(OsString, Vec<u8>)>,
+}
+
+/// All stores, written before any test reads one: see [`cases::alone`].
+fn stores() -> &'static [Written] {
+    static STORES: OnceLock<Vec<Written>> = OnceLock::new();
+    STORES.get_or_init(|| {
+        let root = directory::scratch();
+        let mut stores = Vec::new();
+        for case in ["small-singles", "small", "small-killed"].map(cases::named) {
+            for version in Version::ALL.into_iter().filter(|version| case.fits(*version)) {
+                let dir = root.path().join(version.name()).join(case.name);
+                case.write(Path::new(EXECUTABLE), version, &dir);
+                let file =
+                    |path: PathBuf| (path.file_name().unwrap().into(), fs::read(path).unwrap());
+                let files = directory::files(&dir).into_iter().map(file).collect();
+                stores.push(Written { case: case.clone(), version, files });
+            }
+        }
+        stores
+    })
 }
 
 /// One store to damage.
@@ -96,7 +127,7 @@ fn facts(event: &Event) -> Facts {
 }
 
 /// What was done to a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Change {
     /// It was cut to this length.
     Cut(usize),
@@ -149,8 +180,11 @@ impl Job {
     }
 
     fn fail(&mut self, segment: usize, change: Change, what: impl std::fmt::Display) {
-        let place = format!("segment {}, {change:?}", segment + 1);
-        let kind = if matches!(change, Change::Cut(_)) { "cut" } else { "flipped" };
+        let (kind, place) = match change {
+            Change::Cut(length) => ("cut", format!("to {length} bytes")),
+            Change::Flip(at, bits) => ("flipped", format!("byte {at} by {bits:#x}")),
+        };
+        let place = format!("segment {} {place}", segment + 1);
         let entry = self.failures.entry(format!("{}, {kind}: {what}", self.name));
         entry.or_insert((0, place)).0 += 1;
     }

@@ -627,3 +627,142 @@ fn a_copy_of_a_copy_needs_no_more_room() {
     let report = copy.import_from(store.path(), &Region::all(), &ImportOptions::default()).unwrap();
     assert_eq!((report.imported, report.dropped), (1, 1));
 }
+
+#[test]
+fn a_missing_segment_is_missed() {
+    let scratch = Scratch::new().unwrap();
+    let store = open(&scratch.join("store"));
+    for number in 0..40u8 {
+        let payload = [number; 100];
+        store.append(&NewEvent::new("a", "s", EventKind::DATA, &payload), None).unwrap();
+    }
+    let options = ExportOptions { segment_bytes: 5000, ..ExportOptions::default() };
+    let path = scratch.join("old");
+    assert_eq!(store.export_to(&path, &Region::all(), &options).unwrap().segments, 4);
+    let all_of = |name: &str| {
+        let copy = scratch.join(name);
+        std::fs::create_dir(&copy).unwrap();
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+        copy
+    };
+    let taken = |number: u64| {
+        let copy = all_of(&format!("without-{number}"));
+        std::fs::remove_file(copy.join(format!("{number:06}.fbat"))).unwrap();
+        both(&copy)
+    };
+    let refused = Err(ErrorKind::Corrupt);
+    assert!(matches!(taken(1), [r, Ok(20..40)] if r == refused));
+    assert!(matches!(taken(3), [r, Ok(20..40)] if r == refused));
+    // Behind the first there may have been a compaction; that nothing is behind the last, nobody
+    // can tell.
+    assert!(matches!(taken(2), [Ok(20..40), Ok(20..40)]));
+    assert!(matches!(taken(4), [Ok(20..40), Ok(20..40)]));
+    // One that held nothing, and was taken away.
+    let renamed = all_of("renamed");
+    std::fs::rename(renamed.join("000004.fbat"), renamed.join("000005.fbat")).unwrap();
+    assert_eq!(both(&renamed), [Ok(40), Ok(40)]);
+    assert_eq!(read_only(&renamed).open_report().damage.len(), 1);
+}
+
+/// An old frame whose payload is given as bytes.
+fn old_frame(number: u8, clock: u32, payload: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let text = |body: &mut Vec<u8>, text: &str| {
+        body.push(0xa0 | text.len() as u8);
+        body.extend_from_slice(text.as_bytes());
+    };
+    let binary = |body: &mut Vec<u8>, bytes: &[u8]| {
+        body.push(0xc6);
+        body.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        body.extend_from_slice(bytes);
+    };
+    let hash = *blake3::hash(payload).as_bytes();
+    body.push(0x83);
+    text(&mut body, "event");
+    body.push(0x83);
+    text(&mut body, "header");
+    body.push(0x88);
+    for name in ["event_id", "correlation_id"] {
+        text(&mut body, name);
+        binary(&mut body, &[number; 16]);
+    }
+    text(&mut body, "causation_id");
+    body.push(0xc0);
+    text(&mut body, "timestamp_us");
+    body.push(1);
+    text(&mut body, "position");
+    body.push(0x84);
+    for (name, value) in [("wall_ms", 0), ("depth", 0), ("lane", 0), ("sequence", clock)] {
+        text(&mut body, name);
+        body.push(value as u8);
+    }
+    for (name, value) in [("payload_size", 1), ("event_kind", 7), ("flags", 0)] {
+        text(&mut body, name);
+        body.push(value);
+    }
+    text(&mut body, "payload");
+    binary(&mut body, payload);
+    text(&mut body, "hash_chain");
+    body.push(0x82);
+    text(&mut body, "prev_hash");
+    binary(&mut body, &[0; 32]);
+    text(&mut body, "event_hash");
+    binary(&mut body, &hash);
+    text(&mut body, "entity");
+    text(&mut body, "a");
+    text(&mut body, "scope");
+    text(&mut body, "s");
+    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+    frame.extend_from_slice(&crc32fast::hash(&body).to_be_bytes());
+    frame.extend_from_slice(&body);
+    frame
+}
+
+#[test]
+fn nothing_is_taken_from_within_a_payload() {
+    let scratch = Scratch::new().unwrap();
+    let path = exported(&scratch, "store");
+    std::fs::remove_file(path.join("000002.fbat")).unwrap();
+    let whole = std::fs::read(path.join("000001.fbat")).unwrap();
+    let events = read_only(&path).open_report().events;
+    let shipped = old_frame(0xaa, 9, b"x");
+    let outer = old_frame(0xbb, 99, &[&shipped[..], &shipped].concat());
+    let next = old_frame(0xcc, 100, b"y");
+    let with = |bytes: &[u8]| {
+        std::fs::write(path.join("000001.fbat"), [&whole, bytes].concat()).unwrap();
+        both(&path)
+    };
+    assert_eq!(with(&[&outer[..], &next].concat()), [Ok(events + 2); 2]);
+    // Torn anywhere, it is the end, whatever it carries.
+    for length in 0..outer.len() {
+        assert_eq!(with(&outer[..length]), [Ok(events); 2], "{length}");
+    }
+    // Damaged, it is lost, and what it carries is no event.
+    let mut damaged = outer.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_eq!(with(&[&damaged[..], &next].concat()), [Err(ErrorKind::Corrupt), Ok(events + 1)]);
+    let salvaged = Store::open(&path, &OpenOptions::mode(OpenMode::Salvage)).unwrap();
+    assert!(salvaged.get(Id([0xaa; 16])).unwrap().is_none());
+    assert!(salvaged.get(Id([0xcc; 16])).unwrap().is_some());
+}
+
+#[test]
+fn clocks_that_go_back_are_found_all_the_same() {
+    let scratch = Scratch::new().unwrap();
+    let path = exported(&scratch, "store");
+    std::fs::remove_file(path.join("000002.fbat")).unwrap();
+    let mut bytes = std::fs::read(path.join("000001.fbat")).unwrap();
+    let events = read_only(&path).open_report().events as usize;
+    bytes.extend(old_frame(0xaa, 3, b"x"));
+    bytes.extend(old_frame(0xbb, 4, b"y"));
+    std::fs::write(path.join("000001.fbat"), bytes).unwrap();
+    let old = read_only(&path);
+    let count = |low, high| {
+        let region = Region::entity("a").with_clocks(low, high);
+        old.read(Query::new(region)).unwrap().count()
+    };
+    assert_eq!((count(0, 100), count(5, 6), count(3, 4)), (events + 2, 2, 4));
+}
