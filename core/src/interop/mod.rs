@@ -9,6 +9,7 @@ pub(crate) mod message;
 pub(crate) mod payload;
 pub(crate) mod receipt;
 pub(crate) mod recover;
+mod scan;
 pub(crate) mod segment;
 pub(crate) mod sidecar;
 pub(crate) mod translate;

@@ -28,7 +28,9 @@ const MAX_ORDERS: u64 = 40_320;
 /// How many bytes are hashed in all to find the ways of a store's payloads.
 const MAX_HASHED_BYTES: u64 = 2 << 30;
 /// How many of the ways that were right are tried first.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 256;
+/// A value of more parts is not taken apart.
+const MAX_PIECES: usize = 10_000;
 
 /// The fields of the event that every opening writes, in the order of 0.7 and 0.8.
 const OPENING_FIELDS: [&str; 20] = [
@@ -195,6 +197,7 @@ fn read_tree<'a>(reader: &mut Reader<'a>, out: &mut Vec<Piece<'a>>, depth: u32) 
     let marker = front.first().copied().map(Marker::from_u8);
     let (is_map, values) = match marker {
         _ if depth > 32 => return Err("values are nested too deeply"),
+        _ if out.len() >= MAX_PIECES => return Err("the value has too many parts"),
         Some(Marker::FixMap(_) | Marker::Map16 | Marker::Map32) => (true, reader.map()?),
         Some(Marker::FixArray(_) | Marker::Array16 | Marker::Array32) => (false, reader.array()?),
         _ => {

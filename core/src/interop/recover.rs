@@ -7,38 +7,19 @@
 //! without a header holds nothing, and an interrupted compaction has either happened or not.
 //! docs/interop.md has the table.
 
-use super::frame::{
-    BEGINNING_AT, KIND_BATCH_BEGIN, LOOK_BYTES, OldEvent, PREFIX_BYTES, Prefix, beginning,
-    looks_like_body, looks_like_frame, may_be_marker,
-};
-use super::message::{CUT_OFF, Reader};
-use super::segment::{
-    self, Entry, HeaderError, Index, LEAST_BYTES, MAX_HEADER_BYTES, TRAILER_BYTES, Trailer,
-    TrailerError,
-};
+use super::frame::{KIND_BATCH_BEGIN, OldEvent, PREFIX_BYTES, may_be_marker};
+use super::scan::{Listing, Segment, is_of};
+use super::segment::{self, HeaderError, LEAST_BYTES, MAX_HEADER_BYTES};
 use super::sidecar::{self, Compaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::files::Files;
-use crate::storage::{Access, VfsFile, read_full_at};
-use std::path::PathBuf;
-use std::sync::Arc;
 
-/// How much is read at once.
-const READ_BYTES: usize = 512 << 10;
-/// A larger index is not used: the frames are found without it.
-const MAX_INDEX_BYTES: u64 = 1 << 30;
 /// A larger sidecar is none that a store has.
 const MAX_SIDECAR_BYTES: u64 = 1 << 30;
 /// A batch of more items is none.
 const MAX_BATCH_ITEMS: u32 = 1_000_000;
-/// How many bytes of a segment are searched for frames behind damage, at the most; less in a small
-/// one, so that what looks like a frame everywhere takes no more than linear time.
-const MAX_SEARCHED_BYTES: u64 = 256 << 20;
-const LEAST_SEARCHED_BYTES: u64 = 64 << 20;
 /// So many notes of each severity are kept word by word.
 const MAX_NOTES: usize = 10_000;
-/// No log has so many events: an index that says so lies.
-const MAX_SEQUENCE: u64 = 1 << 62;
 
 /// A segment file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +152,8 @@ pub(crate) trait Sink {
 
 fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".fbat")?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+    number.filter(|number| (1..1 << 63).contains(number))
 }
 
 /// Reads everything and hands the events to `sink`; `notes` are those so far.
@@ -245,128 +227,6 @@ struct Recovery<'a> {
     has_skipped: bool,
 }
 
-/// A segment being read.
-struct Segment {
-    source: u32,
-    number: u64,
-    path: PathBuf,
-    file: Arc<dyn VfsFile>,
-    length: u64,
-    index: Index,
-    /// What the sequences of an unchecked index say of the one at offset 0.
-    index_base: Option<i128>,
-    /// How many events were found so far.
-    events: u64,
-    /// How many bytes were read in search of a frame.
-    searched: u64,
-    /// Bytes of the file, from `window_at` on.
-    window: Vec<u8>,
-    window_at: u64,
-}
-
-impl Segment {
-    fn open(files: &Files, source: u32, from: &Source) -> Result<Self> {
-        let path = files.path(&from.name);
-        let file = files.open(&from.name, Access::Read)?;
-        let length = file.size().map_err(|e| Error::io("cannot read the segment", &path, &e))?;
-        Ok(Self {
-            source,
-            number: from.number,
-            path,
-            file,
-            length,
-            index: Index::default(),
-            index_base: None,
-            events: 0,
-            searched: 0,
-            window: Vec::new(),
-            window_at: 0,
-        })
-    }
-
-    /// These bytes of the file; fewer at its end.
-    fn bytes(&mut self, offset: u64, count: usize) -> Result<&[u8]> {
-        let count = (self.length.saturating_sub(offset)).min(count as u64) as usize;
-        let window_end = self.window_at + self.window.len() as u64;
-        if offset < self.window_at || offset + count as u64 > window_end {
-            let left = self.length.saturating_sub(offset);
-            let read = (count.max(READ_BYTES) as u64).min(left) as usize;
-            self.window.clear();
-            self.window.resize(read, 0);
-            let got = read_full_at(&*self.file, &mut self.window, offset).map_err(|e| {
-                Error::io("cannot read the segment", &self.path, &e).at(self.number, offset)
-            })?;
-            self.window.truncate(got);
-            self.window_at = offset;
-        }
-        let start = (offset - self.window_at) as usize;
-        let end = (start + count).min(self.window.len());
-        Ok(&self.window[start.min(end)..end])
-    }
-
-    /// The length of the body of the frame here, if its checksum is right and it ends by `to`.
-    fn frame(&mut self, at: u64, to: u64) -> Result<std::result::Result<u32, &'static str>> {
-        let Some(prefix) = Prefix::parse(self.bytes(at, PREFIX_BYTES)?) else {
-            return Ok(Err("it is cut off"));
-        };
-        let end = at + PREFIX_BYTES as u64 + u64::from(prefix.length);
-        if !prefix.is_possible() {
-            return Ok(Err("its length is impossible"));
-        }
-        if end > to {
-            return Ok(Err("it is cut off"));
-        }
-        let body = self.bytes(at + PREFIX_BYTES as u64, prefix.length as usize)?;
-        if body.len() == prefix.length as usize && prefix.is_of(body) {
-            Ok(Ok(prefix.length))
-        } else {
-            Ok(Err("its checksum does not match"))
-        }
-    }
-
-    fn entry_at(&self, offset: u64) -> Option<&Entry> {
-        let at = self.index.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
-        self.index.entries.get(at)
-    }
-
-    /// The first entry behind an offset.
-    fn entries_behind(&self, offset: u64) -> &[Entry] {
-        let first = self.index.entries.partition_point(|entry| entry.offset <= offset);
-        &self.index.entries[first..]
-    }
-
-    fn listing(&self, offset: u64) -> Listing {
-        let entry = self.entry_at(offset).copied();
-        let is_checked = self.index.is_checked;
-        let agrees = is_checked || entry.is_some_and(|entry| self.agrees(&entry));
-        Listing { entry, agrees, is_checked }
-    }
-
-    /// Whether a sequence of an unchecked index is the one that the others lead to expect.
-    fn agrees(&self, entry: &Entry) -> bool {
-        let before = self.index.entries.partition_point(|other| other.offset < entry.offset);
-        self.index_base == Some(i128::from(entry.sequence) - before as i128)
-    }
-}
-
-/// What the index of a segment says of a place.
-#[derive(Clone, Copy)]
-struct Listing {
-    entry: Option<Entry>,
-    /// Whether the entry's sequence can be relied on.
-    agrees: bool,
-    /// Whether the index is sound, so that it names every event of the segment.
-    is_checked: bool,
-}
-
-/// Whether an index speaks of this event.
-fn is_of(entry: &Entry, place: Place, event: &OldEvent<'_>) -> bool {
-    entry.id == event.id
-        && entry.hash == event.chain.map(|(_, hash)| hash).unwrap_or_default()
-        && (entry.clock, entry.lane) == (event.clock, event.lane)
-        && u64::from(entry.length) == u64::from(place.length) + PREFIX_BYTES as u64
-}
-
 impl Recovery<'_> {
     fn note(&mut self, segment: u64, offset: u64, severity: Severity, what: impl Into<String>) {
         let (events, sequence, what) = (0, None, what.into());
@@ -384,6 +244,10 @@ impl Recovery<'_> {
     /// Which files are the segments, in their order: all of them, but for what an interrupted
     /// compaction has left.
     fn choose_sources(&mut self, names: &[(String, bool)]) -> Result<()> {
+        if names.iter().any(|(name, _)| name == sidecar::LATER_COMPACTION) {
+            let why = "a later version of the crate was compacting the store; open it there once";
+            return Err(Error::new(ErrorKind::Unsupported, why).at_path(&self.files.dir));
+        }
         let mut sources = Vec::new();
         for (name, is_file) in names {
             let own = sidecar::PASSED_OVER.contains(&name.as_str())
@@ -508,7 +372,7 @@ impl Recovery<'_> {
             }
             Err(HeaderError::Damaged(why)) => {
                 self.note(number, 0, Severity::Damage, why);
-                match self.search(&mut segment, 0)? {
+                match segment.search(0)? {
                     Some(first) => first,
                     None => return Ok(()),
                 }
@@ -520,7 +384,7 @@ impl Recovery<'_> {
         if let Some(batch) = &self.batch
             && (batch.is_indexed
                 || !segment.index.entries.is_empty()
-                || first_is_opening(&mut segment, start)? != Some(false))
+                || segment.is_opening(start)? != Some(false))
         {
             self.end_batch(Ending::Broken, "its segment ends within it", None)?;
         }
@@ -545,6 +409,8 @@ impl Recovery<'_> {
         match self.unfinished.is_empty() {
             true => self.has_skipped = true,
             false if self.has_skipped => {}
+            // What was damaged since explains it.
+            false if self.found.notes.damage().is_some() => self.has_skipped = true,
             false => self.unfinished_is_damage(),
         }
     }
@@ -560,40 +426,13 @@ impl Recovery<'_> {
         Ok(map_end)
     }
 
-    /// Reads the index, if there is one that is good for something; gives where the frames end at
-    /// the latest.
+    /// Reads the segment's index; gives where the frames end at the latest.
     fn read_index(&mut self, segment: &mut Segment, start: u64) -> Result<u64> {
-        let length = segment.length;
-        let trailer_at = length.saturating_sub(TRAILER_BYTES as u64);
-        let trailer = Trailer::parse(segment.bytes(trailer_at, TRAILER_BYTES)?, length);
-        let trailer = match trailer {
-            Ok(trailer) if trailer.index_at >= start => trailer,
-            Err(TrailerError::Newer(digit)) => {
-                let version = digit as char;
-                let why = format!("the index of the segment is SDX{version}; upgrade to read it");
-                return Err(Error::new(ErrorKind::Unsupported, why).at_path(&segment.path));
-            }
-            _ => return Ok(length),
-        };
-        let bytes = trailer_at - trailer.index_at;
-        if bytes > MAX_INDEX_BYTES {
-            return Ok(length);
-        }
-        let bytes = segment.bytes(trailer.index_at, bytes as usize)?.to_vec();
-        segment.window = Vec::new();
-        let Some(index) = segment::parse_index(&trailer, &bytes) else { return Ok(length) };
-        if index.entries.iter().any(|entry| entry.sequence > MAX_SEQUENCE) {
-            return Ok(length);
-        }
-        let is_checked = index.is_checked;
-        if !is_checked {
-            let rises = index.entries.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
-            self.renumbered |= !rises;
-            segment.index_base = base_of(&index.entries, self.next_sequence());
-        }
-        segment.index = index;
-        // One without a checksum may lie about where it begins: the frames will tell.
-        Ok(if is_checked { trailer.index_at } else { length })
+        let end = segment.read_index(start, self.next_sequence(), self.compacted)?;
+        let entries = &segment.index.entries;
+        let rises = entries.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
+        self.renumbered |= !segment.index.is_checked && !rises;
+        Ok(end)
     }
 
     fn read_frames(&mut self, segment: &mut Segment, start: u64, end: u64) -> Result<()> {
@@ -608,11 +447,12 @@ impl Recovery<'_> {
                 }
                 Err(why) => why,
             };
-            let next = self.next_frame(segment, at, end)?;
-            // The length is not under the checksum: with another one the frame may be whole.
-            let by_index = segment.entry_at(at).map(|entry| at + u64::from(entry.length));
-            let ends = [by_index, next, segment.index.is_checked.then_some(end)];
-            if let Some(length) = self.whole_by(segment, at, ends)? {
+            let next = segment.next_frame(at, end)?;
+            if std::mem::take(&mut segment.gave_up) {
+                let what = "the search for further events was given up";
+                self.note(number, at, Severity::Damage, what);
+            }
+            if let Some(length) = segment.frame_of_other_length(at, next, end)? {
                 let what = "the length of a frame is damaged; the frame was found all the same";
                 self.note(number, at, Severity::Leftover, what);
                 self.read_frame(segment, at, length)?;
@@ -651,107 +491,6 @@ impl Recovery<'_> {
             let what = format!("an unfinished end of {bytes} bytes was passed over: {why}");
             self.note_unfinished(segment.number, at, 0, what);
         }
-    }
-
-    /// With which of these ends the frame at `at` is whole: the length of its body.
-    fn whole_by(
-        &mut self,
-        segment: &mut Segment,
-        at: u64,
-        ends: [Option<u64>; 3],
-    ) -> Result<Option<u32>> {
-        let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) else {
-            return Ok(None);
-        };
-        for end in ends.into_iter().flatten() {
-            let length = end.saturating_sub(at + PREFIX_BYTES as u64);
-            let prefix = Prefix { length: u32::try_from(length).unwrap_or(0), ..prefix };
-            if end > segment.length || !prefix.is_possible() {
-                continue;
-            }
-            let body = segment.bytes(at + PREFIX_BYTES as u64, prefix.length as usize)?;
-            if prefix.is_of(body) && OldEvent::decode(body).is_ok() {
-                return Ok(Some(prefix.length));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Where the first whole frame behind `at` begins.
-    fn next_frame(&mut self, segment: &mut Segment, at: u64, end: u64) -> Result<Option<u64>> {
-        if !segment.index.is_checked {
-            return match extent(segment, at, end)? {
-                Extent::Next(next) => Ok(Some(next)),
-                Extent::ToTheEnd => Ok(None),
-                Extent::Unknown => self.search(segment, at + 1),
-            };
-        }
-        let listed: Vec<(u64, u32)> = {
-            let behind = segment.entries_behind(at).iter();
-            behind.map(|entry| (entry.offset, entry.length)).collect()
-        };
-        for (offset, length) in listed {
-            let Some(prefix) = Prefix::parse(segment.bytes(offset, PREFIX_BYTES)?) else { break };
-            if u64::from(prefix.length) + PREFIX_BYTES as u64 != u64::from(length) {
-                continue;
-            }
-            segment.searched += u64::from(length);
-            if self.gives_up(segment, at) {
-                break;
-            }
-            if segment.frame(offset, end)?.is_ok() {
-                return Ok(Some(offset));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether enough was searched.
-    fn gives_up(&mut self, segment: &Segment, at: u64) -> bool {
-        let most = segment.length.saturating_mul(4).saturating_add(LEAST_SEARCHED_BYTES);
-        let gives_up = segment.searched > most.min(MAX_SEARCHED_BYTES);
-        if gives_up {
-            let what = "the search for further events was given up";
-            self.note(segment.number, at, Severity::Damage, what);
-        }
-        gives_up
-    }
-
-    /// Searches for a frame as the crate writes it, from an offset on.
-    fn search(&mut self, segment: &mut Segment, from: u64) -> Result<Option<u64>> {
-        const STEP: usize = 256 << 10;
-        let mut at = from;
-        while at + (LOOK_BYTES as u64) <= segment.length {
-            if self.gives_up(segment, at) {
-                return Ok(None);
-            }
-            let bytes = segment.bytes(at, STEP + LOOK_BYTES)?;
-            let found = bytes.windows(LOOK_BYTES).position(|window| {
-                window[BEGINNING_AT..].starts_with(beginning()) && looks_like_frame(window)
-            });
-            let Some(found) = found else {
-                let passed = bytes.len().saturating_sub(LOOK_BYTES - 1) as u64;
-                if passed == 0 {
-                    // The file has become shorter.
-                    return Ok(None);
-                }
-                segment.searched += passed;
-                at += passed;
-                continue;
-            };
-            at += found as u64;
-            segment.searched += found as u64 + 1;
-            let length = segment.length;
-            // What looks like a frame is read whole to be checked.
-            if let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) {
-                segment.searched += u64::from(prefix.length).min(length - at);
-            }
-            if segment.frame(at, length)?.is_ok() {
-                return Ok(Some(at));
-            }
-            at += 1;
-        }
-        Ok(None)
     }
 
     fn read_frame(&mut self, segment: &mut Segment, at: u64, length: u32) -> Result<()> {
@@ -804,7 +543,7 @@ impl Recovery<'_> {
         continues: bool,
         event: &OldEvent<'_>,
     ) -> Result<()> {
-        let entry = listing.entry.filter(|entry| is_of(entry, place, event));
+        let entry = listing.entry.filter(|entry| is_of(entry, place.length, event));
         let severity = Severity::Leftover;
         let (segment, offset) = (number, place.offset);
         if listing.is_checked && entry.is_none() {
@@ -910,7 +649,7 @@ impl Recovery<'_> {
                     continue;
                 }
             };
-            let is_listed = listing.entry.is_some_and(|entry| is_of(&entry, *place, &event));
+            let is_listed = listing.entry.is_some_and(|entry| is_of(&entry, place.length, &event));
             if ending == Ending::Broken && !is_listed && source == batch.source {
                 lost += 1;
                 continue;
@@ -964,84 +703,5 @@ impl Recovery<'_> {
             self.found.hidden.push(sequence);
         }
         Found { place, segment, sequence, is_hidden, batch_continues }
-    }
-}
-
-/// How far a frame goes whose checksum is wrong.
-enum Extent {
-    /// Up to another one.
-    Next(u64),
-    /// To the end, or beyond it.
-    ToTheEnd,
-    Unknown,
-}
-
-/// What is damaged is seldom where a frame ends: its length says so, and so does its body, which is one
-/// value. A payload may hold whole frames, so nothing is searched for within one.
-fn extent(segment: &mut Segment, at: u64, end: u64) -> Result<Extent> {
-    /// The value of a longer body is not followed.
-    const MAX_FOLLOWED_BYTES: usize = 64 << 20;
-    let Some(prefix) = Prefix::parse(segment.bytes(at, PREFIX_BYTES)?) else {
-        return Ok(Extent::ToTheEnd);
-    };
-    let body_at = at + PREFIX_BYTES as u64;
-    let body = segment.bytes(body_at, MAX_FOLLOWED_BYTES)?;
-    let is_body = looks_like_body(body);
-    let by_value = match Reader(body).skip() {
-        Ok(value) => Some(value.len() as u64),
-        // The value goes on behind the file.
-        Err(why) if why == CUT_OFF && body.len() < MAX_FOLLOWED_BYTES => Some(u64::MAX),
-        Err(_) => None,
-    };
-    let by_length = prefix.is_possible().then_some(u64::from(prefix.length));
-    let ends = [by_length, by_value].map(|length| Some(body_at.saturating_add(length?)));
-    segment.searched += by_value.unwrap_or(0).min(MAX_FOLLOWED_BYTES as u64);
-    for next in ends.into_iter().flatten() {
-        if next < end && segment.frame(next, end)?.is_ok() {
-            return Ok(Extent::Next(next));
-        }
-    }
-    let is_last = is_body && ends.iter().all(|place| place.is_some_and(|place| place >= end));
-    Ok(if is_last { Extent::ToTheEnd } else { Extent::Unknown })
-}
-
-/// Whether a segment begins with the event that a process writes first; `None` if it has no frame
-/// that tells.
-fn first_is_opening(segment: &mut Segment, start: u64) -> Result<Option<bool>> {
-    let Ok(length) = segment.frame(start, segment.length)? else { return Ok(None) };
-    let body = segment.bytes(start + PREFIX_BYTES as u64, length as usize)?;
-    Ok(OldEvent::decode(body).ok().map(|event| event.is_opening()))
-}
-
-/// What most entries of an index, by rising offset, have as sequence minus place. Without a majority,
-/// what continues the log, if any entry does.
-fn base_of(entries: &[Entry], next: u64) -> Option<i128> {
-    let mut bases: Vec<i128> = entries
-        .iter()
-        .enumerate()
-        .map(|(at, entry)| i128::from(entry.sequence) - at as i128)
-        .collect();
-    bases.sort_unstable();
-    let next = i128::from(next);
-    let most = bases.chunk_by(|a, b| a == b).max_by_key(|run| run.len())?;
-    let continues = 2 * most.len() <= bases.len() && bases.binary_search(&next).is_ok();
-    if continues { Some(next) } else { most.first().copied() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_base_of_an_index() {
-        let base = |sequences: &[u64], next: u64| {
-            let entry = |sequence: &u64| Entry { sequence: *sequence, ..Entry::default() };
-            base_of(&sequences.iter().map(entry).collect::<Vec<_>>(), next)
-        };
-        assert_eq!(base(&[], 3), None);
-        assert_eq!(base(&[7, 8, 9], 3), Some(7));
-        assert_eq!(base(&[7, 800, 9], 3), Some(7));
-        assert_eq!(base(&[70, 8], 7), Some(7));
-        assert_eq!(base(&[7, 80], 7), Some(7));
     }
 }

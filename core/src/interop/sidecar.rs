@@ -13,6 +13,8 @@ pub(crate) const HIDDEN: &str = "visibility_ranges.fbv";
 pub(crate) const KEYS: &str = "index.idemp";
 pub(crate) const KEYSET: &str = "keyset.fbatk";
 pub(crate) const COMPACTION: &str = "compaction.pending.json";
+/// What versions behind 0.10 use in its place. Which segments hold then is not for us to guess.
+pub(crate) const LATER_COMPACTION: &str = "compaction.pending";
 /// Behind the name of a segment, while it is compacted.
 pub(crate) const COMPACTED: &str = ".compact-src";
 /// What can be made again from the segments, or belongs to the crate's own running.

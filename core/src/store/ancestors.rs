@@ -71,32 +71,51 @@ impl Store {
         Ok(end_of_stream(events, limit))
     }
 
-    /// In a store of the batpak crate 0.x. Up to 0.8 the crate linked the events of all lanes of an
-    /// entity; from 0.9 on, which is from the event `lanes_from` on, each lane. Its hash covers the
-    /// payload alone, so that an event is known by its clock, too.
+    /// In a store of the batpak crate 0.x.
     fn old_ancestors(&self, start: Event, limit: u64, lanes_from: u64) -> Result<Ancestry> {
-        let query = Query::new(Region::entity(start.entity())).backward().from(start.sequence());
         let mut events: Vec<Event> = Vec::new();
-        for event in self.scan(query) {
-            let event = event?;
-            if let Some(later) = events.last() {
-                let by_lane = later.sequence() >= lanes_from;
-                let is_before = (!by_lane || event.lane() == later.lane())
-                    && event.hash() == later.prev_hash()
-                    && event.clock() < later.clock();
-                if !is_before {
-                    continue;
-                }
-            }
-            if events.len() as u64 == limit {
-                break;
-            }
+        let mut next = Some(start);
+        while let Some(event) = next.filter(|_| (events.len() as u64) < limit) {
+            next = self.old_predecessor(&event, lanes_from)?;
             events.push(event);
-            if events.last().is_some_and(|last| last.prev_hash() == Hash::ZERO) {
-                break;
-            }
         }
         Ok(end_of_stream(events, limit))
+    }
+
+    /// The event that one of a 0.x store links to. Up to 0.8 the crate linked the events of all lanes
+    /// of an entity; from 0.9 on, which is from the event `lanes_from` on, each lane, but for events
+    /// of before that a compaction has written again. A hash covers the payload alone, so that an event
+    /// is known by its clock, too.
+    fn old_predecessor(&self, later: &Event, lanes_from: u64) -> Result<Option<Event>> {
+        let Some(before) = later.sequence().checked_sub(1) else { return Ok(None) };
+        if later.prev_hash() == Hash::ZERO {
+            return Ok(None);
+        }
+        let entity = Region::entity(later.entity());
+        let is_linked = |event: &Event| event.hash() == later.prev_hash();
+        if later.sequence() >= lanes_from {
+            let lane = Query::new(entity.clone().with_lane(later.lane())).backward();
+            for event in self.scan(lane.from(before)) {
+                let event = event?;
+                if event.clock() < later.clock() {
+                    if is_linked(&event) {
+                        return Ok(Some(event));
+                    }
+                    break;
+                }
+            }
+        }
+        let mut nearest = None;
+        for event in self.scan(Query::new(entity).backward().from(before)) {
+            let event = event?;
+            if is_linked(&event) && event.clock() < later.clock() {
+                if event.clock() + 1 == later.clock() {
+                    return Ok(Some(event));
+                }
+                nearest = nearest.or(Some(event));
+            }
+        }
+        Ok(nearest)
     }
 
     fn causes(&self, start: Event, limit: u64) -> Result<Ancestry> {

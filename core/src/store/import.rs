@@ -12,7 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Event, MAX_EXTENSION_BYTES, push_extension};
 use crate::ids::Id;
 use crate::kind::EventKind;
-use crate::options::{Durability, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, OpenMode, OpenOptions};
+use crate::options::{
+    Durability, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, OpenMode, OpenOptions,
+};
 use crate::region::{Query, Region};
 use std::collections::HashSet;
 use std::path::Path;
@@ -265,7 +267,7 @@ impl<'a> Import<'a> {
                 self.take(event)?;
             }
             let ends_batch = page.last().is_none_or(|last| !last.batch_continues());
-            if ends_batch || self.request.len() >= MAX_BATCH_EVENTS {
+            if ends_batch || self.is_full() {
                 self.append()?;
             }
         }
@@ -273,6 +275,11 @@ impl<'a> Import<'a> {
         self.report.outside = self.source.0.report.events.saturating_sub(inside);
         self.report.sequences_kept &= self.report.imported + self.report.already_there > 0;
         Ok(())
+    }
+
+    /// Whether even a batch goes on in another group.
+    fn is_full(&self) -> bool {
+        self.request.len() >= MAX_BATCH_EVENTS || self.request.frame_bytes() >= MAX_BATCH_BYTES / 2
     }
 
     /// Adds an event to the group, or says why not.
@@ -353,6 +360,9 @@ impl<'a> Import<'a> {
                 ..Recorded::default()
             };
             self.add(&place, &[], sequence, 0)?;
+            if self.is_full() {
+                self.append()?;
+            }
         }
         Ok(())
     }

@@ -99,7 +99,8 @@ pub(super) fn open(
     payloads: Payloads,
 ) -> Result<Inner> {
     let lock = take_lock(&files, names)?;
-    let (found, mut recovered) = Building::read(&files, names, payloads)?;
+    // Behind the lock, so that nobody changes what is there.
+    let (found, mut recovered) = Building::read(&files, &list(&files)?, payloads)?;
     let notes = recovered.notes.list();
     if options.mode != OpenMode::Salvage
         && let Some(note) = recovered.notes.damage()

@@ -167,16 +167,22 @@ fn names() {
         ".fbat",
         "x.fbat",
         "000002.FBAT",
+        "000000.fbat",
+        "18446744073709551615.fbat",
         "000002.fbat.compact-src",
         ".tmpabcdef",
     ] {
         let dir = Dir::with(&[(name, &segment(2, &[event(4)]))]);
         assert_eq!(dir.read(), Ok(3), "{name}");
     }
-    for name in ["2.fbat", "0000000002.fbat", "18446744073709551615.fbat", "000000.fbat"] {
+    for name in ["2.fbat", "0000000002.fbat", "9223372036854775807.fbat"] {
         let dir = Dir::with(&[(name, &segment(2, &[event(4)]))]);
         assert_eq!(dir.read(), Ok(4), "{name}");
     }
+    // The greatest number, twice.
+    let dir = Dir::with(&[("9223372036854775807.fbat", &segment(2, &[event(4)]))]);
+    fs::write(dir.path("09223372036854775807.fbat"), segment(2, &[event(5)])).unwrap();
+    dir.is_damaged(5);
     // The same number twice: nobody knows which of them is the segment.
     let dir = Dir::with(&[("1.fbat", &segment(1, &[event(4)]))]);
     assert_eq!(dir.read(), Err(ErrorKind::Corrupt));

@@ -317,6 +317,8 @@ fn directories_made_to_harm_end_in_an_error_and_soon() {
     let newer = exported(&scratch, "newer");
     file(&newer.join("000002.fbat")).write_all_at(&[2], 17).unwrap();
     assert_eq!(both(&newer), [Err(ErrorKind::Unsupported); 2]);
+    std::fs::write(newer.join("compaction.pending"), b"").unwrap();
+    assert_eq!(both(&newer), [Err(ErrorKind::Unsupported); 2]);
     let segment = file(&path.join("000002.fbat"));
     segment.write_all_at(b"SDX4", segment.metadata().unwrap().len()).unwrap();
     assert_eq!(both(&path), [Err(ErrorKind::Unsupported); 2]);
