@@ -84,10 +84,10 @@ impl Inner {
         };
         let first_sequence = tail.next_sequence();
         let slots = commit.slots;
-        let mut staging = std::mem::take(&mut commit.staging);
+        let mut staging = Staging::default();
         let mut fence = FenceWriter { staged, file: &*file, tail: &mut tail, streams: Vec::new() };
         let written = self.write_fence(commit, &mut staging, &mut fence);
-        commit.buffer.clear();
+        commit.buffer = Vec::new();
         let streams = fence.streams;
         let done = match written {
             Err(error) => {
@@ -108,13 +108,11 @@ impl Inner {
         if let Err(error) = done {
             self.live.write().heads.forget_from(slots);
             commit.slots = slots;
-            commit.staging = staging;
             return Err(error);
         }
 
         // 5. Show all of it.
         self.show_fence(commit, &staging, tail, &file, &streams);
-        commit.staging = staging;
         self.announce(commit, durability == Durability::Durable);
         Ok(Committed { first_sequence, events, duplicate: false })
     }

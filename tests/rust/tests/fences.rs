@@ -587,6 +587,61 @@ fn other_processes_see_all_or_nothing() {
     }
 }
 
+/// A reader that was told by the head to take in what is written, and is held up before it reads: a
+/// fence is in the file meanwhile, and waits for its sync.
+#[test]
+fn a_slow_reader_sees_nothing_of_a_fence_that_waits_for_its_sync() {
+    for events in [3, 200] {
+        let disk = SimVfs::default();
+        let of_writer = Watched::new(Arc::new(disk.clone()));
+        let of_reader = Watched::new(Arc::new(disk.clone()));
+        let options = OpenOptions::default();
+        let store = Store::open_on(Arc::new(of_writer.clone()), Path::new(DIR), &options).unwrap();
+        store.append(&event("before", b"x"), Some(Durability::Written)).unwrap();
+        let options = OpenOptions::mode(OpenMode::ReadOnly);
+        let reader = Store::open_on(Arc::new(of_reader.clone()), Path::new(DIR), &options).unwrap();
+        let fence = store.begin_fence(&in_memory(0)).unwrap();
+        fence.append(&vec![event("a", &[1; 900]); events]).unwrap();
+
+        let (read, synced) = (Gate::default(), Gate::default());
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let (at_read, counted) = (read.clone(), bytes_read.clone());
+        of_reader.rule(move |call| {
+            if let Call::Read { file, bytes, .. } = call
+                && file.ends_with(".fbat")
+            {
+                counted.fetch_add(bytes as u64, Ordering::SeqCst);
+                at_read.pass();
+            }
+            Fate::Done
+        });
+        let at_sync = synced.clone();
+        of_writer.rule(move |call| {
+            if call.syncs_segment() {
+                at_sync.pass();
+                return Fate::Fails(libc::EIO);
+            }
+            Fate::Done
+        });
+        std::thread::scope(|scope| {
+            let refreshed = scope.spawn(|| reader.refresh().unwrap());
+            read.reached();
+            let committed = scope.spawn(|| fence.commit(None));
+            synced.reached();
+            read.open();
+            let visible = refreshed.join();
+            synced.open();
+            assert_eq!(visible.unwrap(), 1, "the fence is visible before it is synced");
+            assert_eq!(kind(committed.join().unwrap()), ErrorKind::Indeterminate);
+        });
+        // It gives up at once, however large what it came upon is.
+        let bytes = bytes_read.load(Ordering::SeqCst);
+        assert!(bytes <= 8 << 10, "{bytes} bytes were read");
+        assert_eq!(reader.refresh().unwrap(), 1);
+        assert_eq!(kind(fence.commit(None)), ErrorKind::Poisoned);
+    }
+}
+
 /// A batch that no reader holds as a whole, across its reads, recovery and every kind of copy.
 #[test]
 fn larger_than_what_is_read_at_once() {
