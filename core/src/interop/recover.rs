@@ -638,7 +638,7 @@ impl Recovery<'_> {
             };
             let (number, listing) = (segment.number, segment.listing(place.offset));
             let body_at = place.offset + PREFIX_BYTES as u64;
-            if segment.frame(place.offset, body_at + u64::from(place.length))? != Ok(place.length) {
+            if !segment.is_whole(place.offset, place.length)? {
                 let why = "an event changed while it was read";
                 return Err(Error::corrupt(why).at_path(&segment.path).at(number, place.offset));
             }

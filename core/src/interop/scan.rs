@@ -144,6 +144,13 @@ impl Segment {
         }
     }
 
+    /// Whether a frame with a body of this length, which may not be the one that it says, is here.
+    pub(super) fn is_whole(&mut self, at: u64, length: u32) -> Result<bool> {
+        let Some(prefix) = Prefix::parse(self.bytes(at, PREFIX_BYTES)?) else { return Ok(false) };
+        let body = self.bytes(at + PREFIX_BYTES as u64, length as usize)?;
+        Ok(body.len() == length as usize && prefix.is_of(body))
+    }
+
     fn entry_at(&self, offset: u64) -> Option<&Entry> {
         let at = self.index.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
         self.index.entries.get(at)
