@@ -28,7 +28,7 @@ pub enum ErrorKind {
     Denied = 7,
     /// There is no such store, event or file.
     NotFound = 8,
-    /// The store was closed.
+    /// The store was closed, or the fence has ended.
     Closed = 9,
     /// Another writer has the store open.
     Locked = 10,

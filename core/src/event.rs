@@ -32,7 +32,7 @@ pub enum Causation {
     None,
     /// The event with this id, in this store or elsewhere.
     Event(Id),
-    /// An earlier event of the same batch, by its place in it, from 0.
+    /// An earlier event of the same batch or fence, by its place in it, from 0.
     Item(u32),
 }
 

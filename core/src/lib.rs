@@ -58,13 +58,13 @@ pub use gate::{GateMode, GateOutcome, GateSet, Refusal, Verdict};
 pub use ids::{Hash, Id};
 pub use kind::EventKind;
 pub use options::{
-    Durability, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES,
-    MIN_SEGMENT_BYTES, OpenMode, OpenOptions,
+    Durability, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_FENCE_BYTES, MAX_PAYLOAD_BYTES,
+    MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, OpenMode, OpenOptions,
 };
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
-    Ancestry, Boundary, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Finding,
-    FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection,
-    Link, MOST_DROPS, OpenReport, Opening, Parent, Scan, SnapshotCheck, SnapshotOptions, Stats,
-    Store, StreamHead, Then, Ticket, VerifyReport,
+    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Fence,
+    FenceOptions, Finding, FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions,
+    ImportReport, Inspection, Link, MOST_DROPS, OpenReport, Opening, Parent, Scan, SnapshotCheck,
+    SnapshotOptions, Stats, Store, StreamHead, Then, Ticket, VerifyReport,
 };

@@ -51,6 +51,8 @@ pub const MAX_PAYLOAD_BYTES: u32 = 64 << 20;
 pub const MAX_BATCH_EVENTS: usize = 65_536;
 /// The most bytes of frames in one batch.
 pub const MAX_BATCH_BYTES: usize = 256 << 20;
+/// The most bytes of frames in one fence.
+pub const MAX_FENCE_BYTES: u64 = 4 << 30;
 
 /// How to open a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// One stream's events in this segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stream {
     entity: Arc<str>,
     lane: u32,
@@ -41,6 +41,13 @@ struct RecentIds {
     map: Mutex<(HashMap<Id, u32>, usize)>,
 }
 
+impl Clone for RecentIds {
+    /// The map is made again when it is needed.
+    fn clone(&self) -> Self {
+        Self { ids: self.ids.clone(), map: Mutex::default() }
+    }
+}
+
 impl RecentIds {
     fn place_of(&self, id: Id) -> Option<u32> {
         if self.ids.is_empty() {
@@ -57,7 +64,7 @@ impl RecentIds {
 }
 
 /// An event is named by its index in the segment: its sequence minus the first sequence.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tail {
     lineage: Id,
     pub(crate) number: u64,
@@ -289,6 +296,13 @@ impl Tail {
         let recent = self.recent.place_of(id).map(|place| self.tags.len() as u32 + place);
         found.extend(recent.filter(|index| self.holds(*index)));
         found
+    }
+
+    /// The id of an event that was added since the index was made or read.
+    pub(crate) fn recent_id(&self, sequence: u64) -> Option<Id> {
+        let index = sequence.checked_sub(self.first_sequence)?;
+        let place = usize::try_from(index).ok()?.checked_sub(self.tags.len())?;
+        self.recent.ids.get(place).copied()
     }
 
     /// The place of the first tag that is not below this one. Tags are spread evenly, so it is near

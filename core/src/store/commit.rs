@@ -119,10 +119,10 @@ pub(super) struct Staging {
     /// Where the first frame begins in `Commit::buffer`.
     start: usize,
     first_sequence: u64,
-    frames: Vec<StagedFrame>,
+    pub(super) frames: Vec<StagedFrame>,
     /// The ends of the streams that the group has touched, in the order of touching, and the place
     /// there of each slot that is there: a place counts only if the slot is found at it.
-    heads: Vec<(u32, LaneHead)>,
+    pub(super) heads: Vec<(u32, LaneHead)>,
     head_places: Vec<u32>,
     /// What a request that fails half-way must put back.
     before: Vec<(u32, Option<LaneHead>)>,
@@ -134,16 +134,16 @@ pub(super) struct Staging {
 }
 
 #[derive(Clone, Copy)]
-struct StagedFrame {
+pub(super) struct StagedFrame {
     /// Where it begins in the buffer.
-    at: usize,
+    pub(super) at: usize,
     /// The slot of its stream.
-    slot: u32,
+    pub(super) slot: u32,
     wall_us: i64,
 }
 
 impl Staging {
-    fn begin(&mut self, start: usize, first_sequence: u64) {
+    pub(super) fn begin(&mut self, start: usize, first_sequence: u64) {
         (self.start, self.first_sequence) = (start, first_sequence);
         self.frames.clear();
         self.sealed = 0;
@@ -152,6 +152,14 @@ impl Staging {
             self.keys.clear();
             self.keys.shrink_to(1024);
         }
+    }
+
+    /// Goes on behind the frames so far, which are out of the buffer. The ends of the streams stay.
+    pub(super) fn go_on(&mut self) {
+        self.first_sequence = self.next_sequence();
+        self.frames.clear();
+        self.sealed = 0;
+        self.before.clear();
     }
 
     fn next_sequence(&self) -> u64 {
@@ -179,7 +187,7 @@ impl Staging {
     }
 
     /// Gives all staged frames their hashes, and the ends of their streams.
-    fn seal(&mut self, buffer: &mut [u8]) {
+    pub(super) fn seal(&mut self, buffer: &mut [u8]) {
         self.unsealed.seal(buffer);
         let sequences = self.first_sequence + self.sealed as u64..;
         for (frame, sequence) in self.frames[self.sealed..].iter().zip(sequences) {
@@ -356,7 +364,8 @@ impl Inner {
         receipts.reserve_exact(request.len());
         let last = request.len().saturating_sub(1);
         let staged = request.events().enumerate().try_for_each(|(index, event)| {
-            match self.stage_event(commit, staging, &event, &receipts, now_us) {
+            let id_of = |item: u32| receipts[item as usize].id;
+            match self.stage_event(commit, staging, &event, id_of, now_us) {
                 Ok(receipt) => receipts.push(receipt),
                 Err(error) => return Err(if last == 0 { error } else { error.of_item(index) }),
             }
@@ -413,13 +422,7 @@ impl Inner {
                 None => {}
                 Some((true, receipt)) => receipts.push(receipt),
                 Some((false, receipt)) => {
-                    let error = Error::new(
-                        ErrorKind::IdempotencyConflict,
-                        format!(
-                            "the id {id} is taken by event {} with other content",
-                            receipt.sequence
-                        ),
-                    );
+                    let error = taken(id, receipt.sequence);
                     return Err(if events == 1 { error } else { error.of_item(index) });
                 }
             }
@@ -427,20 +430,17 @@ impl Inner {
         match receipts.len() {
             0 => Ok(None),
             found if found == events => Ok(Some(receipts)),
-            found => Err(Error::new(
-                ErrorKind::IdempotencyConflict,
-                format!("{found} of the {events} events of the batch are there already"),
-            )),
+            found => Err(partly_known(found, events)),
         }
     }
 
-    /// Stages one event, and gives its receipt.
-    fn stage_event(
+    /// Stages one event, and gives its receipt. `id_of` says the id of an earlier event of its batch.
+    pub(super) fn stage_event(
         &self,
         commit: &mut Commit,
         staging: &mut Staging,
         event: &PreparedEvent<'_>,
-        batch: &[Receipt],
+        id_of: impl Fn(u32) -> Id,
         now_us: i64,
     ) -> Result<Receipt> {
         let (entity, lane) = (event.entity(), event.lane);
@@ -465,7 +465,7 @@ impl Inner {
             (Some(head), _) | (None, Some((_, Some(head)))) => Some(head),
             _ => self.stream_end(entity, lane)?,
         };
-        check_expected(event, head)?;
+        check_expected(event, head.map(|head| head.clock))?;
         let before = match head {
             None => None,
             Some(LaneHead { known: Some(known), clock, .. }) => Some((clock, known)),
@@ -504,7 +504,7 @@ impl Inner {
                 causation: match event.causation {
                     Causation::None => Id::NONE,
                     Causation::Event(id) => id,
-                    Causation::Item(item) => batch[item as usize].id,
+                    Causation::Item(item) => id_of(item),
                 },
                 prev_hash: before.map_or(Hash::ZERO, |(_, known)| known.hash),
                 entity,
@@ -540,17 +540,22 @@ impl Inner {
     /// Writes and syncs everything. What is in the file is not visible before it is synced, so the
     /// head must not say otherwise meanwhile.
     fn write_and_sync(&self, writer: &Writer, commit: &mut Commit, staged: usize) -> Result<()> {
-        if commit.open_ended != Some(false) {
-            self.publish_head(commit, false).map_err(|failure| {
-                let path = self.files.path(head::FILE_NAME);
-                let error = Error::io("cannot write the head", &path, &failure);
-                commit.buffer.truncate(staged);
-                let kind = error.kind();
-                error.into_kind(kind, "nothing was appended")
-            })?;
-        }
+        self.close_head(commit).inspect_err(|_| commit.buffer.truncate(staged))?;
         self.write(writer, commit, staged, staged, true)?;
         self.sync_segment(writer, commit)
+    }
+
+    /// Makes sure that readers in other processes see nothing behind what the head names.
+    pub(super) fn close_head(&self, commit: &mut Commit) -> Result<()> {
+        if commit.open_ended == Some(false) {
+            return Ok(());
+        }
+        self.publish_head(commit, false).map_err(|failure| {
+            let path = self.files.path(head::FILE_NAME);
+            let error = Error::io("cannot write the head", &path, &failure);
+            let kind = error.kind();
+            error.into_kind(kind, "nothing was appended")
+        })
     }
 
     /// Writes what is buffered, none of it staged by a group.
@@ -606,16 +611,28 @@ impl Inner {
         let path = self.files.segment_path(number);
         let failure = failure.unwrap_or_else(|| std::io::ErrorKind::WriteZero.into());
         let error = Error::io("cannot write the events", &path, &failure).at(number, end);
-        // Synced, or a power cut could bring back what is refused here.
+        let error = Self::cut_back(writer, &*file, end, error)?;
+        (commit.in_file, commit.written_end, commit.file_end) = (kept, end, end);
+        let kind = error.kind();
+        Err(error.into_kind(kind, "nothing was appended"))
+    }
+
+    /// After an append has failed half-way, with this error: takes back what stands behind `end` in
+    /// the newest segment, and gives the error back. If that fails, nothing more is appended.
+    pub(super) fn cut_back(
+        writer: &Writer,
+        file: &dyn VfsFile,
+        end: u64,
+        error: Error,
+    ) -> Result<Error> {
+        // Synced, or a power cut could bring back what is refused.
         let restored = file
             .set_len(end)
             .and_then(|()| file.sync())
             .and_then(|()| file.size())
             .is_ok_and(|length| length == end);
         if restored {
-            (commit.in_file, commit.written_end, commit.file_end) = (kept, end, end);
-            let kind = error.kind();
-            return Err(error.into_kind(kind, "nothing was appended"));
+            return Ok(error);
         }
         writer.poison(error.clone());
         Err(error.into_kind(
@@ -777,10 +794,21 @@ fn frames_in(mut frames: &[u8]) -> u64 {
     count
 }
 
-fn check_expected(event: &PreparedEvent<'_>, head: Option<LaneHead>) -> Result<()> {
-    let right = match (event.expected, head) {
+pub(super) fn taken(id: Id, by: u64) -> Error {
+    let why = format!("the id {id} is taken by event {by} with other content");
+    Error::new(ErrorKind::IdempotencyConflict, why)
+}
+
+pub(super) fn partly_known(found: usize, events: usize) -> Error {
+    let why = format!("{found} of the {events} events of the batch are there already");
+    Error::new(ErrorKind::IdempotencyConflict, why)
+}
+
+/// Refuses an event whose stream does not end with the clock that it expects.
+pub(super) fn check_expected(event: &PreparedEvent<'_>, clock: Option<u32>) -> Result<()> {
+    let right = match (event.expected, clock) {
         (Expected::Any, _) | (Expected::NoStream, None) => true,
-        (Expected::Exact(clock), Some(head)) => clock == head.clock,
+        (Expected::Exact(expected), Some(clock)) => expected == clock,
         _ => false,
     };
     if right {
@@ -790,7 +818,7 @@ fn check_expected(event: &PreparedEvent<'_>, head: Option<LaneHead>) -> Result<(
         Expected::Any | Expected::NoStream => "no event".to_owned(),
         Expected::Exact(clock) => format!("clock {clock}"),
     };
-    let actual = head.map_or("no event".to_owned(), |head| format!("clock {}", head.clock));
+    let actual = clock.map_or("no event".to_owned(), |clock| format!("clock {clock}"));
     Err(Error::new(
         ErrorKind::ClockConflict,
         format!(

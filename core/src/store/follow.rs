@@ -7,7 +7,7 @@
 use super::open;
 pub(super) use super::open::Reader;
 use super::read::Scan;
-use super::{Inner, OpenReport, Store};
+use super::{Inner, Newest, OpenReport, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::format::frame::{self, Frame};
@@ -300,11 +300,18 @@ impl Inner {
                 .map_err(|e| Error::io("cannot read the segment", &path, &e).at(number, from))?;
             bytes.truncate(read);
             let (whole, why) = whole_batches(&bytes, sequence);
-            if whole > 0 && !may_be_seen()? {
+            let cut_off = read == most && most <= MAX_BATCH_BYTES;
+            // Nor is more of a batch read that may be none.
+            if (whole > 0 || cut_off) && !may_be_seen()? {
                 return Ok(false);
             }
             self.take_in(from, &bytes[..whole], durable_events);
-            let cut_off = read == most && most <= MAX_BATCH_BYTES;
+            if let (0, Some(to)) = (whole, to)
+                && most >= LARGEST_READ_BYTES
+            {
+                self.extend_at_once(from, to, durable_events)?;
+                return Ok(true);
+            }
             if whole == 0 && !cut_off && to.is_some() {
                 let why = why.unwrap_or("the file is shorter than its log");
                 return Err(Error::corrupt(why).at_path(&path).at(number, from));
@@ -315,6 +322,31 @@ impl Inner {
             }
             most = (most * 2).min(if whole > 0 { LARGEST_READ_BYTES } else { usize::MAX });
         }
+    }
+
+    /// Takes in all frames of the newest segment from `from` to `to`, where a batch ends, at once:
+    /// one that is too large to be held is indexed beside what is shown.
+    fn extend_at_once(&self, from: u64, to: u64, durable_events: Option<u64>) -> Result<()> {
+        let (tail, file) = {
+            let live = self.live.read();
+            let (Some(tail), Some(newest)) = (&live.tail, &live.newest) else { return Ok(()) };
+            (Some(tail.clone()).filter(|tail| tail.end == from), newest.file.clone())
+        };
+        let Some(mut tail) = tail else { return Ok(()) };
+        let path = self.files.segment_path(tail.number);
+        tail.extend(&*file, &path, to, |_| {})?;
+        let most = self.options.segment_bytes;
+        let newest = Newest::new(&self.files, tail.number, file, tail.end, most);
+        let mut live = self.live.write();
+        live.newest = Some(newest);
+        let before = live.tail.replace(tail);
+        live.written_events = live.visible();
+        if let Some(durable) = durable_events {
+            live.durable_events = durable.min(live.written_events).max(live.durable_events);
+        }
+        drop(live);
+        drop(before);
+        Ok(())
     }
 
     /// Shows these frames of the newest segment, which stand at `from`.

@@ -7,7 +7,6 @@ use crate::format::manifest::{Ancestor, MAX_ANCESTORS, Manifest};
 use crate::format::segment::Header;
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id, IdSource};
-use crate::options::MAX_BATCH_EVENTS;
 use crate::region::Query;
 use std::path::Path;
 
@@ -133,16 +132,15 @@ impl Store {
         if !is_cut {
             return Ok(());
         }
-        let most = MAX_BATCH_EVENTS as u64;
         let (mut before, mut behind) = (last, at);
-        for event in self.scan(Query::default().from(last).limit(most).backward()) {
+        for event in self.scan(Query::default().from(last).backward()) {
             let event = event?;
             if event.sequence() < last && !event.batch_continues() {
                 break;
             }
             before = event.sequence();
         }
-        for event in self.scan(Query::default().from(at).limit(most)) {
+        for event in self.scan(Query::default().from(at)) {
             let event = event?;
             behind = event.sequence() + 1;
             if !event.batch_continues() {

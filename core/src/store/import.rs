@@ -145,7 +145,7 @@ impl Store {
     /// crate 0.1 to 0.10. The source is opened for reading and not changed.
     ///
     /// Kept are ids, kinds, times, lanes, depths, flags, correlation, causation, extensions, payload
-    /// versions, payloads and batches; and sequences, when everything is imported into an empty
+    /// versions, payloads and batches (one of more than 65,536 events becomes several); and sequences, when everything is imported into an empty
     /// store and nobody appends meanwhile. Clocks and hashes are those of this store. Where an event
     /// comes from is in its extension `batpak.import`.
     ///

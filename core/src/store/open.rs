@@ -3,7 +3,7 @@
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
 use super::old::{self, Locking, Payloads};
-use super::{Inner, Live, Newest, Store, follow, salvage};
+use super::{Inner, Live, Newest, Store, follow, salvage, staged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
 use crate::format::manifest::{self, Entry, Manifest, ManifestError};
@@ -426,7 +426,10 @@ pub(super) fn sort_files(
 /// Whether it is the name under which a file of the store is written before it gets its own.
 pub(super) fn is_own_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| {
-        name == manifest::FILE_NAME || name == TAIL_INDEX || segment::number_of(name).is_some()
+        name == manifest::FILE_NAME
+            || name == TAIL_INDEX
+            || staged::is_file_name(name)
+            || segment::number_of(name).is_some()
     })
 }
 

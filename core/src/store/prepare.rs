@@ -15,12 +15,13 @@ const FRAME_OVERHEAD_BYTES: usize = FIXED_BYTES + 88;
 const KEPT_REQUEST_BYTES: usize = 1 << 20;
 
 /// A checked event; its names, extensions and payload are in its request's `bytes`.
+#[derive(Default)]
 pub(super) struct Prepared {
-    entity_at: usize,
-    scope_at: usize,
-    extensions_at: usize,
-    payload_at: usize,
-    end: usize,
+    pub(super) entity_at: usize,
+    pub(super) scope_at: usize,
+    pub(super) extensions_at: usize,
+    pub(super) payload_at: usize,
+    pub(super) end: usize,
     pub(super) payload_hash: Hash,
     pub(super) kind: u16,
     pub(super) payload_version: u16,
@@ -44,6 +45,8 @@ pub(super) struct Prepared {
 #[derive(Default)]
 pub(super) struct Request {
     pub(super) durability: Durability,
+    /// Of a request that is a part of a fence: how many of its events come before.
+    pub(super) first_place: u32,
     events: Vec<Prepared>,
     /// Of each event: entity, scope, extensions and payload, one after the other, as in a frame.
     bytes: Vec<u8>,
@@ -84,6 +87,24 @@ impl Request {
         }
     }
 
+    /// A part of a fence that has so many events already.
+    pub(super) fn of_fence(
+        events: &[NewEvent<'_>],
+        first_place: u32,
+        max_payload_bytes: u32,
+    ) -> Result<Box<Self>> {
+        let mut request = Self::blank(Durability::default());
+        request.first_place = first_place;
+        let filled = request.fill(events, max_payload_bytes);
+        match filled {
+            Ok(()) => Ok(request),
+            Err(error) => {
+                request.recycle();
+                Err(error)
+            }
+        }
+    }
+
     /// One event of the library's own, whose kind may be from the library's range.
     pub(super) fn of_own(
         event: &NewEvent<'_>,
@@ -99,34 +120,34 @@ impl Request {
     /// Adds an event that was recorded elsewhere, with the extensions it is to have, in their
     /// stored form. Its payload is hashed by [`hash_payloads`](Self::hash_payloads).
     pub(super) fn add_recorded(&mut self, event: &Recorded<'_>, extensions: &[u8]) {
-        let entity_at = self.bytes.len();
-        self.bytes.extend_from_slice(event.entity.as_bytes());
-        let scope_at = self.bytes.len();
-        self.bytes.extend_from_slice(event.scope.as_bytes());
-        let extensions_at = self.bytes.len();
-        self.bytes.extend_from_slice(extensions);
-        let payload_at = self.bytes.len();
-        self.bytes.extend_from_slice(event.payload);
-        self.events.push(Prepared {
-            entity_at,
-            scope_at,
-            extensions_at,
-            payload_at,
-            end: self.bytes.len(),
-            payload_hash: Hash::ZERO,
+        let parts = [event.entity.as_bytes(), event.scope.as_bytes(), extensions, event.payload];
+        let prepared = Prepared {
             kind: event.kind,
             payload_version: event.payload_version,
             flags: event.flags,
             lane: event.lane,
             depth: event.depth,
-            expected: Expected::Any,
             id: Some(event.id),
             correlation: Some(event.correlation),
             causation: event.causation.map_or(Causation::None, Causation::Event),
             timestamp_us: Some(event.timestamp_us),
             wall_us: Some(event.wall_us),
             batch_continues: event.batch_continues,
-        });
+            ..Prepared::default()
+        };
+        self.add_prepared(prepared, parts);
+    }
+
+    /// Adds an event that was checked before, with its entity, scope, extensions and payload.
+    pub(super) fn add_prepared(&mut self, mut event: Prepared, parts: [&[u8]; 4]) {
+        let mut places = [0; 4];
+        for (place, part) in places.iter_mut().zip(parts) {
+            *place = self.bytes.len();
+            self.bytes.extend_from_slice(part);
+        }
+        [event.entity_at, event.scope_at, event.extensions_at, event.payload_at] = places;
+        event.end = self.bytes.len();
+        self.events.push(event);
     }
 
     /// Keeps the events for which `keep` says so. One that is gone ends the batch before it.
@@ -166,15 +187,21 @@ impl Request {
     fn blank(durability: Durability) -> Box<Self> {
         let mut request = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
         request.durability = durability;
+        request.first_place = 0;
         request
     }
 
-    /// Keeps the memory for the thread's next request.
-    pub(super) fn recycle(mut self: Box<Self>) {
+    /// Forgets its events and what became of them.
+    pub(super) fn clear(&mut self) {
         self.events.clear();
         self.bytes.clear();
         self.receipts.clear();
         self.failure = None;
+    }
+
+    /// Keeps the memory for the thread's next request.
+    pub(super) fn recycle(mut self: Box<Self>) {
+        self.clear();
         let events = self.events.capacity() * size_of::<Prepared>();
         let receipts = self.receipts.capacity() * size_of::<Receipt>();
         if self.bytes.capacity() + events + receipts <= KEPT_REQUEST_BYTES {
@@ -262,7 +289,7 @@ impl Request {
         if event.id.is_some_and(|id| id.is_none()) {
             return Err(Error::invalid("the event id is all zeros, which means `none`"));
         }
-        let index = self.events.len();
+        let index = self.first_place as usize + self.events.len();
         if let Causation::Item(item) = event.causation
             && item as usize >= index
         {
@@ -302,6 +329,11 @@ impl Request {
             batch_continues: false,
         });
         Ok(())
+    }
+
+    /// The bytes of its names, extensions and payloads.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// An upper bound of the bytes that its frames take.

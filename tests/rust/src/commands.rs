@@ -4,9 +4,9 @@ use crate::files;
 use crate::words::{self, Failure, Variables, Words, escape, hex, show_payload};
 use batpak_core::{
     Boundary, Causation, CopyReport, Diff, Direction, Dropped, Durability, Error, ErrorKind, Event,
-    EventKind, Expected, ExportOptions, ForkOptions, GateMode, GateSet, ImportOptions, KindFilter,
-    Link, NewEvent, OpenMode, OpenOptions, OpenReport, Query, Receipt, Refusal, Region,
-    SnapshotOptions, Store, VerifyReport,
+    EventKind, Expected, ExportOptions, Fence, FenceOptions, ForkOptions, GateMode, GateSet,
+    ImportOptions, KindFilter, Link, NewEvent, OpenMode, OpenOptions, OpenReport, Query, Receipt,
+    Refusal, Region, SnapshotOptions, Store, VerifyReport,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ struct Gate {
 pub(crate) struct Machine {
     directory: PathBuf,
     stores: BTreeMap<String, (Store, OpenOptions)>,
+    fences: BTreeMap<String, Fence>,
     variables: Variables,
     gates: Vec<Gate>,
     gate_mode: GateMode,
@@ -36,6 +37,7 @@ impl Machine {
         Self {
             directory: directory.to_path_buf(),
             stores: BTreeMap::new(),
+            fences: BTreeMap::new(),
             variables: Variables::new(),
             gates: Vec::new(),
             gate_mode: GateMode::FailFast,
@@ -54,6 +56,7 @@ impl Machine {
 
     /// Ends a section.
     pub(crate) fn close_all(&mut self) {
+        self.fences.clear();
         for (store, _) in std::mem::take(&mut self.stores).into_values() {
             // Whether closing works is asked by scripts that say `close`.
             let _ = store.close();
@@ -84,6 +87,21 @@ impl Machine {
             "batch" => {
                 let items = command[1..].iter().map(|item| Words::parse(item, &self.variables));
                 self.append(&words, &items.collect::<Result<Vec<_>, _>>()?)
+            }
+            "fence" => {
+                let mut options = FenceOptions::default();
+                let most = words.number_option("memory")?;
+                options.memory_bytes = most.unwrap_or(options.memory_bytes);
+                let fence = self.opened(&words)?.0.begin_fence(&options)?;
+                self.fences.insert(words.name(1)?, fence);
+                line("ok")
+            }
+            "stage" | "staged" | "commit" | "cancel" => {
+                let items = command[1..].iter().map(|item| Words::parse(item, &self.variables));
+                let items = items.collect::<Result<Vec<_>, _>>()?;
+                let name = words.name(1)?;
+                let fence = self.fences.get(&name).ok_or(format!("no fence `{name}`"))?;
+                use_fence(fence, &words, &items)
             }
             "damage" | "cut" | "extend" | "remove" | "copy" | "rename" | "mkdir" | "write" => {
                 files::change(&self.directory, &words)
@@ -215,6 +233,34 @@ fn use_store(store: &Store, words: &Words) -> Lines {
             line(format!("visible={}", store.wait(words.number(1)?, time)?))
         }
         other => Err(format!("no command `{other}`").into()),
+    }
+}
+
+fn use_fence(fence: &Fence, words: &Words, items: &[Words]) -> Lines {
+    match words.word(0)? {
+        "stage" => {
+            let events = items.iter().map(new_event).collect::<Result<Vec<_>, _>>()?;
+            line(format!("ok place={}", fence.append(&events)?))
+        }
+        "staged" => {
+            let mut place = words.number_option("from")?.unwrap_or(0);
+            let (mut lines, size) = (Vec::new(), words.number_option("page")?.unwrap_or(100));
+            loop {
+                let page = fence.read(place, size, usize::MAX)?;
+                place += page.len() as u64;
+                lines.extend(page.iter().map(event_line));
+                if page.is_empty() {
+                    lines.push(format!("end {}", fence.events()?));
+                    return Ok(lines);
+                }
+            }
+        }
+        "commit" => {
+            let c = fence.commit(durability(words)?)?;
+            let duplicate = if c.duplicate { " duplicate" } else { "" };
+            line(format!("ok first={} events={}{duplicate}", c.first_sequence, c.events))
+        }
+        _ => fence.cancel().map_or_else(|e| Err(e.into()), |()| line("ok")),
     }
 }
 

@@ -47,7 +47,7 @@ impl Script {
             } else {
                 let mut command = vec![line.clone()];
                 let mut last_line = number;
-                if line == "batch" || line.starts_with("batch ") {
+                if ["batch", "stage"].contains(&line.split(' ').next().unwrap_or_default()) {
                     for (number, item) in numbered.by_ref() {
                         last_line = number;
                         match item.as_str() {

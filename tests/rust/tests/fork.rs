@@ -2,8 +2,8 @@
 //! alone.
 
 use batpak_core::{
-    ErrorKind, EventKind, ForkOptions, GateSet, Id, Link, NewEvent, OpenMode, OpenOptions, Query,
-    Region, SnapshotOptions, Store,
+    ErrorKind, EventKind, FenceOptions, ForkOptions, GateSet, Id, Link, NewEvent, OpenMode,
+    OpenOptions, Query, Region, SnapshotOptions, Store,
 };
 use batpak_tests::scratch::Scratch;
 use std::time::Duration;
@@ -44,11 +44,24 @@ fn every_call_in_a_forked_child_says_so() {
     let id = store.append(&event(), None).unwrap().id;
     let mut scan = store.read(Query::new(Region::all())).unwrap();
     let copy = scratch.join("copy");
+    let fences = [0, 1 << 20].map(|memory_bytes| {
+        let fence = store.begin_fence(&FenceOptions { memory_bytes }).unwrap();
+        fence.append(&[event()]).unwrap();
+        fence
+    });
     in_child(|| {
         forked(store.append(&event(), None))
             && forked(store.append_batch(&[event(), event()], None))
             && forked(store.append_gated(&[event()], &GateSet::default(), None))
             && forked(store.record_denial(&event(), &[], None))
+            && forked(store.begin_fence(&FenceOptions::default()))
+            && fences.iter().all(|fence| {
+                forked(fence.append(&[event()]))
+                    && forked(fence.events())
+                    && forked(fence.read(0, 1, 1))
+                    && forked(fence.commit(None))
+                    && forked(fence.cancel())
+            })
             && forked(store.flush())
             && forked(store.sync())
             && forked(store.get(id))
