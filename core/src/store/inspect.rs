@@ -95,14 +95,14 @@ impl Store {
         match read(&options) {
             Ok(inner) => {
                 let opening = if is_old { Opening::OnlyReads } else { opening_of(&files, &inner)? };
-                found(inner, opening, None)
+                Ok(found(&inner, opening, None))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(nothing()),
             Err(error) => {
                 options.mode = OpenMode::Salvage;
                 let opening = if is_old { Opening::OnlyReads } else { Opening::Refuses };
                 match read(&options) {
-                    Ok(inner) => found(inner, opening, Some(error)),
+                    Ok(inner) => Ok(found(&inner, opening, Some(error))),
                     Err(_) => Ok(Inspection { opening, refusal: Some(error), ..nothing() }),
                 }
             }
@@ -132,8 +132,13 @@ fn opening_of(files: &Arc<Files>, inner: &Inner) -> Result<Opening> {
     Ok(if is_clean { Opening::Opens } else { Opening::Recovers })
 }
 
-fn found(inner: Inner, opening: Opening, refusal: Option<Error>) -> Result<Inspection> {
-    let (store_id, lineage_id, report) = (inner.store, inner.lineage, inner.report.clone());
-    let bytes = Store(Arc::new(inner)).stats()?.bytes;
-    Ok(Inspection { opening, refusal, store_id, lineage_id, bytes, report })
+fn found(inner: &Inner, opening: Opening, refusal: Option<Error>) -> Inspection {
+    Inspection {
+        opening,
+        refusal,
+        store_id: inner.store,
+        lineage_id: inner.lineage,
+        bytes: inner.bytes_of(&inner.live.read()),
+        report: inner.report.clone(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Where the log, its streams and its guarantees stand.
 
-use super::{Inner, Store};
+use super::{Inner, Live, Store};
 use crate::error::{Error, Result};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
@@ -63,6 +63,23 @@ pub struct Stats {
     pub store_id: Id,
     /// The id under every event hash; forks share it.
     pub lineage_id: Id,
+}
+
+impl Inner {
+    /// Bytes of all segments.
+    pub(super) fn bytes_of(&self, live: &Live) -> u64 {
+        let of_part = |part: &Arc<Part>| match &**part {
+            Part::Sealed(sealed) => sealed.entry.length,
+            Part::Indexed(tail, _) => tail.end,
+        };
+        match &self.old {
+            Some(old) => old.bytes,
+            None => {
+                let newest = live.tail.as_ref().map_or(0, |tail| tail.end);
+                live.parts.iter().map(of_part).sum::<u64>() + newest
+            }
+        }
+    }
 }
 
 impl Store {
@@ -161,27 +178,22 @@ impl Store {
         let mut note = |entity: &str, lane: u32| {
             streams.insert((Box::from(entity), lane));
         };
-        let (parts, tail_bytes, has_tail, mut events) = {
+        let (parts, bytes, has_tail, mut events) = {
             let live = self.0.live.read();
             let tail = live.tail.as_ref();
             tail.iter().flat_map(|tail| tail.streams()).for_each(|(name, lane)| note(name, lane));
-            let bytes = tail.map_or(0, |tail| tail.end);
+            let bytes = self.0.bytes_of(&live);
             (live.parts.clone(), bytes, tail.is_some(), tail.map_or(0, Tail::events))
         };
-        let mut bytes = tail_bytes;
         for part in parts.iter() {
             part.for_each_stream(&mut note)?;
             events += part.events();
-            bytes += match &**part {
-                Part::Sealed(sealed) => sealed.entry.length,
-                Part::Indexed(tail, _) => tail.end,
-            };
         }
         let entities: HashSet<_> =
             streams.iter().map(|(entity, _): &(Box<str>, _)| entity).collect();
         let mut segments = parts.len() as u64 + u64::from(has_tail);
-        if let Some(old) = &self.0.old {
-            (bytes, segments) = (old.bytes, self.0.report.segments);
+        if self.0.old.is_some() {
+            segments = self.0.report.segments;
         }
         Ok(Stats {
             events,
