@@ -83,6 +83,11 @@ macro_rules! store {
             }
 
             impl Inner {
+                /// No commit here panics but by a failed assertion.
+                fn restart(&self, _: &Writer) -> Result<()> {
+                    Err(Error("a commit panicked".to_owned()))
+                }
+
                 /// Gives places in the order of the line. loom finds two leaders at once, and one that
                 /// does not see what the one before it did.
                 fn commit(&self, writer: &Writer, group: &mut [Place]) {
