@@ -9,7 +9,7 @@ import { BatpakError, Store, errorKinds, inspect, inspectSync } from 'batpak'
 import { fileCommands } from './script/files.mjs'
 import {
   copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions,
-  payloadText, query, receiptLine, region, reportWords, shortLine, when, words, yesOrNo,
+  payloadText, query, receiptLine, region, reportWords, shortLine, when, words,
 } from './script/words.mjs'
 
 const { values: flags, positionals: files } = parseArgs({
