@@ -140,7 +140,6 @@ impl Trailer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) id: Id,
-    pub(crate) kind: u16,
     pub(crate) clock: u32,
     pub(crate) lane: u32,
     pub(crate) hash: Hash,
@@ -156,7 +155,6 @@ impl Entry {
         id.reverse();
         Self {
             id: Id(id),
-            kind: field!(bytes, 24, u16),
             clock: field!(bytes, 34, u32),
             lane: field!(bytes, 38, u32),
             hash: Hash(array(bytes, 78)),

@@ -4,7 +4,7 @@
 //! 0.7 to 0.10.
 
 use super::Store;
-use super::import::{Dropped, MOST_DROPS, Origin, is_hidden_place};
+use super::import::{Dropped, Origin, is_hidden_place, tell};
 use super::old::Payloads;
 use super::open::open_for_reading;
 use super::unfinished::Unfinished;
@@ -57,7 +57,7 @@ pub struct ExportReport {
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Why events were left out: the first [`MOST_DROPS`].
+    /// Why events were left out: the first [`MOST_DROPS`](crate::MOST_DROPS).
     pub drops: Vec<Dropped>,
 }
 
@@ -149,15 +149,7 @@ impl Export {
         };
         if let Some(reason) = refused {
             self.report.dropped += 1;
-            if self.report.drops.len() < MOST_DROPS {
-                self.report.drops.push(Dropped {
-                    segment: event.segment(),
-                    offset: event.offset(),
-                    sequence: Some(event.sequence()),
-                    is_event: true,
-                    reason,
-                });
-            }
+            tell(&mut self.report.drops, Dropped::of(event, reason));
             return Ok(());
         }
         self.make_room(event.wall_us())?;

@@ -95,6 +95,25 @@ pub struct Dropped {
     pub reason: String,
 }
 
+impl Dropped {
+    pub(super) fn of(event: &Event, reason: String) -> Self {
+        Self {
+            segment: event.segment(),
+            offset: event.offset(),
+            sequence: Some(event.sequence()),
+            is_event: true,
+            reason,
+        }
+    }
+}
+
+/// Adds to what is told one by one, as long as there is room.
+pub(super) fn tell(drops: &mut Vec<Dropped>, dropped: Dropped) {
+    if drops.len() < MOST_DROPS {
+        drops.push(dropped);
+    }
+}
+
 /// What is known of where an imported event comes from.
 pub(crate) struct Origin {
     pub(crate) source: Id,
@@ -234,7 +253,7 @@ impl<'a> Import<'a> {
 
     fn run(&mut self) -> Result<()> {
         for dropped in self.source.0.old.iter().flat_map(|old| &old.dropped) {
-            self.tell(dropped.clone());
+            tell(&mut self.report.drops, dropped.clone());
         }
         self.report.dropped = self.source.0.old.as_ref().map_or(0, |old| old.dropped_events);
         // One thread reads while this one appends.
@@ -287,13 +306,7 @@ impl<'a> Import<'a> {
         if let Err(reason) = self.check(event) {
             self.report.dropped += 1;
             self.report.sequences_kept = false;
-            self.tell(Dropped {
-                segment: event.segment(),
-                offset: event.offset(),
-                sequence: Some(event.sequence()),
-                is_event: true,
-                reason,
-            });
+            tell(&mut self.report.drops, Dropped::of(event, reason));
             return Ok(());
         }
         if self.ids.contains(&event.id()) {
@@ -416,13 +429,14 @@ impl<'a> Import<'a> {
     fn tell_taken(&mut self, id: Id, sequence: Option<u64>, by: u64) {
         self.report.dropped += 1;
         self.report.sequences_kept = false;
-        self.tell(Dropped {
+        let taken = Dropped {
             segment: 0,
             offset: 0,
             sequence,
             is_event: true,
             reason: format!("its id {id} is taken by event {by} with other content"),
-        });
+        };
+        tell(&mut self.report.drops, taken);
     }
 
     /// Appends the group.
@@ -496,11 +510,5 @@ impl<'a> Import<'a> {
         taken.into_iter().for_each(|(id, by)| self.tell_taken(id, None, by));
         self.next = to.live.read().visible();
         failure.map_or(Ok(()), Err)
-    }
-
-    fn tell(&mut self, dropped: Dropped) {
-        if self.report.drops.len() < MOST_DROPS {
-            self.report.drops.push(dropped);
-        }
     }
 }
