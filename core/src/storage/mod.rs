@@ -1,8 +1,8 @@
 //! The only code that touches the operating system.
 //!
 //! [`Vfs`] is the seam: the store reaches files through it alone. [`real`] is the operating
-//! system; [`sim`] keeps files in memory, forgets what was not synced, and fails on demand.
-//! `recovery` answers one question: where does the valid log end?
+//! system; tests put others in its place. `recovery` answers one question: where does the valid log
+//! end?
 //!
 //! Imports `format` and the vocabulary.
 
@@ -14,7 +14,6 @@ pub(crate) mod blocks;
 pub(crate) mod files;
 pub mod real;
 pub(crate) mod recovery;
-pub mod sim;
 mod watch;
 
 /// How a file is opened.

@@ -1,7 +1,7 @@
 //! What a store holds in memory stays bounded while appends are refused.
 
-use batpak_core::storage::sim::SimVfs;
 use batpak_core::{Durability, ErrorKind, EventKind, NewEvent, OpenOptions, Store};
+use batpak_tests::sim::SimVfs;
 use batpak_tests::watched::{Fate, Watched};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;

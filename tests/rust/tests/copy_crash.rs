@@ -2,11 +2,11 @@
 //! simulated one. Under the name there is then nothing, or all of it; the store is as it was; and
 //! making the copy again works.
 
-use batpak_core::storage::sim::{Fault, Loss, SimVfs};
 use batpak_core::{
     CopyReport, Durability, ErrorKind, EventKind, ForkOptions, Hash, NewEvent, OpenMode,
     OpenOptions, Query, Result, SnapshotOptions, Store,
 };
+use batpak_tests::sim::{Fault, Loss, SimVfs};
 use std::path::Path;
 use std::sync::Arc;
 

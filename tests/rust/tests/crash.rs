@@ -2,8 +2,8 @@
 //! rotation and close, with the recovery itself crashing too. After any number of them the store
 //! opens by itself, the log is a prefix of what was accepted, and nothing acknowledged is lost.
 
-use batpak_core::storage::sim::{Fault, Loss, SimVfs};
 use batpak_core::{Durability, ErrorKind, EventKind, Hash, NewEvent, OpenOptions, Query, Store};
+use batpak_tests::sim::{Fault, Loss, SimVfs};
 use std::path::Path;
 use std::sync::Arc;
 

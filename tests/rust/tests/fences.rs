@@ -1,12 +1,12 @@
 //! Fences against a model, from many threads, on failing disks, and in the eyes of readers in other
 //! processes.
 
-use batpak_core::storage::sim::{Fault, Loss, SimVfs};
 use batpak_core::{
     Causation, Committed, Durability, Error, ErrorKind, EventKind, Expected, Fence, FenceOptions,
     Id, NewEvent, OpenMode, OpenOptions, Query, Store,
 };
 use batpak_tests::scratch::Scratch;
+use batpak_tests::sim::{Fault, Loss, SimVfs};
 use batpak_tests::watched::{Call, Fate, Gate, Watched};
 use std::collections::BTreeMap;
 use std::path::Path;

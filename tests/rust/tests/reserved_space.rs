@@ -1,10 +1,10 @@
 //! The space that durable appends reserve behind the log's end: zeros, which mean nothing to whoever
 //! finds them, and which an append does not need.
 
-use batpak_core::storage::sim::{Loss, SimVfs};
 use batpak_core::{
     Durability, Error, ErrorKind, EventKind, NewEvent, OpenMode, OpenOptions, Receipt, Store,
 };
+use batpak_tests::sim::{Loss, SimVfs};
 use batpak_tests::watched::{Call, Fate, Watched};
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -1,10 +1,10 @@
 //! A panic at any call of the commit path: the group fails, and the store goes on, or stops, as the
 //! options say. Nothing that was acknowledged is lost, and reading goes on.
 
-use batpak_core::storage::sim::SimVfs;
 use batpak_core::{
     Durability, Error, ErrorKind, Event, EventKind, NewEvent, OpenOptions, Query, Receipt, Store,
 };
+use batpak_tests::sim::SimVfs;
 use batpak_tests::watched::{Fate, Watched};
 use std::collections::BTreeMap;
 use std::path::Path;

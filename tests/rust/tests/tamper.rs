@@ -4,11 +4,11 @@
 //! The forger here knows docs/format.md and nothing else: the code below is a second, independent
 //! reading of that page.
 
-use batpak_core::storage::sim::{Loss, SimVfs};
 use batpak_core::{
     ErrorKind, EventKind, FindingKind, ForkOptions, Hash, NewEvent, OpenMode, OpenOptions, Query,
     Store,
 };
+use batpak_tests::sim::{Loss, SimVfs};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,12 @@
 //! Appends that nobody waits for: their order, the writes and syncs they share, and how they end
 //! when the store is closed, the process forks, or the disk fails in the middle of a group.
 
-use batpak_core::storage::sim::{Loss, SimVfs};
 use batpak_core::{
     Durability, Error, ErrorKind, EventKind, Expected, NewEvent, OpenOptions, Query, Receipt,
     Store, Ticket,
 };
 use batpak_tests::scratch::Scratch;
+use batpak_tests::sim::{Loss, SimVfs};
 use batpak_tests::watched::{Call, Fate, Gate, Watched};
 use std::collections::VecDeque;
 use std::path::Path;

@@ -2,10 +2,10 @@
 //! the system, whole batches only, never an event that is rejected later, never one that waits for
 //! its sync, and everything that was acknowledged as written.
 
-use batpak_core::storage::sim::{Loss, SimVfs};
 use batpak_core::{
     Durability, ErrorKind, EventKind, Hash, NewEvent, OpenMode, OpenOptions, Query, Store,
 };
+use batpak_tests::sim::{Loss, SimVfs};
 use batpak_tests::watched::{Call, Fate, Gate, Watched};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,13 +1,13 @@
 //! The write path where it fails, or runs on an unusual thread: what was accepted stays readable and
 //! safe, what was refused is seen by nobody, and what is called never nests.
 
-use batpak_core::storage::sim::{Fault, Loss, SimVfs};
 use batpak_core::storage::{Access, Vfs, VfsFile};
 use batpak_core::{
     Durability, Error, ErrorKind, EventKind, Expected, Id, NewEvent, OpenMode, OpenOptions, Query,
     Receipt, Store, Ticket,
 };
 use batpak_tests::scratch::Scratch;
+use batpak_tests::sim::{Fault, Loss, SimVfs};
 use batpak_tests::watched::{Call, Fate, Gate, Watched};
 use std::cell::RefCell;
 use std::io;

@@ -5,7 +5,7 @@
 //! killed process all that was written, after a power cut what was synced and, of the rest, any
 //! part in any order, down to single sectors.
 
-use super::{Access, Vfs, VfsFile};
+use batpak_core::storage::{Access, Vfs, VfsFile};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
