@@ -63,8 +63,9 @@ pub use options::{
 };
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
-    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Fence,
-    FenceOptions, Finding, FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions,
-    ImportReport, Inspection, Link, MOST_DROPS, OpenReport, Opening, Parent, Scan, SnapshotCheck,
-    SnapshotOptions, Stats, Store, StreamHead, Then, Ticket, VerifyReport,
+    Ancestry, Boundary, Committed, CompactOptions, CompactProgress, CompactReport, CopyReport,
+    Diff, Dropped, ExportOptions, ExportReport, Fence, FenceOptions, Finding, FindingKind, Follow,
+    ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection, KeyOverflow, Keys, Link,
+    MOST_DROPS, OpenReport, Opening, Parent, Retention, Scan, SnapshotCheck, SnapshotOptions,
+    Stats, Store, StreamHead, Then, Ticket, Unwanted, VerifyReport,
 };

@@ -108,6 +108,7 @@ impl Translator {
             payload: &payload,
             payload_hash: Hash::ZERO,
             batch_continues,
+            keyed: false,
             synced_to: 0,
         };
         let (start, mut unsealed) = (out.len(), Unsealed::default());

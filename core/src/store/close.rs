@@ -107,6 +107,7 @@ impl Inner {
         let Some((end, index)) = note else { return Ok(()) };
         self.files.replace(TAIL_INDEX, &index)?;
         commit.manifest.closed = Some(end);
+        commit.manifest.retired = self.files.retired();
         self.files.replace(manifest::FILE_NAME, &commit.manifest.encode())
     }
 }

@@ -17,7 +17,7 @@ use crate::index::Part;
 use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::storage::files::Files;
-use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES};
+use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
 use crate::storage::{Access, VfsFile, read_full_at};
 use std::path::Path;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
             _ => report.ignored.push(name),
         }
     }
+    numbers.retain(|number| manifest.as_ref().is_none_or(|m| !m.retired.contains(number)));
     numbers.sort_unstable();
     if numbers.is_empty() && manifest.is_none() {
         return Err(super::open::no_store(&files));
@@ -74,7 +75,7 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
     let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
 
     let live = Live { parts: Arc::new(parts), ..Live::default() };
-    report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
+    report.events = live.parts.iter().map(|part| part.events()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
     let closed = manifest.closed.map_or(0, |closed| closed.events);
@@ -120,6 +121,10 @@ fn read_segment(
                 }
                 None => store == known.store,
             };
+            if !known.segments.is_empty() && header.generation > known.generation {
+                // The leftover of a compaction: the ones that it was to replace are there.
+                return Ok(Vec::new());
+            }
             if !accepted {
                 return Err(Error::corrupt("the segment belongs to another store").at_path(path));
             }
@@ -141,19 +146,20 @@ fn read_segment(
     while frames.at < to {
         let at = frames.at;
         let header = frames.header_at()?;
-        let whole = match frames.peek()? {
+        let whole = match frames.next()? {
             None => break,
             // Where something was lost, a payload may be taken for frames. An event of this log
             // has the right hash; without a lineage nothing can be told apart.
-            Some(Ok(frame)) if lineage.is_none_or(|lineage| frame.hash_is_right(lineage)) => {
-                let follows = pieces.last().is_some_and(|piece| {
-                    piece.end == at && piece.next_sequence() == frame.sequence()
-                });
+            Some(Ok(stored)) if lineage.is_none_or(|lineage| is_of(&stored, lineage, in_step)) => {
+                let first = stored.first_sequence();
+                let follows = pieces
+                    .last()
+                    .is_some_and(|piece| piece.end == at && piece.next_sequence() == first);
                 if !follows {
                     let mut piece = Tail::new(
                         lineage.unwrap_or_default(),
                         number,
-                        frame.sequence(),
+                        first,
                         Tree::default(),
                         Hash::ZERO,
                     );
@@ -161,7 +167,10 @@ fn read_segment(
                     pieces.push(piece);
                 }
                 if let Some(piece) = pieces.last_mut() {
-                    piece.push(&frame, None);
+                    match &stored {
+                        Stored::Event(frame) => drop(piece.push(frame, None)),
+                        Stored::Gap(gap) => piece.push_gap(gap, |_| {}),
+                    }
                 }
                 if let Some(from) = lost_from.take() {
                     damage.push(lost(number, from, at));
@@ -197,6 +206,15 @@ fn read_segment(
         damage.push(lost(number, from, to));
     }
     Ok(pieces)
+}
+
+/// Whether it was written to a log of this lineage. Nothing in a gap says so, which therefore counts
+/// only where no damage has come before it.
+fn is_of(stored: &Stored<'_>, lineage: Id, in_step: bool) -> bool {
+    match stored {
+        Stored::Event(frame) => frame.hash_is_right(lineage),
+        Stored::Gap(_) => in_step,
+    }
 }
 
 fn lost(number: u64, from: u64, to: u64) -> String {
@@ -236,10 +254,10 @@ fn join(
         let path = files.segment_path(number);
         let file = files.segment(number)?;
         let mut whole = Tail::new(lineage, number, first, before.0, before.1);
-        whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
+        whole.end = piece.start();
         let mut open_batch = false;
-        whole.extend(&*file, &path, piece.end, |frame| {
-            open_batch = frame.batch_continues();
+        whole.extend(&*file, &path, piece.end, |stored| {
+            open_batch = stored.batch_continues();
         })?;
         if open_batch {
             let last = whole.next_sequence() - 1;
