@@ -57,7 +57,8 @@ impl Inner {
 
         // 3. The successor, complete before its name appears.
         let first_sequence = self.live.read().visible();
-        let number = commit.take_number();
+        // It is taken at the end: a leftover under it, from a rotation that failed, is replaced.
+        let number = commit.next_number;
         let (tail, file) = self.start_segment(number, first_sequence)?;
 
         // 4. The manifest names both. Nothing can fail behind it.
@@ -77,6 +78,7 @@ impl Inner {
             }
         })?;
         commit.manifest = manifest;
+        commit.next_number = number + 1;
 
         // 5. Readers find the old segment through its footer from now on.
         let mut live = self.live.write();
