@@ -435,7 +435,7 @@ fn a_salvage_is_not_deceived_by_payloads() {
 #[test]
 fn an_event_of_a_newer_format() {
     // A bit that is reserved in the state byte, and one for an optional field.
-    for (at, bit) in [(9, 0x02), (9, 0x80), (99, 0x20)] {
+    for (at, bit) in [(9, 0x04), (9, 0x80), (99, 0x20)] {
         let vfs = build(1, false);
         let mut bytes = vfs.content(&segment(3)).unwrap();
         let last = frames(&bytes).pop().unwrap();
