@@ -686,7 +686,7 @@ fn rows_of_range(words: &str) -> Vec<String> {
 fn rows_in_tests() -> BTreeSet<(String, String)> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut named = BTreeSet::new();
-    for folder in ["rust/tests", "rust/scripts", "scripts"] {
+    for folder in ["rust/tests", "scripts"] {
         for entry in std::fs::read_dir(tests.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
