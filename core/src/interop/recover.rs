@@ -319,7 +319,8 @@ impl Recovery<'_> {
         };
         match sidecar::hidden_ranges(&bytes) {
             Ok(ranges) => self.ranges = ranges,
-            Err(why) => {
+            Err(error) => {
+                let why = error.damage(&self.files.path(sidecar::HIDDEN))?;
                 let why = format!(
                     "{} cannot be read, which says what cancelled fences hide: {why}",
                     sidecar::HIDDEN

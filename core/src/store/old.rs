@@ -333,14 +333,17 @@ impl Building {
         payloads: Payloads,
     ) -> Result<(Self, Recovered)> {
         let mut notes = Notes::default();
-        let keys = match files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)? {
+        let keyset = files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)?;
+        let keys = match keyset.map(|bytes| sidecar::keyset(&bytes)) {
             None => HashMap::new(),
-            Some(bytes) => sidecar::keyset(&bytes).unwrap_or_else(|why| {
+            Some(Ok(keys)) => keys,
+            Some(Err(error)) => {
+                let why = error.damage(&files.path(sidecar::KEYSET))?;
                 let what = format!("{} cannot be read: {why}", sidecar::KEYSET);
                 let (severity, sequence) = (Severity::Damage, None);
                 notes.push(Note { segment: 0, offset: 0, severity, events: 0, sequence, what });
                 HashMap::new()
-            }),
+            }
         };
         let mut building = Self {
             translator: Translator { payloads, keys },

@@ -189,6 +189,17 @@ fn assert_refused(vfs: &SimVfs, salvaged: &[u8]) {
     assert_eq!(read(vfs, OpenMode::Salvage).unwrap(), salvaged);
 }
 
+/// Something of a later version is refused for salvage too: what it says is not guessed at.
+fn assert_unsupported(vfs: &SimVfs, path: &Path) {
+    for mode in [OpenMode::ReadOnly, OpenMode::Salvage] {
+        let refused = open(vfs, mode).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{mode:?}: {refused}");
+        assert_eq!(refused.path(), Some(path), "{mode:?}: {refused}");
+    }
+    let looked_at = Store::inspect_on(Arc::new(vfs.clone()), Path::new(DIR)).unwrap();
+    assert_eq!(looked_at.refusal.unwrap().kind(), ErrorKind::Unsupported);
+}
+
 /// Recovery rows 22, 23, 33, 51. What an old frame lacks has a default, and kinds that nobody knows stay what
 /// they are.
 #[test]
@@ -323,12 +334,30 @@ fn rows_67_to_69_ranges_that_hide() {
         sidecar(b"FBATVR", 1, b"\xc0"),
         sidecar(b"FBATVR", 1, &ranges(&[(3, 1)])),
         sidecar(b"FBATVR", 1, &ranges(&[(2, 2)])),
-        sidecar(b"FBATVR", 3, &ranges(&[(1, 3)])),
+        sidecar(b"FBATVR", 0, &ranges(&[(1, 3)])),
     ] {
         assert_eq!(hidden(bad.clone()).unwrap_err().kind(), ErrorKind::Corrupt, "{bad:02x?}");
         // Nobody knows then what was hidden.
         assert_refused(&vfs, &[1, 2, 3, 4]);
     }
+    let mut other_checksum = sidecar(b"FBATVR", 9, &ranges(&[(1, 3)]));
+    other_checksum[8] ^= 1;
+    for later in [sidecar(b"FBATVR", 3, &ranges(&[(1, 3)])), other_checksum] {
+        vfs.set_content(&name, later);
+        assert_unsupported(&vfs, &name);
+    }
+}
+
+/// Recovery row 108. A keyset of a later version is refused.
+#[test]
+fn row_108_keys_of_a_later_version() {
+    let vfs = with_segments(&[events(1..5)]);
+    let name = file("keyset.fbatk");
+    let none = [&b"\x82"[..], b"\xabgranularity\x01", b"\xa7entries\x90"].concat();
+    vfs.set_content(&name, sidecar(b"FBATKS", 1, &none));
+    assert_eq!(read(&vfs, OpenMode::ReadOnly), Ok(vec![1, 2, 3, 4]));
+    vfs.set_content(&name, sidecar(b"FBATKS", 2, &none));
+    assert_unsupported(&vfs, &name);
 }
 
 /// Recovery rows 73, 74. A file of keys that cannot be read, or is of a later version, keeps nobody out: the
