@@ -1725,8 +1725,8 @@ typedef struct batpak_import_options {
     int32_t salvage;
     /**
      * 1 to import also the events of a 0.x store that nothing vouches for, since their payload is
-     * not what their hash says, or their predecessor is another than their link says. They are
-     * marked. With 0 they are dropped.
+     * not what their hash says, their predecessor is another than their link says, or their key
+     * does not open them. They are marked. With 0 they are dropped.
      */
     int32_t unvouched;
     /**

@@ -1532,7 +1532,8 @@ struct import_options {
   /// is refused.
   bool salvage = false;
   /// Import also the events of a 0.x store that nothing vouches for, since their payload is not
-  /// what their hash says, or their predecessor is another than their link says. They are marked.
+  /// what their hash says, their predecessor is another than their link says, or their key does
+  /// not open them. They are marked.
   bool unvouched = false;
   /// Import the plaintext of encrypted payloads of a 0.x store whose key is there. Without it, the
   /// ciphertext is imported, with what is needed to decrypt it.

@@ -347,7 +347,8 @@ export interface ImportOptions extends Region {
   salvage?: boolean | undefined
   /**
    * Import also the events of a 0.x store that nothing vouches for, since their payload is not what
-   * their hash says, or their predecessor is another than their link says. They are marked.
+   * their hash says, their predecessor is another than their link says, or their key does not open
+   * them. They are marked.
    */
   unvouched?: boolean | undefined
   /**
