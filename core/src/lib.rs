@@ -65,7 +65,7 @@ pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
     Ancestry, Boundary, Committed, CompactOptions, CompactProgress, CompactReport, CopyReport,
     Diff, Dropped, ExportOptions, ExportReport, Fence, FenceOptions, Finding, FindingKind, Follow,
-    ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection, KeyOverflow, Keys, Link,
-    MOST_DROPS, OpenReport, Opening, Parent, Retention, Scan, SnapshotCheck, SnapshotOptions,
-    Stats, Store, StreamHead, Then, Ticket, Unwanted, VerifyReport,
+    ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection, Keep, KeyOverflow, Keys,
+    Link, MOST_DROPS, OpenReport, Opening, Parent, Progress, Retention, Scan, SnapshotCheck,
+    SnapshotOptions, Stats, Store, StreamHead, Then, Ticket, Unwanted, VerifyReport,
 };

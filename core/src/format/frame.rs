@@ -718,7 +718,7 @@ mod tests {
             assert_eq!(once, twice, "{set:#x}");
             let moved = Frame::parse(&twice).unwrap();
             assert_eq!((moved.hash(), moved.hash_is_right(Id([9; 16]))), (hash, true));
-            assert_eq!(moved.is_keyed() && moved.batch_continues(), true);
+            assert!(moved.is_keyed() && moved.batch_continues());
             let erased = set & state::ERASED != 0;
             let payload = &twice[moved.layout().payload()];
             assert_eq!(payload, if erased { &b""[..] } else { b"hello" });

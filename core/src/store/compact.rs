@@ -38,6 +38,9 @@ const SMALL_PART: u64 = 4;
 /// The most events of a segment that a compaction writes: its index is made in memory.
 const MAX_EVENTS: u64 = 1 << 24;
 
+/// Is told how far a compaction is, and ends it by an error.
+pub type Progress<'a> = &'a mut dyn FnMut(&CompactProgress) -> Result<()>;
+
 /// What a compaction does.
 #[derive(Default)]
 pub struct CompactOptions<'a> {
@@ -47,7 +50,7 @@ pub struct CompactOptions<'a> {
     pub bytes_per_second: u64,
     /// Told, about once per MiB and at each segment, how far the compaction is. An error ends it, and
     /// nothing is changed.
-    pub progress: Option<&'a mut dyn FnMut(&CompactProgress) -> Result<()>>,
+    pub progress: Option<Progress<'a>>,
 }
 
 impl std::fmt::Debug for CompactOptions<'_> {
@@ -205,7 +208,7 @@ struct Work<'a, 'b> {
     told: CompactProgress,
     /// From how many bytes on the caller is told again.
     next_told: u64,
-    progress: Option<&'b mut dyn FnMut(&CompactProgress) -> Result<()>>,
+    progress: Option<Progress<'b>>,
     /// The new segments, and which old ones each takes the place of.
     made: Vec<Arc<Part>>,
     replaced: Vec<Vec<Arc<Part>>>,

@@ -59,7 +59,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 pub use ancestors::{Ancestry, Boundary, Link};
-pub use compact::{CompactOptions, CompactProgress, CompactReport};
+pub use compact::{CompactOptions, CompactProgress, CompactReport, Progress};
 pub use copy::CopyReport;
 pub use diff::Diff;
 pub use export::{ExportOptions, ExportReport};
@@ -71,7 +71,7 @@ pub use inspect::{Inspection, Opening};
 pub use open::OpenReport;
 pub use queue::Then;
 pub use read::Scan;
-pub use retain::{KeyOverflow, Keys, Retention, Unwanted};
+pub use retain::{Keep, KeyOverflow, Keys, Retention, Unwanted};
 pub use snapshot::{SnapshotCheck, SnapshotOptions};
 pub use stats::{Frontier, Head, Stats, StreamHead};
 pub use ticket::Ticket;

@@ -216,7 +216,9 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     };
 
     // 3. Files that do not belong. They are removed once everything else has been found sound.
-    let leftovers = sort_files(&files, &list(&files)?, &manifest, &mut report)?;
+    let names = list(&files)?;
+    refuse_other_than_files(&files, &names)?;
+    let leftovers = sort_files(&files, &names, &manifest, &mut report)?;
 
     // 4. Sealed segments, then the newest one up to where the log ends.
     let found = load(&files, &manifest, &[], Reader::Writer)?;
@@ -384,6 +386,21 @@ pub(super) fn sync_parents(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a directory, a link or a pipe under a name that is the store's to write. It would keep a
+/// later rotation or close from replacing it, when events have been accepted already.
+fn refuse_other_than_files(files: &Files, names: &[(String, bool)]) -> Result<()> {
+    let is_own = |name: &str| {
+        segment::number_of(name).is_some() || name == TAIL_INDEX || is_own_temporary(name)
+    };
+    match names.iter().find(|(name, is_file)| !is_file && is_own(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let why = "a name that is the store's is not a regular file; move it away";
+            Err(Error::new(ErrorKind::Io, why).at_path(&files.path(name)))
+        }
+    }
 }
 
 /// Sorts the directory's names: gives the leftovers that may be removed, notes strangers, and

@@ -417,6 +417,10 @@ fn limit_bytes(spans: &mut Vec<(u64, u64)>, max_bytes: usize) {
     spans.truncate(count);
 }
 
+/// The candidates of the segment being read: its number and first sequence, what the index gave,
+/// and whether that was all.
+type Candidates = ((u64, u64), Option<Vec<u32>>, bool);
+
 /// A query being read. It sees what was visible when it began, holds no lock between two pages,
 /// and is an iterator over events.
 pub struct Scan {
@@ -428,9 +432,7 @@ pub struct Scan {
     /// The number of events that were visible at the start.
     end: u64,
     left: u64,
-    /// The candidates of the segment being read: its number and first sequence, what the index
-    /// gave, and whether that was all.
-    candidates: Option<((u64, u64), Option<Vec<u32>>, bool)>,
+    candidates: Option<Candidates>,
     buffer: VecDeque<Event>,
     page: usize,
 }

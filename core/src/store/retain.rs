@@ -57,6 +57,9 @@ impl Default for Keys {
     }
 }
 
+/// Says whether an event stays, or ends the compaction by an error.
+pub type Keep<'a> = &'a mut dyn FnMut(&Event) -> Result<bool>;
+
 /// Which events are no longer wanted: those that every rule which is set calls unwanted. At least one
 /// must be set. The library's own events, such as denials, stay.
 #[derive(Default)]
@@ -72,7 +75,7 @@ pub struct Retention<'a> {
     /// Asked, in the order of the log, about each event that the other rules call unwanted: whether
     /// it stays. An error ends the compaction, and nothing is changed. No lock is held meanwhile, so
     /// that it may read and append.
-    pub keep: Option<&'a mut dyn FnMut(&Event) -> Result<bool>>,
+    pub keep: Option<Keep<'a>>,
     /// What becomes of the others.
     pub unwanted: Unwanted,
     /// Which keys of dropped events are kept.

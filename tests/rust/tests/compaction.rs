@@ -41,8 +41,8 @@ fn append(store: &Store, i: u64) -> Receipt {
     let mut event = NewEvent::new("x", "s", EventKind(0x1000 + (i % 3) as u16), &payload);
     let entity = format!("entity:{}", i % ENTITIES);
     event.entity = &entity;
-    event.lane = u32::from(i % 11 == 0);
-    event.id = (i % 5 == 0).then(|| Id::for_operation("test", &[&i.to_le_bytes()]));
+    event.lane = u32::from(i.is_multiple_of(11));
+    event.id = i.is_multiple_of(5).then(|| Id::for_operation("test", &[&i.to_le_bytes()]));
     event.timestamp_us = Some(1_000_000 * i as i64);
     store.append(&event, None).unwrap()
 }
@@ -182,7 +182,7 @@ fn every_rule_drops_what_it_says() {
         // The streams go on where they were.
         for receipt in fill(&store, 400..430) {
             let entity = format!("entity:{}", receipt.sequence % ENTITIES);
-            let on_lane = |i: &u64| u32::from(*i % 11 == 0) == receipt.lane;
+            let on_lane = |i: &u64| u32::from((*i).is_multiple_of(11)) == receipt.lane;
             let clock = (0..receipt.sequence)
                 .filter(|i| i % ENTITIES == receipt.sequence % ENTITIES)
                 .filter(on_lane)
@@ -204,7 +204,7 @@ fn a_predicate_keeps_and_drops() {
         asked.push(event.sequence());
         // It may read and append.
         assert_eq!(store.at(event.sequence()).unwrap().unwrap().hash(), event.hash());
-        Ok(event.sequence() % 10 == 0)
+        Ok(event.sequence().is_multiple_of(10))
     };
     let rule = Retention { before: Some(200), keep: Some(&mut keep), ..retention() };
     let report = compact(&store, rule);
@@ -472,11 +472,11 @@ fn copies_of_a_compacted_store() {
             let name = format!("entity:{i}");
             let (ours, theirs) = (store.stream_head(&name, 0), fork.stream_head(&name, 0));
             let same = point == 340;
-            assert!(!same || ours.unwrap() == theirs.as_ref().unwrap().clone());
+            assert!(!same || ours.unwrap() == *theirs.as_ref().unwrap());
             assert!(theirs.unwrap().is_some());
         }
         // It can be compacted on its own, and its parent is still proved.
-        let mut keep = |event: &Event| Ok(event.sequence() % 4 == 0);
+        let mut keep = |event: &Event| Ok(event.sequence().is_multiple_of(4));
         compact(&fork, Retention { keep: Some(&mut keep), ..retention() });
         fill(&fork, 2000..2040);
         check_intact(&fork);
@@ -512,7 +512,7 @@ fn who_reads_meanwhile_reads_on() {
     let path = scratch.join("store");
     let store = open(&path);
     fill(&store, 0..600);
-    let kept = |sequence: u64| sequence >= 500 || sequence % 50 == 0;
+    let kept = |sequence: u64| sequence >= 500 || sequence.is_multiple_of(50);
     // A reader of the same process, and one as another process would be.
     let options =
         OpenOptions { max_open_files: 1, cache_bytes: 0, ..OpenOptions::mode(OpenMode::ReadOnly) };
@@ -581,7 +581,7 @@ fn appends_go_on_meanwhile() {
         let appending = store.clone();
         let appender = scope.spawn(move || fill(&appending, 10_000..10_600).len());
         for round in 1..6 {
-            let mut keep = |event: &Event| Ok(event.sequence() % (round + 1) != 0);
+            let mut keep = |event: &Event| Ok(!event.sequence().is_multiple_of(round + 1));
             compact(&store, Retention { before: Some(500), keep: Some(&mut keep), ..retention() });
         }
         assert_eq!(appender.join().unwrap(), 600);
