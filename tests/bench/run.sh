@@ -10,6 +10,7 @@
 #              events, which take minutes
 #   waking     how soon a sleeping thread or process has an event
 #   tails      how long single appends take while others scan
+#   compacting how long single appends take while a million events are compacted
 #   python     the small set from Python, and from sqlite3, lmdb and eventsourcing
 #   node       the small set from Node, and from better-sqlite3, lmdb and classic-level
 #
@@ -104,6 +105,12 @@ opens() { rust_part opens "Opening, memory, disk"; }
 waking() { rust_part waking "Waking somebody who sleeps"; }
 tails() { rust_part tails "Appends beside scans"; }
 
+compacting() {
+    build_rust
+    measure compacting "$bench" compacting "$stores" "$rounds"
+    report compacting "Appends beside a compaction" alone
+}
+
 languages() {
     build_rust
     build_c
@@ -139,7 +146,7 @@ node() {
     report node "From Node" batpak
 }
 
-all=(languages appends reads opens waking tails python node)
+all=(languages appends reads opens waking tails compacting python node)
 parts=()
 while [ $# -gt 0 ]; do
     case $1 in

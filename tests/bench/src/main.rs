@@ -2,13 +2,14 @@
 //!
 //!     batpak-bench PART DIR ROUNDS
 //!
-//! The parts are appends, reads, opens, waking, tails, and small: what every language has. The
-//! stores are made below DIR, which exists; the caller removes it. Every line of output is one
+//! The parts are appends, reads, opens, waking, tails, compacting, and small: what every language
+//! has. The stores are made below DIR, which exists; the caller removes it. Every line of output is one
 //! measurement: what was measured, the measure, its unit and the value, with tabs between them.
 //! report.py makes tables of the medians. `selection` says what the environment leaves out.
 
 mod appends;
 mod batpak;
+mod compacting;
 mod file;
 mod log;
 mod opening;
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
                 "opens" => opening::measure,
                 "waking" => waking::measure,
                 "tails" => tails::measure,
+                "compacting" => compacting::measure,
                 "small" => small::measure,
                 _ => return Err(format!("there is no part `{part}`").into()),
             };
