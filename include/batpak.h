@@ -112,6 +112,12 @@
     {sizeof(batpak_copy_report), 0, {{0}}, 0, {{0}}, 0, 0, 0, 0}
 #define BATPAK_DIFF_INIT \
     {sizeof(batpak_diff), 0, 0, 0, 0}
+#define BATPAK_RETENTION_INIT \
+    {sizeof(batpak_retention), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1048576u, 1048576u}
+#define BATPAK_COMPACT_OPTIONS_INIT \
+    {sizeof(batpak_compact_options), 0, 0, 0, 0, 0}
+#define BATPAK_COMPACT_REPORT_INIT \
+    {sizeof(batpak_compact_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 
 /**
@@ -774,6 +780,85 @@ enum batpak_finding_kind
 typedef enum batpak_finding_kind batpak_finding_kind;
 #else
 typedef int32_t batpak_finding_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What becomes of an event that is no longer wanted.
+ */
+enum batpak_unwanted
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * It is no longer shown. Its hash is kept, so that roots and proofs stay what they were.
+     */
+    BATPAK_UNWANTED_DROP = 0,
+    /**
+     * It is shown with the kind 0x0FFE, that of a tombstone; its payload stays.
+     */
+    BATPAK_UNWANTED_TOMBSTONE = 1,
+    /**
+     * The same, and its payload is erased, but for its hash.
+     */
+    BATPAK_UNWANTED_ERASE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_unwanted batpak_unwanted;
+#else
+typedef int32_t batpak_unwanted;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What happens when more keys lie in the window than are to be kept.
+ */
+enum batpak_key_overflow
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * They are kept all the same, and the report says how many too many there are.
+     */
+    BATPAK_KEY_OVERFLOW_WARN = 0,
+    /**
+     * The compaction fails with BATPAK_TOO_LARGE, and nothing is changed.
+     */
+    BATPAK_KEY_OVERFLOW_REFUSE = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_key_overflow batpak_key_overflow;
+#else
+typedef int32_t batpak_key_overflow;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Whether an event stays.
+ */
+enum batpak_keep
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * It goes, as the other rules say.
+     */
+    BATPAK_KEEP_NO = 0,
+    /**
+     * It stays.
+     */
+    BATPAK_KEEP_YES = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum batpak_keep batpak_keep;
+#else
+typedef int32_t batpak_keep;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -1505,9 +1590,13 @@ typedef struct batpak_event {
      */
     uint8_t batch_continues;
     /**
+     * 1 when a compaction has erased the payload, of which the hash is left.
+     */
+    uint8_t is_erased;
+    /**
      * Zeros.
      */
-    uint8_t reserved[6];
+    uint8_t reserved[5];
     /**
      * Whose event it is.
      */
@@ -1517,7 +1606,7 @@ typedef struct batpak_event {
      */
     struct batpak_text scope;
     /**
-     * The payload, as it was handed in.
+     * The payload, as it was handed in; nothing if it was erased.
      */
     struct batpak_bytes payload;
     /**
@@ -2018,6 +2107,213 @@ typedef struct batpak_parent {
      */
     struct batpak_hash root;
 } batpak_parent;
+
+/**
+ * Says whether an event stays: it returns BATPAK_KEEP_NO or BATPAK_KEEP_YES. Any other number says
+ * that it failed: the compaction ends with BATPAK_CALLBACK, and nothing is changed. The event is
+ * valid until it returns. No lock is held meanwhile, so that it may call the library, also on the
+ * same store. It must return: it may neither jump out (longjmp) nor let a C++ exception through.
+ */
+typedef int32_t (*batpak_keep_callback)(void *user_data,
+                                        const struct batpak_event *event);
+
+/**
+ * Which events are no longer wanted: those that every rule which is set calls unwanted. The rules
+ * are region, before, older_than_us, newest_per_entity and keep; at least one must be set. The
+ * library's own events, such as denials, stay. Initialise it with BATPAK_RETENTION_INIT, which
+ * holds the defaults.
+ *
+ * Of dropped events, the idempotency keys (the ids that callers gave) are kept for a while. As
+ * long as its key is kept, repeating an append gives the receipt of the first time, or a conflict
+ * if the content is another; later, the same id begins a new event. The key of an event that is
+ * not dropped is never forgotten.
+ */
+typedef struct batpak_retention {
+    /**
+     * sizeof(batpak_retention).
+     */
+    uint32_t struct_size;
+    /**
+     * What becomes of unwanted events, a batpak_unwanted.
+     */
+    int32_t unwanted;
+    /**
+     * Events that do not match stay: a query without a direction, a from and a limit. May be null
+     * for everything.
+     */
+    const struct batpak_query *region;
+    /**
+     * When has_before is 1: events from this sequence on stay.
+     */
+    uint64_t before;
+    /**
+     * When has_older_than is 1: events of this timestamp or later stay; microseconds since 1970.
+     */
+    int64_t older_than_us;
+    /**
+     * When has_newest_per_entity is 1: so many newest events of each entity stay, on all its lanes
+     * together.
+     */
+    uint64_t newest_per_entity;
+    /**
+     * 1 when before counts, otherwise 0.
+     */
+    int32_t has_before;
+    /**
+     * 1 when older_than_us counts, otherwise 0.
+     */
+    int32_t has_older_than;
+    /**
+     * 1 when newest_per_entity counts, otherwise 0.
+     */
+    int32_t has_newest_per_entity;
+    /**
+     * What happens when there are more than key_most keys in the window, a batpak_key_overflow.
+     */
+    int32_t key_overflow;
+    /**
+     * Asked, in the order of the log, about each event that the other rules call unwanted; may be
+     * null.
+     */
+    batpak_keep_callback keep;
+    /**
+     * Handed to keep.
+     */
+    void *keep_user_data;
+    /**
+     * Keys of this many sequences up to the newest event are kept, always.
+     */
+    uint64_t key_window;
+    /**
+     * So many keys are to be kept at the most.
+     */
+    uint64_t key_most;
+} batpak_retention;
+
+/**
+ * How far a compaction is.
+ */
+typedef struct batpak_compact_progress {
+    /**
+     * sizeof(batpak_compact_progress) in the library: what there is to read.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Sealed segments that were looked at, and written again if need be.
+     */
+    uint64_t segments_done;
+    /**
+     * Sealed segments there are.
+     */
+    uint64_t segments;
+    /**
+     * Bytes read so far; what is written again is read twice.
+     */
+    uint64_t bytes_read;
+    /**
+     * Bytes written so far.
+     */
+    uint64_t bytes_written;
+} batpak_compact_progress;
+
+/**
+ * Is told how far a compaction is. It returns 0 to go on. Any other number cancels: the compaction
+ * ends with BATPAK_CALLBACK, and nothing is changed. The progress is valid until it returns. No
+ * lock is held meanwhile, so that it may call the library, also on the same store. It must return:
+ * it may neither jump out (longjmp) nor let a C++ exception through.
+ */
+typedef int32_t (*batpak_progress_callback)(void *user_data,
+                                            const struct batpak_compact_progress *progress);
+
+/**
+ * What a compaction does. Initialise it with BATPAK_COMPACT_OPTIONS_INIT, which holds the
+ * defaults.
+ */
+typedef struct batpak_compact_options {
+    /**
+     * sizeof(batpak_compact_options).
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Which events go. Null for none: small segments are joined, and nothing else.
+     */
+    const struct batpak_retention *retention;
+    /**
+     * How many bytes are read and written in a second at the most; 0 for as many as can be.
+     */
+    uint64_t bytes_per_second;
+    /**
+     * Told, about once per MiB and at each segment, how far the compaction is; may be null.
+     */
+    batpak_progress_callback progress;
+    /**
+     * Handed to progress.
+     */
+    void *progress_user_data;
+} batpak_compact_options;
+
+/**
+ * What a compaction did. Initialise it with BATPAK_COMPACT_REPORT_INIT.
+ */
+typedef struct batpak_compact_report {
+    /**
+     * sizeof(batpak_compact_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Segments of the store before, the newest one included.
+     */
+    uint64_t segments_before;
+    /**
+     * Segments of the store afterwards.
+     */
+    uint64_t segments_after;
+    /**
+     * Segments that others took the place of.
+     */
+    uint64_t segments_replaced;
+    /**
+     * Segments that took their place.
+     */
+    uint64_t segments_written;
+    /**
+     * Bytes of all segments before.
+     */
+    uint64_t bytes_before;
+    /**
+     * Bytes of all segments afterwards.
+     */
+    uint64_t bytes_after;
+    /**
+     * Events that were dropped.
+     */
+    uint64_t events_dropped;
+    /**
+     * Events that became tombstones, or whose payload was erased.
+     */
+    uint64_t tombstones;
+    /**
+     * Keys of dropped events in the window, from earlier compactions, too; all of these are kept.
+     * 0 without a retention, since they are not counted then.
+     */
+    uint64_t keys_kept;
+    /**
+     * How many of those are more than there should be.
+     */
+    uint64_t keys_over;
+} batpak_compact_report;
 
 #ifdef __cplusplus
 extern "C" {
@@ -3098,6 +3394,34 @@ batpak_status batpak_store_parent(const struct batpak_store *store,
                                   struct batpak_parent *parent,
                                   size_t *count,
                                   struct batpak_error *error);
+
+/**
+ * Puts new segments in the place of sealed ones, while appends and reads go on: drops events that
+ * are no longer wanted, or makes tombstones of them, and joins small segments. With a retention,
+ * the newest segment is sealed first, so that it holds for every event that is visible. After an
+ * error, and after a crash, the store has the events that it had before.
+ *
+ * What stays keeps its sequence, clock, hash and receipt; roots that were noted down still hold.
+ * One who reads meanwhile may or may not see an event that goes. Views keep what they show.
+ *
+ * It runs on the calling thread, and so do the functions of options, which it waits for. Closing
+ * the store, on another thread or by one of them, ends it.
+ *
+ * options: may be null to join small segments. report: gets the result.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, also for a retention without a rule; BATPAK_INVALID_COORDINATE
+ * and BATPAK_INVALID_KIND for its region; BATPAK_CALLBACK when a function of options failed or
+ * cancelled; BATPAK_LOCKED while another compaction of the store is under way; BATPAK_TOO_LARGE
+ * when there are more keys than key_most and those are to be refused; BATPAK_READ_ONLY,
+ * BATPAK_UNSUPPORTED, BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_CORRUPT, BATPAK_IO,
+ * BATPAK_DISK_FULL, BATPAK_POISONED, BATPAK_INDETERMINATE, BATPAK_FORKED.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_store_compact(const struct batpak_store *store,
+                                   const struct batpak_compact_options *options,
+                                   struct batpak_compact_report *report,
+                                   struct batpak_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -553,6 +553,8 @@ class event {
   std::uint8_t flags() const noexcept { return event_->flags; }
   /// Whether later events of the same batch follow it.
   bool batch_continues() const noexcept { return event_->batch_continues != 0; }
+  /// Whether a compaction has erased its payload, of which the hash is left.
+  bool is_erased() const noexcept { return event_->is_erased != 0; }
   /// The hash over the event and its stream up to it.
   batpak::hash hash() const noexcept { return batpak::hash(event_->hash); }
   /// The hash of the event before it in its stream; zeros for the first.
@@ -571,7 +573,7 @@ class event {
   /// The area it lives in.
   std::string_view scope() const& noexcept { return detail::view(event_->scope); }
   std::string_view scope() const&& = delete;
-  /// The payload, as it was handed in.
+  /// The payload, as it was handed in; nothing if it was erased.
   bytes_view payload() const& noexcept { return detail::view(event_->payload); }
   bytes_view payload() const&& = delete;
   /// The extensions, by rising key.
@@ -1200,6 +1202,176 @@ inline std::int32_t ask_gate(void* user_data, const batpak_new_event* event,
     // No verdict: the library refuses the event and ends the append.
     return -1;
   }
+}
+
+}  // namespace detail
+
+// --------------------------------------------------------------------------------- compaction
+
+/// What becomes of an event that is no longer wanted.
+enum class unwanted : std::int32_t {
+  /// It is no longer shown. Its hash is kept, so that roots and proofs stay what they were.
+  drop = BATPAK_UNWANTED_DROP,
+  /// It is shown with the kind 0x0FFE, that of a tombstone; its payload stays.
+  tombstone = BATPAK_UNWANTED_TOMBSTONE,
+  /// The same, and its payload is erased, but for its hash.
+  erase = BATPAK_UNWANTED_ERASE,
+};
+
+/// What happens when more keys lie in the window than are to be kept.
+enum class key_overflow : std::int32_t {
+  /// They are kept all the same, and the report says how many too many there are.
+  warn = BATPAK_KEY_OVERFLOW_WARN,
+  /// The compaction throws an error of kind `too_large`, and nothing is changed.
+  refuse = BATPAK_KEY_OVERFLOW_REFUSE,
+};
+
+namespace detail {
+inline batpak_retention default_retention() noexcept {
+  batpak_retention retention = BATPAK_RETENTION_INIT;
+  return retention;
+}
+}  // namespace detail
+
+/// The idempotency window: for how long the keys of dropped events are kept, that is, the ids that
+/// callers gave. As long as its key is kept, repeating an append gives the receipt of the first
+/// time, or a conflict if the content is another; later, the same id begins a new event. The key of
+/// an event that is not dropped is never forgotten.
+struct keys {
+  /// Keys of this many sequences up to the newest event are kept, always.
+  std::uint64_t window = detail::default_retention().key_window;
+  /// So many keys are to be kept at the most.
+  std::uint64_t most = detail::default_retention().key_most;
+  /// What happens when there are more of them in the window.
+  key_overflow overflow = key_overflow::warn;
+};
+
+/// Which events are no longer wanted: those that every rule which is set calls unwanted. At least
+/// one must be set. The library's own events, such as denials, stay.
+struct retention {
+  /// Events that do not match stay: a query without a direction, from() and limit().
+  query region{};
+  /// Events from this sequence on stay.
+  std::optional<std::uint64_t> before{};
+  /// Events of this timestamp or later stay: microseconds since 1970.
+  std::optional<std::int64_t> older_than_us{};
+  /// So many newest events of each entity stay, on all its lanes together.
+  std::optional<std::uint64_t> newest_per_entity{};
+  /// Asked, in the order of the log, about each event that the other rules call unwanted: whether
+  /// it stays. An exception ends the compaction, and nothing is changed. No lock is held meanwhile,
+  /// so that it may use the store. The event may be kept.
+  std::function<bool(const event&)> keep{};
+  /// What becomes of the others.
+  batpak::unwanted unwanted = batpak::unwanted::drop;
+  /// Which keys of dropped events are kept.
+  batpak::keys keys{};
+};
+
+/// How far a compaction is.
+struct compact_progress {
+  /// Sealed segments that were looked at, and written again if need be.
+  std::uint64_t segments_done = 0;
+  /// Sealed segments there are.
+  std::uint64_t segments = 0;
+  /// Bytes read so far; what is written again is read twice.
+  std::uint64_t bytes_read = 0;
+  /// Bytes written so far.
+  std::uint64_t bytes_written = 0;
+};
+
+/// What a compaction does.
+struct compact_options {
+  /// Which events go. Without it, small segments are joined, and nothing else.
+  std::optional<batpak::retention> retention{};
+  /// How many bytes are read and written in a second at the most; 0 is as many as can be.
+  std::uint64_t bytes_per_second = 0;
+  /// Told, about once per MiB and at each segment, how far the compaction is. An exception ends the
+  /// compaction, and nothing is changed. No lock is held meanwhile, so that it may use the store.
+  std::function<void(const compact_progress&)> progress{};
+};
+
+/// What a compaction did.
+struct compact_report {
+  /// Segments of the store before, the newest one included.
+  std::uint64_t segments_before = 0;
+  /// Segments of the store afterwards.
+  std::uint64_t segments_after = 0;
+  /// Segments that others took the place of.
+  std::uint64_t segments_replaced = 0;
+  /// Segments that took their place.
+  std::uint64_t segments_written = 0;
+  /// Bytes of all segments before.
+  std::uint64_t bytes_before = 0;
+  /// Bytes of all segments afterwards.
+  std::uint64_t bytes_after = 0;
+  /// Events that were dropped.
+  std::uint64_t events_dropped = 0;
+  /// Events that became tombstones, or whose payload was erased.
+  std::uint64_t tombstones = 0;
+  /// Keys of dropped events in the window, from earlier compactions, too; all of these are kept. 0
+  /// without a retention, since they are not counted then.
+  std::uint64_t keys_kept = 0;
+  /// How many of those are more than there should be.
+  std::uint64_t keys_over = 0;
+};
+
+namespace detail {
+
+/// The functions of a compaction during its call, and the exception that one of them threw.
+struct compact_call {
+  const std::function<bool(const event&)>* keep = nullptr;
+  const std::function<void(const compact_progress&)>* progress = nullptr;
+  std::exception_ptr thrown{};
+
+  /// Calls one of them for the C interface, which no exception may cross: it is kept here and
+  /// thrown again after the call. Without an answer, the library ends the compaction.
+  template <class Function>
+  std::int32_t answer_of(Function function) noexcept {
+    try {
+      return function();
+    } catch (...) {
+      thrown = std::current_exception();
+      return -1;
+    }
+  }
+};
+
+/// The event that a function is shown for the time of its call, with a copy of its bytes.
+inline event copy_of(const batpak_event& shown) {
+  struct copied {
+    batpak_event event;
+    std::vector<std::uint8_t> bytes;
+  };
+  const auto copy = std::make_shared<copied>(copied{shown, {}});
+  batpak_event& own = copy->event;
+  copy->bytes.reserve(own.entity.length + own.scope.length + own.payload.length +
+                      own.extensions.length);
+  const auto take = [&](auto& part) {
+    using pointer = decltype(part.data);
+    const auto* const first = reinterpret_cast<const std::uint8_t*>(part.data);
+    const std::size_t at = copy->bytes.size();
+    copy->bytes.insert(copy->bytes.end(), first, first + part.length);
+    part.data = reinterpret_cast<pointer>(copy->bytes.data() + at);
+  };
+  take(own.entity);
+  take(own.scope);
+  take(own.payload);
+  take(own.extensions);
+  return event(std::shared_ptr<const batpak_event>(copy, &own));
+}
+
+inline std::int32_t ask_keep(void* user_data, const batpak_event* shown) noexcept {
+  compact_call& call = *static_cast<compact_call*>(user_data);
+  return call.answer_of(
+      [&] { return (*call.keep)(copy_of(*shown)) ? BATPAK_KEEP_YES : BATPAK_KEEP_NO; });
+}
+
+inline std::int32_t tell_progress(void* user_data, const batpak_compact_progress* told) noexcept {
+  compact_call& call = *static_cast<compact_call*>(user_data);
+  return call.answer_of([&] {
+    (*call.progress)({told->segments_done, told->segments, told->bytes_read, told->bytes_written});
+    return 0;
+  });
 }
 
 }  // namespace detail
@@ -1924,6 +2096,66 @@ class store {
       call(batpak_store_verify, &found, findings.data(), findings.size());
     } while (found.finding_count > findings.size());
     return verified(found, findings);
+  }
+
+  // Compaction.
+
+  /// Puts new segments in the place of sealed ones, while appends and reads go on: drops events
+  /// that are no longer wanted, or makes tombstones of them, and joins small segments. With a
+  /// retention, the newest segment is sealed first, so that it holds for every event that is
+  /// visible. After an error, and after a crash, the store has the events that it had before.
+  ///
+  /// What stays keeps its sequence, clock, hash and receipt; roots that were noted down still hold.
+  /// One who reads meanwhile may or may not see an event that goes. An exception that a function of
+  /// the options throws comes out of this call. Throws an error of kind `locked` while another
+  /// compaction of the store is under way, and one of kind `closed` when it is closed meanwhile.
+  ///
+  ///   batpak::compact_options options;
+  ///   options.retention.emplace().newest_per_entity = 100;
+  ///   store.compact(options);
+  compact_report compact(const compact_options& options = {}) const {
+    detail::compact_call during;
+    batpak_retention rules = detail::default_retention();
+    batpak_query region = BATPAK_QUERY_INIT;
+    batpak_compact_options given = BATPAK_COMPACT_OPTIONS_INIT;
+    given.bytes_per_second = options.bytes_per_second;
+    if (options.retention) {
+      const batpak::retention& retention = *options.retention;
+      region = retention.region.c_query();
+      rules.unwanted = static_cast<std::int32_t>(retention.unwanted);
+      rules.region = &region;
+      rules.before = retention.before.value_or(0);
+      rules.has_before = retention.before.has_value();
+      rules.older_than_us = retention.older_than_us.value_or(0);
+      rules.has_older_than = retention.older_than_us.has_value();
+      rules.newest_per_entity = retention.newest_per_entity.value_or(0);
+      rules.has_newest_per_entity = retention.newest_per_entity.has_value();
+      rules.key_window = retention.keys.window;
+      rules.key_most = retention.keys.most;
+      rules.key_overflow = static_cast<std::int32_t>(retention.keys.overflow);
+      if (retention.keep) {
+        during.keep = &retention.keep;
+        rules.keep = detail::ask_keep;
+        rules.keep_user_data = &during;
+      }
+      given.retention = &rules;
+    }
+    if (options.progress) {
+      during.progress = &options.progress;
+      given.progress = detail::tell_progress;
+      given.progress_user_data = &during;
+    }
+    batpak_compact_report found = BATPAK_COMPACT_REPORT_INIT;
+    try {
+      call(batpak_store_compact, &given, &found);
+    } catch (const error&) {
+      if (during.thrown) std::rethrow_exception(during.thrown);
+      throw;
+    }
+    return {found.segments_before,   found.segments_after, found.segments_replaced,
+            found.segments_written,  found.bytes_before,   found.bytes_after,
+            found.events_dropped,    found.tombstones,     found.keys_kept,
+            found.keys_over};
   }
 
   // Other stores.

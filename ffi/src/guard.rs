@@ -204,9 +204,10 @@ mod tests {
                 batpak_store_fork(null(), text, 6, null(), null_mut(), e),
                 batpak_store_diff(null(), text, 6, null_mut(), e),
                 batpak_store_parent(null(), null_mut(), null_mut(), e),
+                batpak_store_compact(null(), null(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 59]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 60]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

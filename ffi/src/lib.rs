@@ -51,6 +51,10 @@ mod interop;
 
 mod copies;
 
+mod retain;
+
+mod compact;
+
 mod guard;
 
 mod handle;
@@ -62,6 +66,10 @@ pub use append::{
     batpak_store_append, batpak_store_append_gated, batpak_store_record_denial,
 };
 pub use argument::{batpak_bytes, batpak_text};
+pub use compact::{
+    batpak_compact_options, batpak_compact_progress, batpak_compact_report,
+    batpak_progress_callback, batpak_store_compact,
+};
 pub use copies::{
     batpak_copy_report, batpak_diff, batpak_fork_options, batpak_parent, batpak_snapshot_options,
     batpak_store_diff, batpak_store_fork, batpak_store_parent, batpak_store_snapshot,
@@ -95,6 +103,9 @@ pub use read::{
     batpak_boundary, batpak_direction, batpak_link, batpak_query, batpak_query_part, batpak_scan,
     batpak_scan_close, batpak_scan_next, batpak_scan_open, batpak_scan_read_into,
     batpak_store_ancestors, batpak_store_at, batpak_store_get,
+};
+pub use retain::{
+    batpak_keep, batpak_keep_callback, batpak_key_overflow, batpak_retention, batpak_unwanted,
 };
 pub use status::{
     BATPAK_ERROR_MESSAGE_BYTES, batpak_error, batpak_place, batpak_retry, batpak_retry_name,

@@ -43,13 +43,15 @@ pub struct batpak_event {
     pub flags: u8,
     /// 1 when later events of the same batch follow it.
     pub batch_continues: u8,
+    /// 1 when a compaction has erased the payload, of which the hash is left.
+    pub is_erased: u8,
     /// Zeros.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
     /// Whose event it is.
     pub entity: batpak_text,
     /// The area it lives in.
     pub scope: batpak_text,
-    /// The payload, as it was handed in.
+    /// The payload, as it was handed in; nothing if it was erased.
     pub payload: batpak_bytes,
     /// The extensions as stored; batpak_extension_next reads them.
     pub extensions: batpak_bytes,
@@ -85,7 +87,8 @@ impl batpak_event {
             payload_version: event.payload_version(),
             flags: event.flags(),
             batch_continues: event.batch_continues().into(),
-            reserved: [0; 6],
+            is_erased: event.is_erased().into(),
+            reserved: [0; 5],
             entity: batpak_text::of(event.entity_bytes()),
             scope: batpak_text::of(event.scope_bytes()),
             payload: batpak_bytes::of(event.payload()),

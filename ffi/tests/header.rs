@@ -5,7 +5,7 @@
 
 use batpak::{
     BATPAK_VERSION_MAJOR, BATPAK_VERSION_MINOR, BATPAK_VERSION_PATCH, batpak_export_options,
-    batpak_fence_options, batpak_options,
+    batpak_fence_options, batpak_options, batpak_retention,
 };
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ fn macros() -> String {
     let o = batpak_options::defaults();
     let export = batpak_export_options::defaults();
     let fence = batpak_fence_options::defaults();
+    let retention = batpak_retention::defaults();
     let init = |name: &str, fields: &str| {
         let macro_name = name.to_uppercase();
         format!("#define {macro_name}_INIT \\\n    {{sizeof({name}), {fields}}}\n")
@@ -67,6 +68,18 @@ fn macros() -> String {
         init("batpak_fork_options", "0, 0, 0, 0"),
         init("batpak_copy_report", &format!("0, {id}, 0, {hash}, 0, 0, 0, 0")),
         init("batpak_diff", "0, 0, 0, 0"),
+        init(
+            "batpak_retention",
+            &format!(
+                "{}, 0, 0, 0, 0, 0, 0, 0, {}, 0, 0, {}u, {}u",
+                retention.unwanted,
+                retention.key_overflow,
+                retention.key_window,
+                retention.key_most
+            ),
+        ),
+        init("batpak_compact_options", "0, 0, 0, 0, 0"),
+        init("batpak_compact_report", "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
     ];
     format!(
         "\n/* Before each declaration; define it to import from a DLL or to export again. */\n\

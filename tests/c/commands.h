@@ -260,7 +260,10 @@ static batpak_status emit_event(const batpak_event *event) {
         emit_bytes(extension.key.data, extension.key.length);
         emit(":"), emit_hex(extension.value.data, extension.value.length);
     }
-    emit(" payload="), emit_payload(event->payload), emit("\n");
+    emit(" payload=");
+    if (event->is_erased) emit("erased");
+    else emit_payload(event->payload);
+    emit("\n");
     return BATPAK_OK;
 }
 
@@ -522,6 +525,62 @@ static batpak_status export_store(const struct command *command, const batpak_st
     return BATPAK_OK;
 }
 
+/* What the functions of a compaction go by: the predicate fails at a sequence, and keeps every so many
+ * events; the compaction is cancelled at a step. */
+struct compaction { uint64_t fails, every, steps, cancel; };
+
+static int32_t keep(void *user_data, const batpak_event *event) {
+    const struct compaction *own = user_data;
+    if (event->sequence == own->fails) return -1;
+    return event->sequence % own->every == 0 ? BATPAK_KEEP_YES : BATPAK_KEEP_NO;
+}
+
+static int32_t progress(void *user_data, const batpak_compact_progress *told) {
+    struct compaction *own = user_data;
+    (void)told;
+    return ++own->steps == own->cancel;
+}
+
+static batpak_status compact(const struct command *command, const batpak_store *store) {
+    batpak_compact_options options = BATPAK_COMPACT_OPTIONS_INIT;
+    batpak_compact_report report = BATPAK_COMPACT_REPORT_INIT;
+    batpak_retention retention = BATPAK_RETENTION_INIT;
+    batpak_query region = query_of(command);
+    struct compaction own = {number_option(command, "keep_fails", UINT64_MAX),
+                             number_option(command, "keep_every", 1), 0,
+                             number_option(command, "cancel", 0)};
+    const char *older_than = option(command, "older_than");
+    retention.region = &region;
+    retention.has_before = option(command, "before") != NULL;
+    retention.before = number_option(command, "before", 0);
+    retention.has_older_than = older_than != NULL;
+    if (older_than != NULL) retention.older_than_us = strtoll(older_than, NULL, 10);
+    retention.has_newest_per_entity = option(command, "newest") != NULL;
+    retention.newest_per_entity = number_option(command, "newest", 0);
+    if (option(command, "keep_fails") != NULL || option(command, "keep_every") != NULL)
+        retention.keep = keep;
+    retention.keep_user_data = &own;
+    if (option(command, "unwanted") != NULL)
+        retention.unwanted = choice(command, "unwanted", "drop tombstone erase");
+    retention.key_window = number_option(command, "window", retention.key_window);
+    retention.key_most = number_option(command, "most", retention.key_most);
+    if (option(command, "overflow") != NULL)
+        retention.key_overflow = choice(command, "overflow", "warn refuse");
+    if (strcmp(word(command, 0), "retain") == 0) options.retention = &retention;
+    options.bytes_per_second = number_option(command, "rate", 0);
+    options.progress = progress;
+    options.progress_user_data = &own;
+    batpak_status status = batpak_store_compact(store, &options, &report, NULL);
+    if (status != BATPAK_OK) return status;
+    emit("ok dropped=%" PRIu64 " tombstones=%" PRIu64 " keys=%" PRIu64 " over=%" PRIu64,
+         report.events_dropped, report.tombstones, report.keys_kept, report.keys_over);
+    emit(" segments=%" PRIu64 "/%" PRIu64 " bytes=%" PRIu64 "/%" PRIu64, report.segments_after,
+         report.segments_before, report.bytes_after, report.bytes_before);
+    emit(" replaced=%" PRIu64 " written=%" PRIu64 "\n", report.segments_replaced,
+         report.segments_written);
+    return BATPAK_OK;
+}
+
 static void emit_copy(const batpak_copy_report *report) {
     emit("ok events=%" PRIu64 " root=", report->events), emit_hex(report->root.bytes, 32);
     emit(" segments=%" PRIu64 " linked=%" PRIu64 " copied=%" PRIu64 " bytes=%" PRIu64 "\n",
@@ -756,6 +815,7 @@ static batpak_status run(char *const *lines, size_t line_count) {
     if (strcmp(verb, "import") == 0) return import_store(command, store);
     if (strcmp(verb, "export") == 0) return export_store(command, store);
     if (strcmp(verb, "cover") == 0) return cover(command, store);
+    if (is_one_of(verb, "compact retain")) return compact(command, store);
     if (strcmp(verb, "snapshot") == 0) return snapshot(command, store);
     if (strcmp(verb, "verify_snapshot") == 0) return verify_snapshot(command, store);
     if (strcmp(verb, "fork") == 0) return fork_store(command, store);

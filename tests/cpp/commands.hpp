@@ -37,7 +37,7 @@ inline std::string line(const std::optional<batpak::event>& found) {
               " corr=", e.correlation().hex(), " cause=",
               e.causation().is_zero() ? "-" : e.causation().hex(), " prev=", e.prev_hash().hex(),
               " hash=", e.hash().hex(), " ext=", extensions.empty() ? "-" : extensions,
-              " payload=", show_payload(e.payload()));
+              " payload=", e.is_erased() ? "erased" : show_payload(e.payload()));
 }
 
 inline std::string line(const batpak::dropped& d) {
@@ -331,6 +331,7 @@ class machine {
     if (name == "verify") return verify(store);
     if (name == "import") return import_from(store, w);
     if (name == "export") return export_to(store, w);
+    if (name == "compact" || name == "retain") return compact(store, w);
     if (name == "cover")
       return {show_payload(store.receipt_cover_0x(number<std::uint64_t>(w.at(1))))};
     if (name == "snapshot" || name == "fork") return copy_to(store, w);
@@ -386,6 +387,49 @@ class machine {
     w.with("limit", [&](const std::string& value) { q.limit(number<std::uint64_t>(value)); });
     if (w.choice<bool>("direction", {{"forward", false}, {"backward", true}})) q.backward();
     return q;
+  }
+
+  static lines compact(const batpak::store& store, const words& w) {
+    using batpak::key_overflow, batpak::unwanted;
+    // Another exception than the library's own would end the script.
+    const batpak::error failure(batpak::error_kind::callback, "the script says so");
+    std::uint64_t steps = 0, cancel = 0, every = 1;
+    w.read_number("cancel", cancel);
+    w.read_number("keep_every", every);
+    batpak::compact_options options;
+    w.read_number("rate", options.bytes_per_second);
+    options.progress = [&](const batpak::compact_progress&) {
+      if (++steps == cancel) throw failure;
+    };
+    batpak::retention retention;
+    const auto read_optional = [&](std::string_view key, auto& place) {
+      w.with(key, [&](const std::string& value) {
+        place = number<typename std::decay_t<decltype(place)>::value_type>(value);
+      });
+    };
+    retention.region = query(w);
+    read_optional("before", retention.before);
+    read_optional("older_than", retention.older_than_us);
+    read_optional("newest", retention.newest_per_entity);
+    const std::optional<std::string> fails = w.option("keep_fails");
+    if (fails || w.option("keep_every"))
+      retention.keep = [&](const batpak::event& event) {
+        if (fails && event.sequence() == number<std::uint64_t>(*fails)) throw failure;
+        return event.sequence() % every == 0;
+      };
+    retention.unwanted = w.choice<unwanted>("unwanted", {{"drop", unwanted::drop},
+                                                         {"tombstone", unwanted::tombstone},
+                                                         {"erase", unwanted::erase}});
+    w.read_number("window", retention.keys.window);
+    w.read_number("most", retention.keys.most);
+    retention.keys.overflow = w.choice<key_overflow>(
+        "overflow", {{"warn", key_overflow::warn}, {"refuse", key_overflow::refuse}});
+    if (w.at(0) == "retain") options.retention = std::move(retention);
+    const batpak::compact_report r = store.compact(options);
+    return {join("ok dropped=", r.events_dropped, " tombstones=", r.tombstones, " keys=",
+                 r.keys_kept, " over=", r.keys_over, " segments=", r.segments_after, '/',
+                 r.segments_before, " bytes=", r.bytes_after, '/', r.bytes_before, " replaced=",
+                 r.segments_replaced, " written=", r.segments_written)};
   }
 
   static lines page(const batpak::store& store, const words& w) {
