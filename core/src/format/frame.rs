@@ -21,7 +21,7 @@ pub(crate) const NEWER: &str = "the frame has fields of a newer format";
 const MARKER: u8 = 0xB7;
 const GAP_MARKER: u8 = 0xB8;
 /// The bytes of a gap before its hashes.
-const GAP_BYTES: usize = 24;
+pub(crate) const GAP_BYTES: usize = 24;
 const HASH_BYTES: usize = size_of::<Hash>();
 /// The most events that one gap stands for.
 pub(crate) const MAX_GAP_EVENTS: usize = 1 << 16;

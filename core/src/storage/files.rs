@@ -18,8 +18,9 @@ pub(crate) struct Files {
     open: Mutex<Vec<(u64, Arc<dyn VfsFile>)>>,
     max_open: usize,
     pub(crate) cache: Arc<Cache>,
-    /// The numbers of segments whose files are to be removed when nobody reads them any more.
-    retired: Mutex<Vec<u64>>,
+    /// The segments that are no longer part of the store, and whether their files were removed. A
+    /// number stays here until the removal is known to survive a power cut.
+    retired: Mutex<Vec<(u64, bool)>>,
     /// The generation of the process that may remove them.
     process: u64,
 }
@@ -37,14 +38,22 @@ impl Files {
         Self { vfs, dir, open, max_open, cache, retired, process: process::generation() }
     }
 
-    /// The segments that are no longer part of the store, and whose files may still be there.
+    /// The segments that are no longer part of the store, and whose files may still be there, or come
+    /// back.
     pub(crate) fn retired(&self) -> Vec<u64> {
-        self.retired.lock().clone()
+        self.retired.lock().iter().map(|(number, _)| *number).collect()
     }
 
     /// Notes that a segment is no longer part of the store.
     pub(crate) fn retire(&self, number: u64) {
-        self.retired.lock().push(number);
+        self.retired.lock().push((number, false));
+    }
+
+    /// Removes a segment that never became part of the store.
+    pub(crate) fn discard(&self, number: u64) {
+        if self.vfs.remove(&self.segment_path(number)).is_err() {
+            self.retire(number);
+        }
     }
 
     /// Removes the file of a segment that was retired, now that nobody reads it any more. One that
@@ -56,7 +65,8 @@ impl Files {
         }
         self.open.lock().retain(|(open, _)| *open != number);
         if self.vfs.remove(&self.segment_path(number)).is_ok() {
-            self.retired.lock().retain(|retired| *retired != number);
+            let mut retired = self.retired.lock();
+            retired.iter_mut().filter(|(n, _)| *n == number).for_each(|(_, gone)| *gone = true);
         }
     }
 
@@ -130,7 +140,11 @@ impl Files {
         write_all_at(&*file, bytes, 0).map_err(|e| failed(&e))?;
         file.sync().map_err(|e| failed_sync(failed(&e)))?;
         self.vfs.rename(&temporary, &path).map_err(|e| failed(&e))?;
-        self.vfs.sync_dir(&self.dir).map_err(|e| failed_sync(failed(&e)))
+        let removed: Vec<_> =
+            self.retired.lock().iter().filter(|(_, gone)| *gone).copied().collect();
+        self.vfs.sync_dir(&self.dir).map_err(|e| failed_sync(failed(&e)))?;
+        self.retired.lock().retain(|retired| !removed.contains(retired));
+        Ok(())
     }
 }
 

@@ -60,10 +60,11 @@ impl Inner {
             return Err(error.clone().into_kind(error.kind(), why));
         }
         self.closed.store(true, Ordering::Release);
-        // The locks go last: until then no other writer may come.
+        // The locks go last: until then no other writer may come. A compaction under way removes what
+        // it has written first.
         commit.file = None;
-        for lock in [commit.head.take(), commit.lock.take()].into_iter().flatten() {
-            let _ = lock.unlock();
+        if let Some(_none) = writer.compacting.try_lock() {
+            commit.unlock();
         }
         drop(commit);
         self.wake_waiters();

@@ -86,6 +86,13 @@ pub(super) struct Commit {
 }
 
 impl Commit {
+    /// Lets other writers come.
+    pub(super) fn unlock(&mut self) {
+        for lock in [self.head.take(), self.lock.take()].into_iter().flatten() {
+            let _ = lock.unlock();
+        }
+    }
+
     /// A number for a new segment.
     pub(super) fn take_number(&mut self) -> u64 {
         self.next_number += 1;

@@ -10,7 +10,7 @@ use super::retain::{Decisions, Fate, Retention, Unwanted};
 use super::{Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::format::frame::{self, Frame, MAX_GAP_EVENTS};
+use crate::format::frame::{self, Frame, GAP_BYTES, MAX_GAP_EVENTS};
 use crate::format::manifest::{self, Entry};
 use crate::format::segment::{self, HEADER_BYTES, Header};
 use crate::format::tree::Tree;
@@ -111,7 +111,8 @@ impl Store {
     /// One who reads meanwhile may or may not see an event that goes. Files that somebody in this process
     /// still reads are removed when that ends; in another process, reads go on in the new ones.
     ///
-    /// `Locked` while another compaction of the store is under way.
+    /// `Locked` while another compaction of the store is under way. One whose store is closed ends with
+    /// `Closed`, and no other writer can open the store before it has.
     ///
     /// ```no_run
     /// # use batpak_core::{CompactOptions, Region, Retention, Store};
@@ -133,10 +134,11 @@ impl Store {
         if let Some(retention) = &options.retention {
             retention.check()?;
         }
-        let _one = writer.compacting.try_lock().ok_or_else(|| {
+        let one = writer.compacting.try_lock().ok_or_else(|| {
             let why = "another compaction of the store is under way";
             Error::new(ErrorKind::Locked, why).at_path(self.path())
         })?;
+        let _turn = Turn { store: &self.0, writer, one: Some(one) };
         self.0.compact(writer, &mut options)
     }
 }
@@ -166,6 +168,7 @@ impl Inner {
             made: Vec::new(),
             replaced: Vec::new(),
             is_committed: false,
+            is_committing: false,
         };
         let drops = options.retention.as_ref().is_some_and(|r| r.unwanted == Unwanted::Drop);
         let mut decisions = match &mut options.retention {
@@ -199,6 +202,24 @@ impl Inner {
     }
 }
 
+/// The right to compact. A store that is closed meanwhile keeps its locks until it ends, so that no
+/// other writer meets the files of a compaction.
+struct Turn<'a> {
+    store: &'a Inner,
+    writer: &'a Writer,
+    one: Option<parking_lot::MutexGuard<'a, ()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        drop(self.one.take());
+        let mut commit = self.writer.commit.lock();
+        if self.store.closed.load(Ordering::Acquire) {
+            commit.unlock();
+        }
+    }
+}
+
 /// A compaction under way. What it has written is removed when it is dropped without a commit.
 struct Work<'a, 'b> {
     store: &'a Inner,
@@ -213,6 +234,8 @@ struct Work<'a, 'b> {
     made: Vec<Arc<Part>>,
     replaced: Vec<Vec<Arc<Part>>>,
     is_committed: bool,
+    /// The manifest is being replaced: what it is, is not known.
+    is_committing: bool,
 }
 
 /// What becomes of a segment.
@@ -288,6 +311,7 @@ impl Work<'_, '_> {
             return Ok(plan);
         }
         plan.bytes = 0;
+        let mut in_gap = false;
         self.for_each_stored(sealed, |work, stored, at| {
             let number = sealed.entry.number;
             let event = |frame: &Frame<'_>| {
@@ -298,9 +322,12 @@ impl Work<'_, '_> {
             let fate = decisions.fate(stored, event)?;
             let left = match (fate, stored) {
                 (Fate::Kept(set), Stored::Event(frame)) => frame.moved_bytes(set),
-                (Fate::Kept(_), Stored::Gap(_)) => stored.padded(),
-                (Fate::Gone, _) => stored.events() as usize * size_of::<Hash>(),
+                _ => {
+                    let head = if in_gap { 0 } else { GAP_BYTES };
+                    head + stored.events() as usize * size_of::<Hash>()
+                }
             };
+            in_gap = fate == Fate::Gone;
             plan.changes |= before != (decisions.dropped, decisions.tombstones);
             plan.bytes += left as u64;
             plan.fates.push(fate);
@@ -400,14 +427,15 @@ impl Work<'_, '_> {
                 manifest.segments.splice(at..at + old.len(), entry);
             }
         }
+        (self.is_committed, self.is_committing) = (true, true);
         files.replace(manifest::FILE_NAME, &manifest.encode()).inspect_err(|error| {
             // It may be there or not, unless there was no space for it.
-            if error.kind() != ErrorKind::DiskFull {
-                self.is_committed = true;
+            self.is_committing = false;
+            self.is_committed = error.kind() != ErrorKind::DiskFull;
+            if self.is_committed {
                 self.writer.poison(error.clone());
             }
         })?;
-        self.is_committed = true;
         let mut live = store.live.write();
         let mut parts = Vec::clone(&live.parts);
         for (old, new) in &runs {
@@ -419,12 +447,13 @@ impl Work<'_, '_> {
         (live.generation, live.horizon) = (manifest.generation, manifest.horizon);
         drop(live);
         commit.manifest = manifest;
+        self.is_committing = false;
         // A head that could not be written is written by the next append.
         let open_ended = commit.open_ended == Some(true);
         if store.publish_head(&mut commit, open_ended).is_err() {
             commit.open_ended = None;
         }
-        drop(commit);
+        // With the commit lock held: the next manifest must name them, too.
         for sealed in self.replaced.iter().flatten().filter_map(|part| part.sealed()) {
             files.retire(sealed.entry.number);
             sealed.retire();
@@ -439,13 +468,14 @@ fn has_dropped(part: &Part) -> bool {
 
 impl Drop for Work<'_, '_> {
     fn drop(&mut self) {
+        if self.is_committing {
+            let why = "a panic came while the end of a compaction was written";
+            self.writer.poison(Error::new(ErrorKind::Panic, why));
+        }
         if self.is_committed {
             return;
         }
-        let files = &self.store.files;
-        for part in &self.made {
-            let _ = files.vfs.remove(&files.segment_path(part.number()));
-        }
+        self.made.iter().for_each(|part| self.store.files.discard(part.number()));
     }
 }
 
@@ -603,9 +633,8 @@ impl Output {
             events: self.tail.events(),
             length: self.written,
         };
-        let sealed = Sealed::open(&self.files, entry, None).inspect_err(|_| {
-            let _ = self.files.vfs.remove(&path);
-        })?;
+        let sealed =
+            Sealed::open(&self.files, entry, None).inspect_err(|_| self.files.discard(number))?;
         work.made.push(Arc::new(Part::Sealed(sealed)));
         work.replaced.push(std::mem::take(&mut self.replaces));
         Ok(())

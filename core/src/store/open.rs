@@ -224,12 +224,25 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     let found = load(&files, &manifest, &[], Reader::Writer)?;
     // 5. Behind the end nothing was ever confirmed.
     found.cut_end(&files, &mut report)?;
-    for name in leftovers {
-        files
-            .vfs
-            .remove(&files.path(&name))
-            .map_err(|e| Error::io("cannot remove a leftover", &files.path(&name), &e))?;
-        report.removed.push(name);
+    let sync_names = || {
+        let synced = files.vfs.sync_dir(&files.dir);
+        synced.map_err(|e| Error::io("cannot sync the directory", &files.dir, &e))
+    };
+    if !leftovers.is_empty() {
+        // The manifest that makes them leftovers comes first, and no later one forgets them before
+        // they are gone.
+        sync_names()?;
+        for name in leftovers {
+            match files.vfs.remove(&files.path(&name)) {
+                Ok(()) => report.removed.push(name),
+                // The last reader of a closed store has removed what a compaction replaced.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => {
+                    return Err(Error::io("cannot remove a leftover", &files.path(&name), &e));
+                }
+            }
+        }
+        sync_names()?;
     }
 
     // 6. What was found may never have been synced: the names by a process that was killed between
@@ -241,8 +254,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         sync_parents(&*files.vfs, &files.dir)?;
     }
     if !found.clean {
-        let failed = |e: &std::io::Error| Error::io("cannot sync the directory", &files.dir, e);
-        files.vfs.sync_dir(&files.dir).map_err(|e| failed(&e))?;
+        sync_names()?;
     }
     found.confirm(&files)?;
     report.events = found.events;
@@ -390,7 +402,7 @@ pub(super) fn sync_parents(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
 
 /// Refuses a directory, a link or a pipe under a name that is the store's to write. It would keep a
 /// later rotation or close from replacing it, when events have been accepted already.
-fn refuse_other_than_files(files: &Files, names: &[(String, bool)]) -> Result<()> {
+pub(super) fn refuse_other_than_files(files: &Files, names: &[(String, bool)]) -> Result<()> {
     let is_own = |name: &str| {
         segment::number_of(name).is_some() || name == TAIL_INDEX || is_own_temporary(name)
     };
@@ -419,14 +431,20 @@ pub(super) fn sort_files(
             Some(number) if manifest.segments.iter().any(|entry| entry.number == number) => {}
             Some(number) if *is_file => {
                 let path = files.path(name);
-                let file = files.open(name, Access::Read)?;
+                let file = match files.open(name, Access::Read) {
+                    Ok(file) => file,
+                    // A compaction of a live writer has removed it meanwhile.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
                 let length = file
                     .size()
                     .map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
-                let is_empty = number > highest && length <= HEADER_BYTES as u64;
-                let is_left = is_empty
+                let header = own_header(&*file, manifest);
+                let is_empty = length <= HEADER_BYTES as u64;
+                let is_left = is_empty && (number > highest || header.is_some())
                     || manifest.retired.contains(&number)
-                    || is_of_later_compaction(&*file, manifest);
+                    || header.is_some_and(|header| header.generation > manifest.generation);
                 if !is_left {
                     return Err(Error::corrupt(
                         "a segment is not listed in the manifest: it is foreign, or was renamed or \
@@ -445,15 +463,13 @@ pub(super) fn sort_files(
     Ok(leftovers)
 }
 
-/// Whether the segment was written by a compaction that did not come to its end.
-fn is_of_later_compaction(file: &dyn VfsFile, manifest: &Manifest) -> bool {
+/// The header of a segment that this store wrote.
+fn own_header(file: &dyn VfsFile, manifest: &Manifest) -> Option<Header> {
     let mut header = [0; HEADER_BYTES];
-    let read = read_full_at(file, &mut header, 0).is_ok();
-    let header = if read { Header::decode(&header).ok() } else { None };
-    header.is_some_and(|header| {
-        (header.store, header.lineage) == (manifest.store, manifest.lineage)
-            && header.generation > manifest.generation
-    })
+    read_full_at(file, &mut header, 0).ok()?;
+    let header = Header::decode(&header).ok()?;
+    let is_own = (header.store, header.lineage) == (manifest.store, manifest.lineage);
+    is_own.then_some(header)
 }
 
 /// Whether it is the name under which a file of the store is written before it gets its own.

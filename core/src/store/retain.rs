@@ -39,7 +39,9 @@ pub enum KeyOverflow {
 /// callers gave. As long as its key is kept, repeating an append gives the receipt of the first time, or
 /// a conflict if the content is another; later, the same id begins a new event.
 ///
-/// The key of an event that is not dropped is never forgotten, whatever the window.
+/// The key of an event that is not dropped is never forgotten, whatever the window. The window of a
+/// compaction holds for all dropped events of the store, whichever compaction dropped them: give the
+/// same one to all. Nothing outside the window is kept, so that there is nothing there to be trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// Keys of this many sequences up to the newest event are kept, always.

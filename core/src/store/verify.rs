@@ -153,8 +153,14 @@ impl Store {
 
     fn verify_now(&self) -> Result<VerifyReport> {
         // No compaction comes between the manifest and the segments.
-        let commit = self.0.writer.as_ref().map(|writer| writer.commit.lock());
-        let manifest = read_manifest(&self.0.files);
+        let commit = self.0.writer.as_ref().map(|writer| (writer, writer.commit.lock()));
+        let manifest = match &commit {
+            // The one on disk may be newer than what this handle shows.
+            Some((writer, commit)) if writer.check_poison().is_err() => {
+                Ok(Some(commit.manifest.clone()))
+            }
+            _ => read_manifest(&self.0.files),
+        };
         let extents = self.0.extents()?;
         drop(commit);
         let mut audit = Audit {
