@@ -65,6 +65,7 @@ pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
     Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Fence,
     FenceOptions, Finding, FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions,
-    ImportReport, Inspection, Link, MOST_DROPS, OpenReport, Opening, Parent, Scan, SnapshotCheck,
-    SnapshotOptions, Stats, Store, StreamHead, Then, Ticket, VerifyReport,
+    ImportReport, Inspection, LeftOut, Link, LostEvents, MOST_DROPS, OpenReport, Opening, Parent,
+    RepairOptions, RepairReport, RepairedSegment, Scan, SnapshotCheck, SnapshotOptions, Stats,
+    Store, StreamHead, Then, Ticket, VerifyReport,
 };

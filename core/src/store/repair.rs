@@ -1,0 +1,478 @@
+//! Repair: a copy of a damaged store that can be opened, and an account of what it lacks.
+//!
+//! The copy begins with the events before the first damage as they are, like a fork there. What can
+//! be read behind it is appended anew, each event under its sequence.
+
+use super::copy::Copying;
+use super::import::{self, Dropped, ImportOptions, Mending};
+use super::old::{Doubt, Payloads};
+use super::salvage::{self, LeftOut, Salvaged, SegmentFile};
+use super::verify::VerifyReport;
+use super::{Inner, Store, open};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::Frame;
+use crate::format::manifest::Manifest;
+use crate::format::segment::{HEADER_BYTES, Header};
+use crate::format::tree::Tree;
+use crate::ids::{Hash, Id, IdSource};
+use crate::index::Part;
+use crate::index::tail::Tail;
+use crate::options::{OpenMode, OpenOptions};
+use crate::storage::Vfs;
+use crate::storage::files::Files;
+use crate::storage::real::RealVfs;
+use crate::storage::recovery::Frames;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a store is repaired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairOptions {
+    /// Carry over, marked, also events that something speaks against: their hash is not that of their
+    /// fields, or what was recorded later names another event in their place.
+    pub keep_altered: bool,
+    /// The places of so many lost events are held, at the most. Behind more of them, the repair fails.
+    pub max_lost: u64,
+    /// The size of segments for what is appended anew, in bytes.
+    pub segment_bytes: u64,
+    /// For tests and reproductions: the same damage gives the same copy.
+    pub seed: Option<u64>,
+}
+
+impl Default for RepairOptions {
+    fn default() -> Self {
+        let segment_bytes = OpenOptions::default().segment_bytes;
+        Self { keep_altered: false, max_lost: 1 << 24, segment_bytes, seed: None }
+    }
+}
+
+/// Events that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostEvents {
+    /// The sequence of the first.
+    pub first_sequence: u64,
+    /// How many.
+    pub events: u64,
+}
+
+/// What became of a segment of a damaged store. The last four add up to `bytes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairedSegment {
+    /// The segment.
+    pub segment: u64,
+    /// The length of its file.
+    pub bytes: u64,
+    /// Frames of events that were kept as they were.
+    pub kept_bytes: u64,
+    /// Frames of events that were appended anew.
+    pub appended_bytes: u64,
+    /// What was left out.
+    pub left_out_bytes: u64,
+    /// The header, the footer, and space that was reserved.
+    pub other_bytes: u64,
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairReport {
+    /// The damaged store's id; all zeros if nothing tells it.
+    pub source: Id,
+    /// The copy's own id.
+    pub store_id: Id,
+    /// So many events, from the first on, were kept as they were.
+    pub kept: u64,
+    /// So many behind those were appended anew: under their sequences, with other hashes.
+    pub appended: u64,
+    /// So many were lost, and have their places held.
+    pub lost: u64,
+    /// Which.
+    pub lost_events: Vec<LostEvents>,
+    /// Every run of bytes that is in none of the copy's events, and is no header, footer or reserved
+    /// space; by segment and offset.
+    pub left_out: Vec<LeftOut>,
+    /// Every segment's file that could be opened.
+    pub segments: Vec<RepairedSegment>,
+    /// What was found damaged, a sentence each.
+    pub damage: Vec<String>,
+    /// What verifying the copy found.
+    pub verify: VerifyReport,
+}
+
+impl Store {
+    /// Writes a copy of a damaged store to a new directory, which must not exist, or be empty: with all
+    /// events that can be read and that nothing speaks against, each under its sequence. The damaged
+    /// store is not changed; no writer may have it open. Nothing of a copy that failed is left under its
+    /// name; one that has its name is whole, and survives a power cut.
+    ///
+    /// The events before the first damage are the same, hashes included: the copy is a fork of the
+    /// damaged store, with its own id. Those behind it have new hashes, links and clocks, and say where
+    /// they come from in their extension `batpak.import`. An empty event of kind
+    /// [`TOMBSTONE`](crate::EventKind::TOMBSTONE) holds the place of each that was lost.
+    pub fn repair(
+        damaged: impl AsRef<Path>,
+        destination: impl AsRef<Path>,
+        options: &RepairOptions,
+    ) -> Result<RepairReport> {
+        Self::repair_on(Arc::new(RealVfs), damaged.as_ref(), destination.as_ref(), options)
+    }
+
+    /// Repairs a store on another file system. For tests of this library.
+    #[doc(hidden)]
+    pub fn repair_on(
+        vfs: Arc<dyn Vfs>,
+        damaged: &Path,
+        destination: &Path,
+        options: &RepairOptions,
+    ) -> Result<RepairReport> {
+        let (segment_bytes, seed) = (options.segment_bytes, options.seed);
+        let mode = OpenMode::Existing;
+        let open = OpenOptions { mode, segment_bytes, seed, cache_bytes: 0, ..Default::default() };
+        open.check()?;
+        let files = open::locate(vfs, damaged, &open)?;
+        if open::old_names(&files)?.is_some() {
+            let why = "it is a store of the batpak crate 0.x; import it into a new store";
+            return Err(Error::new(ErrorKind::Unsupported, why).at_path(&files.dir));
+        }
+        // Beside a writer, a salvage takes what is being written for damage.
+        let lock = open::lock(&files)?;
+        let repaired = repair(&files, destination, options, &open);
+        // By hand: a forked child may share the open file.
+        let _ = lock.unlock();
+        repaired
+    }
+}
+
+fn repair(
+    files: &Arc<Files>,
+    destination: &Path,
+    options: &RepairOptions,
+    open: &OpenOptions,
+) -> Result<RepairReport> {
+    let salvage = OpenOptions { mode: OpenMode::Salvage, ..open.clone() };
+    let found = salvage::read(files.clone(), &salvage, options.keep_altered)?;
+    if found.is_newer {
+        let why = "events were written by a newer version of batpak; upgrade to repair the store";
+        return Err(Error::new(ErrorKind::Unsupported, why).at_path(&files.dir));
+    }
+    let Salvaged { inner, segments, mut left_out, known_events, roots, .. } = found;
+    let source = Store(Arc::new(inner));
+    let parts = source.0.live.read().parts.clone();
+    let tails: Vec<&Tail> = parts.iter().filter_map(|part| indexed(part)).collect();
+    let judged = Judged::of(&source.0, &tails, &roots, known_events)?;
+    let (kept, until) = (judged.kept, judged.end.max(known_events));
+
+    // 1. What is sound, as it is.
+    let mut ids = match options.seed {
+        Some(seed) => IdSource::seeded(seed),
+        None => IdSource::random()?,
+    };
+    let (parent, store_id) = (source.0.store, ids.fork_id(source.0.store, kept));
+    let known_lineage = Some(source.0.lineage).filter(|lineage| !lineage.is_none());
+    let lineage = known_lineage.unwrap_or_else(|| ids.store_id(b"lineage"));
+    let manifest = Manifest::new(store_id, lineage, source.0.now_ns() / 1000);
+    let mut copy = Copying::begin(&source.0, destination, manifest, true)?;
+    let newest = copy_kept(&mut copy, &source.0, &tails, kept)?;
+    if let Some(newest) = &newest {
+        copy.manifest.ancestors = source.0.ancestors_of_fork(kept, newest.tree.root());
+    }
+    copy.complete(newest)?;
+
+    // 2. What can be read behind it.
+    let mut dropped = Vec::new();
+    if until > kept {
+        let doubts = &judged.doubts;
+        let wanted = kept..judged.end;
+        let events = |run: Range<u64>| run.end - run.start;
+        let count = tails.iter().map(|tail| events(within(tail, &wanted))).sum();
+        let max_lost = options.max_lost;
+        let mending = Mending { from: kept, count, until, max_lost, doubts };
+        let import = ImportOptions { unvouched: options.keep_altered, ..Default::default() };
+        let mended = open::open_for_appending(copy.files().clone(), open, None).and_then(|to| {
+            let dropped = import::mend(&to, &source, &import, mending)?;
+            to.close().map(|()| dropped)
+        });
+        dropped = mended.map_err(|error| match error.kind() {
+            ErrorKind::Indeterminate | ErrorKind::Poisoned => {
+                error.into_kind(ErrorKind::Io, "the copy could not be written")
+            }
+            _ => error,
+        })?;
+    }
+    let (vfs, directory) = (copy.files().vfs.clone(), copy.files().dir.clone());
+    let read = OpenOptions { mode: OpenMode::ReadOnly, ..open.clone() };
+    let verify = open::open_for_reading(vfs, &directory, &read, Payloads::Kept)?.verify()?;
+    copy.name()?;
+
+    // 3. The account.
+    let mut without: Vec<(Range<u64>, String)> = Vec::new();
+    for Dropped { sequence, reason, .. } in dropped {
+        match (sequence, without.last_mut()) {
+            (Some(sequence), Some((run, why))) if run.end == sequence && *why == reason => {
+                run.end += 1;
+            }
+            (Some(sequence), _) => without.push((sequence..sequence + 1, reason)),
+            (None, _) => {}
+        }
+    }
+    let lost_events = lost_events(&tails, &without, kept..until);
+    let segments = segments.iter().map(|segment| {
+        let SegmentFile { number, bytes, without_events } = *segment;
+        let of = |sequences: Range<u64>| -> u64 {
+            let tails = tails.iter().filter(|tail| tail.number == number);
+            tails.filter_map(|tail| place(tail, &sequences)).map(|place| place.bytes).sum()
+        };
+        let dropped: u64 = without.iter().map(|(run, _)| of(run.clone())).sum();
+        RepairedSegment {
+            segment: number,
+            bytes,
+            kept_bytes: of(0..kept),
+            appended_bytes: of(kept..judged.end) - dropped,
+            left_out_bytes: 0,
+            other_bytes: without_events,
+        }
+    });
+    let mut segments: Vec<_> = segments.collect();
+    let unconfirmed = "its batch is not whole, and nothing says that it ever was";
+    without.push((judged.end..u64::MAX, unconfirmed.to_owned()));
+    for (run, why) in &without {
+        let places = tails.iter().filter_map(|tail| place(tail, run));
+        left_out.extend(places.map(|place| LeftOut { why: why.clone(), ..place }));
+    }
+    left_out.sort_by_key(|left| (left.segment, left.offset));
+    for left in &left_out {
+        let segment = segments.iter_mut().find(|segment| segment.segment == left.segment);
+        segment.into_iter().for_each(|segment| segment.left_out_bytes += left.bytes);
+    }
+    let lost = lost_events.iter().map(|run| run.events).sum();
+    Ok(RepairReport {
+        source: parent,
+        store_id,
+        kept,
+        appended: until - kept - lost,
+        lost,
+        lost_events,
+        left_out,
+        segments,
+        damage: source.0.report.damage.clone(),
+        verify,
+    })
+}
+
+fn indexed(part: &Part) -> Option<&Tail> {
+    match part {
+        Part::Indexed(tail, _) => Some(tail),
+        Part::Sealed(_) => None,
+    }
+}
+
+/// Those of the sequences that the tail has.
+fn within(tail: &Tail, sequences: &Range<u64>) -> Range<u64> {
+    let start = sequences.start.clamp(tail.first_sequence, tail.next_sequence());
+    start..sequences.end.clamp(start, tail.next_sequence())
+}
+
+/// Where those events stand that have these sequences.
+fn place(tail: &Tail, sequences: &Range<u64>) -> Option<LeftOut> {
+    let Range { start, end } = within(tail, sequences);
+    if start == end {
+        return None;
+    }
+    let span = |sequence: u64| tail.span((sequence - tail.first_sequence) as u32);
+    let ((offset, _), (_, last_end)) = (span(start)?, span(end - 1)?);
+    Some(LeftOut {
+        segment: tail.number,
+        offset,
+        bytes: last_end - offset,
+        first_sequence: start,
+        events: end - start,
+        why: String::new(),
+    })
+}
+
+/// Which of these sequences no event has that is carried over.
+fn lost_events(
+    tails: &[&Tail],
+    without: &[(Range<u64>, String)],
+    all: Range<u64>,
+) -> Vec<LostEvents> {
+    let mut runs: Vec<Range<u64>> = without.iter().map(|(run, _)| run.clone()).collect();
+    let mut next = all.start;
+    for tail in tails {
+        let found = within(tail, &all);
+        runs.push(next..found.start.max(next));
+        next = next.max(found.end);
+    }
+    runs.push(next..all.end);
+    runs.retain(|run| run.start < run.end);
+    runs.sort_by_key(|run| run.start);
+    let mut lost: Vec<LostEvents> = Vec::new();
+    for Range { start, end } in runs {
+        match lost.last_mut() {
+            Some(last) if last.first_sequence + last.events == start => last.events += end - start,
+            _ => lost.push(LostEvents { first_sequence: start, events: end - start }),
+        }
+    }
+    lost
+}
+
+/// Copies the first so many events. Gives the index of the newest segment, which is not sealed.
+fn copy_kept(
+    copy: &mut Copying<'_>,
+    source: &Inner,
+    tails: &[&Tail],
+    kept: u64,
+) -> Result<Option<Tail>> {
+    let mut newest: Option<Tail> = None;
+    for tail in tails {
+        let Some(LeftOut { offset, bytes, first_sequence, .. }) = place(tail, &(0..kept)) else {
+            continue;
+        };
+        // Segments may have got each other's names.
+        let mut number = tail.number;
+        let mut before = Default::default();
+        if let Some(newest) = &newest {
+            copy.seal_newest(newest)?;
+            number = number.max(newest.number + 1);
+            before = (newest.tree.clone(), newest.last_hash);
+        }
+        let Manifest { store, lineage, .. } = copy.manifest;
+        let root_before = before.0.root();
+        let created_ns = source.now_ns();
+        let header = Header { number, created_ns, store, lineage, first_sequence, root_before };
+        let file = source.files.segment(tail.number)?;
+        newest = Some(copy.add_newest(before, &header, Some((&*file, offset + bytes)))?);
+    }
+    Ok(newest)
+}
+
+/// What the events are worth that a salvage found.
+struct Judged<'a> {
+    lineage: Id,
+    roots: &'a BTreeMap<u64, Vec<Hash>>,
+    /// What speaks against an event.
+    doubts: BTreeMap<u64, Doubt>,
+    /// So many events, from the first on, can be kept as they are.
+    kept: u64,
+    /// The sequence behind the last event that counts.
+    end: u64,
+    /// Where every stream ends so far: clock, hash and sequence.
+    streams: HashMap<(Arc<str>, u32), (u32, Hash, u64)>,
+    /// Every event so far was read.
+    whole: bool,
+    /// The tree as far as a recorded root proves it, and what later events, or themselves, say that
+    /// the hashes of the events behind that are.
+    proven: Tree,
+    hashes: Vec<Hash>,
+}
+
+impl<'a> Judged<'a> {
+    fn of(
+        source: &Inner,
+        tails: &[&Tail],
+        roots: &'a BTreeMap<u64, Vec<Hash>>,
+        known_events: u64,
+    ) -> Result<Self> {
+        let mut judged = Self {
+            lineage: source.lineage,
+            roots,
+            doubts: BTreeMap::new(),
+            kept: 0,
+            end: 0,
+            streams: HashMap::new(),
+            whole: true,
+            proven: Tree::default(),
+            hashes: Vec::new(),
+        };
+        // Behind the last batch that is whole; and so far, each in its place.
+        let (mut whole_batches, mut next, mut in_place) = (0, 0, true);
+        for tail in tails {
+            judged.whole &= tail.first_sequence == next;
+            let start = tail.span(0).map_or(tail.end, |(start, _)| start);
+            in_place &= judged.whole && start == HEADER_BYTES as u64;
+            let path = source.files.segment_path(tail.number);
+            let file = source.files.segment(tail.number)?;
+            let mut frames = Frames::new(&*file, &path, tail.number, start, tail.end);
+            while frames.at < tail.end {
+                let Some(Ok(frame)) = frames.peek()? else {
+                    let why = "the segment has changed while it was repaired";
+                    return Err(Error::corrupt(why).at_path(&path).at(tail.number, frames.at));
+                };
+                judged.take(&frame);
+                next = frame.sequence() + 1;
+                if !frame.batch_continues() {
+                    whole_batches = next;
+                    judged.kept = if in_place { next } else { judged.kept };
+                }
+                let bytes = frame.layout().padded();
+                frames.advance(bytes);
+            }
+        }
+        // A batch that is cut at the end was written half, unless it is known to have been whole.
+        judged.end = if known_events > whole_batches { next } else { whole_batches };
+        if let Some((first, _)) = judged.doubts.first_key_value() {
+            judged.kept = judged.kept.min(*first);
+        }
+        while let Some(last) = judged.kept.checked_sub(1)
+            && source.event_at(last)?.is_some_and(|event| event.batch_continues())
+        {
+            judged.kept = last;
+        }
+        Ok(judged)
+    }
+
+    fn doubt(&mut self, sequence: u64, why: u8) {
+        self.doubts.entry(sequence).or_default().0 |= why;
+    }
+
+    fn take(&mut self, frame: &Frame<'_>) {
+        let (sequence, clock) = (frame.sequence(), frame.clock());
+        if self.lineage.is_none() || !frame.hash_is_right(self.lineage) {
+            self.doubt(sequence, Doubt::PAYLOAD);
+        }
+        let stream = (Arc::from(frame.entity()), frame.lane());
+        let before = self.streams.insert(stream, (clock, frame.hash(), sequence));
+        let next_clock = before.map_or(0, |(clock, ..)| u64::from(clock) + 1);
+        let before_hash = before.map_or(Hash::ZERO, |(_, hash, _)| hash);
+        if u64::from(clock) == next_clock && frame.prev_hash() == before_hash {
+            // It follows the one before it in its stream.
+        } else if u64::from(clock) > next_clock && !self.whole {
+            // The one before it is lost.
+        } else if let Some((_, _, before)) = before
+            && u64::from(clock) == next_clock
+            && before >= self.proven.size()
+        {
+            // One of the two was altered. A root may tell.
+            self.doubt(sequence, Doubt::LINK);
+            self.doubt(before, Doubt::PLACE);
+            let place = (before - self.proven.size()) as usize;
+            self.hashes.get_mut(place).into_iter().for_each(|hash| *hash = frame.prev_hash());
+        } else {
+            self.doubt(sequence, Doubt::PLACE);
+        }
+        if self.whole {
+            self.hashes.push(frame.hash());
+            self.prove();
+        }
+    }
+
+    /// Compares the tree with the root that is recorded for so many events, if there is one.
+    fn prove(&mut self) {
+        let run = self.proven.size()..self.proven.size() + self.hashes.len() as u64;
+        let Some(recorded) = self.roots.get(&run.end) else { return };
+        let mut tree = self.proven.clone();
+        for hash in self.hashes.drain(..) {
+            tree.push(&hash);
+        }
+        self.whole = recorded.contains(&tree.root());
+        if self.whole {
+            // So it was the one whose successor names another that was altered.
+            self.proven = tree;
+            self.doubts.range_mut(run).for_each(|(_, doubt)| doubt.0 &= !Doubt::LINK);
+            self.doubts.retain(|_, doubt| doubt.0 != 0);
+        } else {
+            run.for_each(|sequence| self.doubt(sequence, Doubt::PLACE));
+        }
+    }
+}
