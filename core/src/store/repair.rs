@@ -160,7 +160,12 @@ fn repair(
     let source = Store(Arc::new(inner));
     let parts = source.0.live.read().parts.clone();
     let tails: Vec<&Tail> = parts.iter().filter_map(|part| indexed(part)).collect();
-    let judged = Judged::of(&source.0, &tails, &roots, known_events)?;
+    let is_sealed = |tail: &&Tail| {
+        let of_it = |s: &SegmentFile| s.number == tail.number && s.is_sealed;
+        segments.iter().any(|segment| segment.number > tail.number || of_it(segment))
+    };
+    let confirmed = if tails.last().is_some_and(is_sealed) { u64::MAX } else { known_events };
+    let judged = Judged::of(&source.0, &tails, &roots, confirmed)?;
     let (kept, until) = (judged.kept, judged.end.max(known_events));
 
     // 1. What is sound, as it is.
@@ -218,7 +223,7 @@ fn repair(
     }
     let lost_events = lost_events(&tails, &without, kept..until);
     let segments = segments.iter().map(|segment| {
-        let SegmentFile { number, bytes, without_events } = *segment;
+        let SegmentFile { number, bytes, without_events, .. } = *segment;
         let of = |sequences: Range<u64>| -> u64 {
             let tails = tails.iter().filter(|tail| tail.number == number);
             tails.filter_map(|tail| place(tail, &sequences)).map(|place| place.bytes).sum()
@@ -372,7 +377,7 @@ impl<'a> Judged<'a> {
         source: &Inner,
         tails: &[&Tail],
         roots: &'a BTreeMap<u64, Vec<Hash>>,
-        known_events: u64,
+        confirmed: u64,
     ) -> Result<Self> {
         let mut judged = Self {
             lineage: source.lineage,
@@ -410,7 +415,7 @@ impl<'a> Judged<'a> {
             }
         }
         // A batch that is cut at the end was written half, unless it is known to have been whole.
-        judged.end = if known_events > whole_batches { next } else { whole_batches };
+        judged.end = if confirmed > whole_batches { next } else { whole_batches };
         if let Some((first, _)) = judged.doubts.first_key_value() {
             judged.kept = judged.kept.min(*first);
         }

@@ -7,7 +7,7 @@ use super::close::TAIL_INDEX;
 use super::open::{list, read_head, read_manifest};
 use super::{Inner, Live, OpenReport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::footer;
+use crate::format::footer::{self, Footer, Summary};
 use crate::format::frame;
 use crate::format::head;
 use crate::format::manifest::{self, Manifest};
@@ -41,10 +41,12 @@ pub struct LeftOut {
 }
 
 /// A segment's file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct SegmentFile {
     pub(super) number: u64,
     pub(super) bytes: u64,
+    /// It ends with a footer: all of its batches were whole.
+    pub(super) is_sealed: bool,
     /// Of those: the header, the footer, and space that was reserved.
     pub(super) without_events: u64,
 }
@@ -112,6 +114,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         lost: Vec::new(),
         left_out: Vec::new(),
         headers: BTreeMap::new(),
+        ends: Vec::new(),
     };
     for number in &numbers {
         reading.read(*number)?;
@@ -139,6 +142,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
 }
 
 /// A run of bytes in a segment of which nothing can be read.
+#[derive(Default)]
 struct Lost {
     number: u64,
     from: u64,
@@ -148,6 +152,8 @@ struct Lost {
     expected: Option<u64>,
     next: Option<u64>,
     whys: Vec<&'static str>,
+    /// It may have been reserved.
+    is_zeros: bool,
 }
 
 struct Reading<'a> {
@@ -163,51 +169,51 @@ struct Reading<'a> {
     left_out: Vec<LeftOut>,
     /// Those of this store that can be read.
     headers: BTreeMap<u64, Header>,
+    /// What their footers say: the number of events in the log, and the root over them.
+    ends: Vec<(u64, Hash)>,
 }
 
 impl Reading<'_> {
     /// Reads a segment, or says why not.
     fn read(&mut self, number: u64) -> Result<()> {
-        let path = self.files.segment_path(number);
-        let opened = self.files.open(&segment::file_name(number), Access::Read).and_then(|file| {
-            let bytes = file.size();
-            Ok((file, bytes.map_err(|e| Error::io("cannot read the segment", &path, &e))?))
-        });
+        let mut found = SegmentFile { number, ..SegmentFile::default() };
         let (pieces, lost) = (self.pieces.len(), self.lost.len());
-        let read = opened.and_then(|(file, bytes)| {
-            self.segments.push(SegmentFile { number, bytes, without_events: 0 });
-            self.read_segment(number, &*file, bytes)
-        });
-        match (read, self.segments.last_mut().filter(|segment| segment.number == number)) {
-            (Ok(without_events), Some(segment)) => segment.without_events = without_events,
-            (Err(error), _) if error.kind() == ErrorKind::Unsupported => return Err(error),
-            (Err(error), segment) => {
+        match self.read_segment(&mut found) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
+            Err(error) => {
                 self.damage.push(error.to_string());
                 self.pieces.truncate(pieces);
                 self.lost.truncate(lost);
-                let bytes = segment.map_or(0, |segment| segment.bytes);
-                let why = error.message().to_owned();
-                let (offset, first_sequence, events) = (0, 0, 0);
-                let segment = number;
-                let left = LeftOut { segment, offset, bytes, first_sequence, events, why };
-                self.left_out.push(left);
+                found.without_events = 0;
+                self.left_out.push(LeftOut {
+                    segment: number,
+                    offset: 0,
+                    bytes: found.bytes,
+                    first_sequence: 0,
+                    events: 0,
+                    why: error.message().to_owned(),
+                });
             }
-            (Ok(_), None) => {}
         }
+        self.segments.push(found);
         Ok(())
     }
 
-    /// Finds the pieces of a segment and what is lost between them. Gives how many bytes of it are
-    /// for no event.
-    fn read_segment(&mut self, number: u64, file: &dyn VfsFile, length: u64) -> Result<u64> {
+    /// Finds the pieces of a segment, and what is lost between them.
+    fn read_segment(&mut self, found: &mut SegmentFile) -> Result<()> {
+        let number = found.number;
         let path = &self.files.segment_path(number);
+        let failed = |e: &std::io::Error| Error::io("cannot read the segment", path, e);
+        let file = &*self.files.open(&segment::file_name(number), Access::Read)?;
+        let length = file.size().map_err(|e| failed(&e))?;
+        found.bytes = length;
         if length > MAX_SEGMENT_FILE_BYTES {
             return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
         }
-        let mut without_events = HEADER_BYTES as u64;
+        found.without_events = HEADER_BYTES as u64;
         let mut header = vec![0; HEADER_BYTES.min(length as usize)];
-        read_full_at(file, &mut header, 0)
-            .map_err(|e| Error::io("cannot read the segment", path, &e))?;
+        read_full_at(file, &mut header, 0).map_err(|e| failed(&e))?;
         match Header::decode(&header) {
             Ok(header) => {
                 if !self.accepts(&header) {
@@ -226,16 +232,22 @@ impl Reading<'_> {
                 return Err(Error::new(ErrorKind::Unsupported, why).at_path(path));
             }
             Err(HeaderError::Damaged(why)) => {
-                without_events = 0;
+                found.without_events = 0;
                 self.damage.push(format!("segment {number}: the header is damaged"));
-                let to = header.len() as u64;
-                let (from, expected, next, whys) = (0, None, Some(0), vec![why]);
-                self.lost.push(Lost { number, from, to, expected, next, whys });
+                let (to, next, whys) = (header.len() as u64, Some(0), vec![why]);
+                self.lost.push(Lost { number, to, next, whys, ..Lost::default() });
             }
         }
 
-        let to = footer_start(file, length).unwrap_or(length);
-        without_events += length - to;
+        let footer = read_footer(file, length);
+        found.is_sealed = footer.is_some();
+        let (to, summary) = footer.unwrap_or((length, None));
+        found.without_events += length - to;
+        if let Some(summary) = summary
+            && self.headers.get(&number).is_some_and(|header| header.number == summary.number)
+        {
+            self.ends.push((summary.first_sequence + summary.events, summary.root));
+        }
         let lineage = self.manifest.as_ref().map(|manifest| manifest.lineage);
         let before = self.pieces.len();
         let mut budget = length.saturating_mul(2);
@@ -273,11 +285,13 @@ impl Reading<'_> {
                     None
                 }
                 Some(Ok(_)) => Some("an event's hash is not the hash of its fields"),
+                // Elsewhere it may be the content of a payload.
+                Some(Err(frame::NEWER)) if !in_step => Some("nothing that is a frame begins here"),
                 Some(Err(why)) => Some(why),
             };
             if let Some(why) = why {
-                let (next, whys) = (None, Vec::new());
-                let lost = lost.get_or_insert(Lost { number, from: at, to, expected, next, whys });
+                let begins = || Lost { number, from: at, to, expected, ..Lost::default() };
+                let lost = lost.get_or_insert_with(begins);
                 if !lost.whys.contains(&why) {
                     lost.whys.push(why);
                 }
@@ -287,8 +301,8 @@ impl Reading<'_> {
                 None => {
                     self.damage.push(format!("segment {number}: given up at offset {at}"));
                     let from = if why.is_none() { at + header.unwrap_or(8) } else { at };
-                    let (next, whys) = (None, vec!["it looks like frames everywhere"]);
-                    lost.get_or_insert(Lost { number, from, to, expected, next, whys });
+                    let whys = vec!["it looks like frames everywhere"];
+                    lost.get_or_insert(Lost { number, from, to, whys, ..Lost::default() });
                     break;
                 }
             };
@@ -303,13 +317,11 @@ impl Reading<'_> {
                 }
             }
         }
-        match lost {
-            Some(lost) if Frames::new(file, path, number, lost.from, length).is_reserved()? => {
-                without_events += to - lost.from;
-            }
-            lost => self.lost.extend(lost),
+        if let Some(mut lost) = lost {
+            lost.is_zeros = Frames::new(file, path, number, lost.from, length).is_reserved()?;
+            self.lost.push(lost);
         }
-        Ok(without_events)
+        Ok(())
     }
 
     /// Whether a segment with this header may be of this store.
@@ -336,9 +348,10 @@ impl Reading<'_> {
         // The head is advice; one that cannot be read says nothing.
         let head = read_head(self.files).ok().flatten();
         let head = head.filter(|head| manifest.is_some_and(|known| known.store == head.store));
-        let ends = [closed, newest.map(|e| e.first_sequence), head.map(|head| head.durable_events)];
+        let noted = [closed, newest.map(|e| e.first_sequence), head.map(|h| h.durable_events)];
         let begins = self.headers.values().map(|header| header.first_sequence);
-        ends.into_iter().flatten().chain(begins).max().unwrap_or_default()
+        let ends = self.ends.iter().map(|(events, _)| *events);
+        noted.into_iter().flatten().chain(begins).chain(ends).max().unwrap_or_default()
     }
 
     /// The roots that are recorded, by the number of events.
@@ -348,9 +361,10 @@ impl Reading<'_> {
             let closed = manifest.closed.iter().map(|closed| (closed.events, closed.root));
             closed.chain(manifest.ancestors.iter().map(|common| (common.events, common.root)))
         });
-        let headers = self.headers.values();
+        let before =
+            self.headers.values().map(|header| (header.first_sequence, header.root_before));
         let mut roots: BTreeMap<u64, Vec<Hash>> = BTreeMap::new();
-        for (events, root) in noted.chain(headers.map(|h| (h.first_sequence, h.root_before))) {
+        for (events, root) in noted.chain(before).chain(self.ends.iter().copied()) {
             roots.entry(events).or_default().push(root);
         }
         roots
@@ -362,11 +376,6 @@ impl Reading<'_> {
             let Lost { number, from, to, .. } = lost;
             if from == to {
                 continue;
-            }
-            if from > 0 {
-                let why =
-                    format!("segment {number}: nothing can be read from offset {from} to {to}");
-                self.damage.push(why);
             }
             let entry = self.manifest.iter().flat_map(|manifest| &manifest.segments);
             let entry = entry.copied().find(|entry| entry.number == number);
@@ -383,41 +392,65 @@ impl Reading<'_> {
                 .or_else(|| entry.filter(|e| e.length > 0).map(|entry| entry.end_sequence()))
                 .or_else(|| later.filter(|later| *later >= first).min())
                 .unwrap_or(known_events);
+            let events = next.saturating_sub(first);
+            let segment = self.segments.iter_mut().find(|segment| segment.number == number);
+            if let Some(segment) = segment.filter(|_| lost.is_zeros && events == 0) {
+                segment.without_events += to - from;
+                continue;
+            }
+            if from > 0 {
+                let why =
+                    format!("segment {number}: nothing can be read from offset {from} to {to}");
+                self.damage.push(why);
+            }
             self.left_out.push(LeftOut {
                 segment: number,
                 offset: from,
                 bytes: to - from,
                 first_sequence: first,
-                events: next.saturating_sub(first),
+                events,
                 why: lost.whys.join("; "),
             });
         }
     }
 
-    /// Puts the pieces in order; names what is missing or there twice.
+    /// Takes those pieces of which no event is there twice: first from segments whose header says that
+    /// they are of this store; and of two that begin alike, the longer one.
+    fn choose(&mut self) -> BTreeMap<u64, Tail> {
+        self.pieces.sort_by_key(|piece| {
+            let is_known = self.headers.contains_key(&piece.number);
+            (!is_known, piece.first_sequence, u64::MAX - piece.events(), piece.number)
+        });
+        let mut chosen: BTreeMap<u64, Tail> = BTreeMap::new();
+        for piece in std::mem::take(&mut self.pieces) {
+            let (first, number) = (piece.first_sequence, piece.number);
+            let before = chosen.range(..piece.next_sequence()).next_back();
+            if before.is_none_or(|(_, before)| before.next_sequence() <= first) {
+                chosen.insert(first, piece);
+                continue;
+            }
+            self.damage.push(format!("segment {number}: events from {first} on are there twice"));
+            let offset = piece.span(0).map_or(piece.end, |(start, _)| start);
+            self.left_out.push(LeftOut {
+                segment: number,
+                offset,
+                bytes: piece.end - offset,
+                first_sequence: first,
+                events: piece.events(),
+                why: "it holds events that are there twice".to_owned(),
+            });
+        }
+        chosen
+    }
+
+    /// Puts the pieces in order, and names what is missing.
     fn join(&mut self) -> Result<Vec<Arc<Part>>> {
-        // Of two that begin alike, the longer one first.
-        self.pieces.sort_by_key(|p| (p.first_sequence, u64::MAX - p.events(), p.number));
         let lineage = self.manifest.as_ref().map(|manifest| manifest.lineage).unwrap_or_default();
         let mut parts = Vec::new();
         let mut next = 0;
         let mut before: (Tree, Hash) = Default::default();
-        for piece in std::mem::take(&mut self.pieces) {
-            let (first, number) = (piece.first_sequence, piece.number);
-            let start = piece.span(0).map_or(piece.end, |(start, _)| start);
-            if first < next {
-                self.damage
-                    .push(format!("segment {number}: events from {first} on are there twice"));
-                self.left_out.push(LeftOut {
-                    segment: number,
-                    offset: start,
-                    bytes: piece.end - start,
-                    first_sequence: first,
-                    events: piece.events(),
-                    why: "the events are there twice".to_owned(),
-                });
-                continue;
-            }
+        for (first, piece) in self.choose() {
+            let number = piece.number;
             if first > next {
                 self.damage.push(format!("the events {next} to {} are missing", first - 1));
                 before = Default::default();
@@ -426,7 +459,7 @@ impl Reading<'_> {
             let path = self.files.segment_path(number);
             let file = self.files.segment(number)?;
             let mut whole = Tail::new(lineage, number, first, before.0, before.1);
-            whole.end = start;
+            whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
             let mut open_batch = false;
             whole.extend(&*file, &path, piece.end, |frame| {
                 open_batch = frame.batch_continues();
@@ -443,11 +476,14 @@ impl Reading<'_> {
     }
 }
 
-/// Where the footer begins, if the file ends with one.
-fn footer_start(file: &dyn VfsFile, length: u64) -> Option<u64> {
+/// Where the footer begins, if the file ends with one, and what it says.
+fn read_footer(file: &dyn VfsFile, length: u64) -> Option<(u64, Option<Summary>)> {
     let trailer_at = length.checked_sub(footer::TRAILER_BYTES as u64)?;
     let mut trailer = [0; footer::TRAILER_BYTES];
     read_full_at(file, &mut trailer, trailer_at).ok()?;
-    let (bytes, _) = footer::decode_trailer(&trailer).ok()?;
-    length.checked_sub(bytes).filter(|start| *start >= HEADER_BYTES as u64)
+    let (bytes, crc) = footer::decode_trailer(&trailer).ok()?;
+    let start = length.checked_sub(bytes).filter(|start| *start >= HEADER_BYTES as u64)?;
+    let mut prefix = vec![0; footer::MAX_PREFIX_BYTES.min(bytes as usize)];
+    read_full_at(file, &mut prefix, start).ok()?;
+    Some((start, Footer::decode(&prefix, bytes, crc).ok().map(|footer| footer.summary)))
 }
