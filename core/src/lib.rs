@@ -66,6 +66,6 @@ pub use store::{
     Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Fence,
     FenceOptions, Finding, FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions,
     ImportReport, Inspection, LeftOut, Link, LostEvents, MOST_DROPS, OpenReport, Opening, Parent,
-    RepairOptions, RepairReport, RepairedSegment, Scan, SnapshotCheck, SnapshotOptions, Stats,
-    Store, StreamHead, Then, Ticket, VerifyReport,
+    RepairOptions, RepairReport, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead,
+    Then, Ticket, VerifyReport,
 };

@@ -5,24 +5,21 @@
 
 use super::copy::Copying;
 use super::import::{self, Dropped, ImportOptions, Mending};
-use super::old::{Doubt, Payloads};
-use super::salvage::{self, LeftOut, Salvaged, SegmentFile};
+use super::judge::Judged;
+use super::old::Payloads;
+use super::salvage::{self, LeftOut, Salvaged};
 use super::verify::VerifyReport;
 use super::{Inner, Store, open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::frame::Frame;
 use crate::format::manifest::Manifest;
-use crate::format::segment::{HEADER_BYTES, Header};
-use crate::format::tree::Tree;
-use crate::ids::{Hash, Id, IdSource};
+use crate::format::segment::Header;
+use crate::ids::{Id, IdSource};
 use crate::index::Part;
 use crate::index::tail::Tail;
 use crate::options::{OpenMode, OpenOptions};
 use crate::storage::Vfs;
 use crate::storage::files::Files;
 use crate::storage::real::RealVfs;
-use crate::storage::recovery::Frames;
-use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,23 +54,6 @@ pub struct LostEvents {
     pub events: u64,
 }
 
-/// What became of a segment of a damaged store. The last four add up to `bytes`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RepairedSegment {
-    /// The segment.
-    pub segment: u64,
-    /// The length of its file.
-    pub bytes: u64,
-    /// Frames of events that were kept as they were.
-    pub kept_bytes: u64,
-    /// Frames of events that were appended anew.
-    pub appended_bytes: u64,
-    /// What was left out.
-    pub left_out_bytes: u64,
-    /// The header, the footer, and space that was reserved.
-    pub other_bytes: u64,
-}
-
 /// What a repair did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepairReport {
@@ -89,11 +69,9 @@ pub struct RepairReport {
     pub lost: u64,
     /// Which.
     pub lost_events: Vec<LostEvents>,
-    /// Every run of bytes that is in none of the copy's events, and is no header, footer or reserved
+    /// Every run of bytes in a segment that is no event of the copy, and no header, footer or reserved
     /// space; by segment and offset.
     pub left_out: Vec<LeftOut>,
-    /// Every segment's file that could be opened.
-    pub segments: Vec<RepairedSegment>,
     /// What was found damaged, a sentence each.
     pub damage: Vec<String>,
     /// What verifying the copy found.
@@ -156,14 +134,11 @@ fn repair(
         let why = "events were written by a newer version of batpak; upgrade to repair the store";
         return Err(Error::new(ErrorKind::Unsupported, why).at_path(&files.dir));
     }
-    let Salvaged { inner, segments, mut left_out, known_events, roots, .. } = found;
+    let Salvaged { inner, sealed, mut left_out, known_events, roots, .. } = found;
     let source = Store(Arc::new(inner));
     let parts = source.0.live.read().parts.clone();
     let tails: Vec<&Tail> = parts.iter().filter_map(|part| indexed(part)).collect();
-    let is_sealed = |tail: &&Tail| {
-        let of_it = |s: &SegmentFile| s.number == tail.number && s.is_sealed;
-        segments.iter().any(|segment| segment.number > tail.number || of_it(segment))
-    };
+    let is_sealed = |last: &&Tail| sealed.is_some_and(|sealed| last.number <= sealed);
     let confirmed = if tails.last().is_some_and(is_sealed) { u64::MAX } else { known_events };
     let judged = Judged::of(&source.0, &tails, &roots, confirmed)?;
     let (kept, until) = (judged.kept, judged.end.max(known_events));
@@ -222,23 +197,6 @@ fn repair(
         }
     }
     let lost_events = lost_events(&tails, &without, kept..until);
-    let segments = segments.iter().map(|segment| {
-        let SegmentFile { number, bytes, without_events, .. } = *segment;
-        let of = |sequences: Range<u64>| -> u64 {
-            let tails = tails.iter().filter(|tail| tail.number == number);
-            tails.filter_map(|tail| place(tail, &sequences)).map(|place| place.bytes).sum()
-        };
-        let dropped: u64 = without.iter().map(|(run, _)| of(run.clone())).sum();
-        RepairedSegment {
-            segment: number,
-            bytes,
-            kept_bytes: of(0..kept),
-            appended_bytes: of(kept..judged.end) - dropped,
-            left_out_bytes: 0,
-            other_bytes: without_events,
-        }
-    });
-    let mut segments: Vec<_> = segments.collect();
     let unconfirmed = "its batch is not whole, and nothing says that it ever was";
     without.push((judged.end..u64::MAX, unconfirmed.to_owned()));
     for (run, why) in &without {
@@ -246,10 +204,6 @@ fn repair(
         left_out.extend(places.map(|place| LeftOut { why: why.clone(), ..place }));
     }
     left_out.sort_by_key(|left| (left.segment, left.offset));
-    for left in &left_out {
-        let segment = segments.iter_mut().find(|segment| segment.segment == left.segment);
-        segment.into_iter().for_each(|segment| segment.left_out_bytes += left.bytes);
-    }
     let lost = lost_events.iter().map(|run| run.events).sum();
     Ok(RepairReport {
         source: parent,
@@ -259,7 +213,6 @@ fn repair(
         lost,
         lost_events,
         left_out,
-        segments,
         damage: source.0.report.damage.clone(),
         verify,
     })
@@ -292,7 +245,7 @@ fn place(tail: &Tail, sequences: &Range<u64>) -> Option<LeftOut> {
         bytes: last_end - offset,
         first_sequence: start,
         events: end - start,
-        why: String::new(),
+        ..LeftOut::default()
     })
 }
 
@@ -350,134 +303,4 @@ fn copy_kept(
         newest = Some(copy.add_newest(before, &header, Some((&*file, offset + bytes)))?);
     }
     Ok(newest)
-}
-
-/// What the events are worth that a salvage found.
-struct Judged<'a> {
-    lineage: Id,
-    roots: &'a BTreeMap<u64, Vec<Hash>>,
-    /// What speaks against an event.
-    doubts: BTreeMap<u64, Doubt>,
-    /// So many events, from the first on, can be kept as they are.
-    kept: u64,
-    /// The sequence behind the last event that counts.
-    end: u64,
-    /// Where every stream ends so far: clock, hash and sequence.
-    streams: HashMap<(Arc<str>, u32), (u32, Hash, u64)>,
-    /// Every event so far was read.
-    whole: bool,
-    /// The tree as far as a recorded root proves it, and what later events, or themselves, say that
-    /// the hashes of the events behind that are.
-    proven: Tree,
-    hashes: Vec<Hash>,
-}
-
-impl<'a> Judged<'a> {
-    fn of(
-        source: &Inner,
-        tails: &[&Tail],
-        roots: &'a BTreeMap<u64, Vec<Hash>>,
-        confirmed: u64,
-    ) -> Result<Self> {
-        let mut judged = Self {
-            lineage: source.lineage,
-            roots,
-            doubts: BTreeMap::new(),
-            kept: 0,
-            end: 0,
-            streams: HashMap::new(),
-            whole: true,
-            proven: Tree::default(),
-            hashes: Vec::new(),
-        };
-        // Behind the last batch that is whole; and so far, each in its place.
-        let (mut whole_batches, mut next, mut in_place) = (0, 0, true);
-        for tail in tails {
-            judged.whole &= tail.first_sequence == next;
-            let start = tail.span(0).map_or(tail.end, |(start, _)| start);
-            in_place &= judged.whole && start == HEADER_BYTES as u64;
-            let path = source.files.segment_path(tail.number);
-            let file = source.files.segment(tail.number)?;
-            let mut frames = Frames::new(&*file, &path, tail.number, start, tail.end);
-            while frames.at < tail.end {
-                let Some(Ok(frame)) = frames.peek()? else {
-                    let why = "the segment has changed while it was repaired";
-                    return Err(Error::corrupt(why).at_path(&path).at(tail.number, frames.at));
-                };
-                judged.take(&frame);
-                next = frame.sequence() + 1;
-                if !frame.batch_continues() {
-                    whole_batches = next;
-                    judged.kept = if in_place { next } else { judged.kept };
-                }
-                let bytes = frame.layout().padded();
-                frames.advance(bytes);
-            }
-        }
-        // A batch that is cut at the end was written half, unless it is known to have been whole.
-        judged.end = if confirmed > whole_batches { next } else { whole_batches };
-        if let Some((first, _)) = judged.doubts.first_key_value() {
-            judged.kept = judged.kept.min(*first);
-        }
-        while let Some(last) = judged.kept.checked_sub(1)
-            && source.event_at(last)?.is_some_and(|event| event.batch_continues())
-        {
-            judged.kept = last;
-        }
-        Ok(judged)
-    }
-
-    fn doubt(&mut self, sequence: u64, why: u8) {
-        self.doubts.entry(sequence).or_default().0 |= why;
-    }
-
-    fn take(&mut self, frame: &Frame<'_>) {
-        let (sequence, clock) = (frame.sequence(), frame.clock());
-        if self.lineage.is_none() || !frame.hash_is_right(self.lineage) {
-            self.doubt(sequence, Doubt::PAYLOAD);
-        }
-        let stream = (Arc::from(frame.entity()), frame.lane());
-        let before = self.streams.insert(stream, (clock, frame.hash(), sequence));
-        let next_clock = before.map_or(0, |(clock, ..)| u64::from(clock) + 1);
-        let before_hash = before.map_or(Hash::ZERO, |(_, hash, _)| hash);
-        if u64::from(clock) == next_clock && frame.prev_hash() == before_hash {
-            // It follows the one before it in its stream.
-        } else if u64::from(clock) > next_clock && !self.whole {
-            // The one before it is lost.
-        } else if let Some((_, _, before)) = before
-            && u64::from(clock) == next_clock
-            && before >= self.proven.size()
-        {
-            // One of the two was altered. A root may tell.
-            self.doubt(sequence, Doubt::LINK);
-            self.doubt(before, Doubt::PLACE);
-            let place = (before - self.proven.size()) as usize;
-            self.hashes.get_mut(place).into_iter().for_each(|hash| *hash = frame.prev_hash());
-        } else {
-            self.doubt(sequence, Doubt::PLACE);
-        }
-        if self.whole {
-            self.hashes.push(frame.hash());
-            self.prove();
-        }
-    }
-
-    /// Compares the tree with the root that is recorded for so many events, if there is one.
-    fn prove(&mut self) {
-        let run = self.proven.size()..self.proven.size() + self.hashes.len() as u64;
-        let Some(recorded) = self.roots.get(&run.end) else { return };
-        let mut tree = self.proven.clone();
-        for hash in self.hashes.drain(..) {
-            tree.push(&hash);
-        }
-        self.whole = recorded.contains(&tree.root());
-        if self.whole {
-            // So it was the one whose successor names another that was altered.
-            self.proven = tree;
-            self.doubts.range_mut(run).for_each(|(_, doubt)| doubt.0 &= !Doubt::LINK);
-            self.doubts.retain(|_, doubt| doubt.0 != 0);
-        } else {
-            run.for_each(|sequence| self.doubt(sequence, Doubt::PLACE));
-        }
-    }
 }

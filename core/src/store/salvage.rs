@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes of a damaged store that its repaired copy lacks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// The segment.
     pub segment: u64,
@@ -40,21 +40,11 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// A segment's file.
-#[derive(Clone, Copy, Default)]
-pub(super) struct SegmentFile {
-    pub(super) number: u64,
-    pub(super) bytes: u64,
-    /// It ends with a footer: all of its batches were whole.
-    pub(super) is_sealed: bool,
-    /// Of those: the header, the footer, and space that was reserved.
-    pub(super) without_events: u64,
-}
-
 /// What can be read of a damaged store, and what not.
 pub(super) struct Salvaged {
     pub(super) inner: Inner,
-    pub(super) segments: Vec<SegmentFile>,
+    /// The last segment that is known to be sealed: up to its end every batch was whole.
+    pub(super) sealed: Option<u64>,
     pub(super) left_out: Vec<LeftOut>,
     /// So many events are known to have been appended.
     pub(super) known_events: u64,
@@ -109,7 +99,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         altered,
         manifest,
         damage: report.damage,
-        segments: Vec::new(),
+        sealed: numbers.iter().rev().nth(1).copied(),
         pieces: Vec::new(),
         lost: Vec::new(),
         left_out: Vec::new(),
@@ -123,7 +113,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
     let known_events = reading.known_events();
     reading.tell_lost(known_events);
     let (parts, roots) = (reading.join()?, reading.roots());
-    let Reading { manifest, damage, segments, left_out, .. } = reading;
+    let Reading { manifest, damage, sealed, left_out, .. } = reading;
     let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
     report.damage = damage;
 
@@ -138,7 +128,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         report.damage.is_empty() && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };
     let inner = Inner::new(files, options, &manifest, live, report);
-    Ok(Salvaged { inner, segments, left_out, known_events, roots, is_newer })
+    Ok(Salvaged { inner, sealed, left_out, known_events, roots, is_newer })
 }
 
 /// A run of bytes in a segment of which nothing can be read.
@@ -162,7 +152,7 @@ struct Reading<'a> {
     /// Without one, what the headers say.
     manifest: Option<Manifest>,
     damage: Vec<String>,
-    segments: Vec<SegmentFile>,
+    sealed: Option<u64>,
     /// The runs of consecutive events in one segment.
     pieces: Vec<Tail>,
     lost: Vec<Lost>,
@@ -176,42 +166,32 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads a segment, or says why not.
     fn read(&mut self, number: u64) -> Result<()> {
-        let mut found = SegmentFile { number, ..SegmentFile::default() };
+        let mut length = 0;
         let (pieces, lost) = (self.pieces.len(), self.lost.len());
-        match self.read_segment(&mut found) {
+        match self.read_segment(number, &mut length) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
             Err(error) => {
                 self.damage.push(error.to_string());
                 self.pieces.truncate(pieces);
                 self.lost.truncate(lost);
-                found.without_events = 0;
-                self.left_out.push(LeftOut {
-                    segment: number,
-                    offset: 0,
-                    bytes: found.bytes,
-                    first_sequence: 0,
-                    events: 0,
-                    why: error.message().to_owned(),
-                });
+                let (segment, bytes, why) = (number, length, error.message().to_owned());
+                self.left_out.push(LeftOut { segment, bytes, why, ..LeftOut::default() });
             }
         }
-        self.segments.push(found);
         Ok(())
     }
 
     /// Finds the pieces of a segment, and what is lost between them.
-    fn read_segment(&mut self, found: &mut SegmentFile) -> Result<()> {
-        let number = found.number;
+    fn read_segment(&mut self, number: u64, length: &mut u64) -> Result<()> {
         let path = &self.files.segment_path(number);
         let failed = |e: &std::io::Error| Error::io("cannot read the segment", path, e);
         let file = &*self.files.open(&segment::file_name(number), Access::Read)?;
-        let length = file.size().map_err(|e| failed(&e))?;
-        found.bytes = length;
+        *length = file.size().map_err(|e| failed(&e))?;
+        let length = *length;
         if length > MAX_SEGMENT_FILE_BYTES {
             return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
         }
-        found.without_events = HEADER_BYTES as u64;
         let mut header = vec![0; HEADER_BYTES.min(length as usize)];
         read_full_at(file, &mut header, 0).map_err(|e| failed(&e))?;
         match Header::decode(&header) {
@@ -232,7 +212,6 @@ impl Reading<'_> {
                 return Err(Error::new(ErrorKind::Unsupported, why).at_path(path));
             }
             Err(HeaderError::Damaged(why)) => {
-                found.without_events = 0;
                 self.damage.push(format!("segment {number}: the header is damaged"));
                 let (to, next, whys) = (header.len() as u64, Some(0), vec![why]);
                 self.lost.push(Lost { number, to, next, whys, ..Lost::default() });
@@ -240,9 +219,8 @@ impl Reading<'_> {
         }
 
         let footer = read_footer(file, length);
-        found.is_sealed = footer.is_some();
+        self.sealed = self.sealed.max(footer.is_some().then_some(number));
         let (to, summary) = footer.unwrap_or((length, None));
-        found.without_events += length - to;
         if let Some(summary) = summary
             && self.headers.get(&number).is_some_and(|header| header.number == summary.number)
         {
@@ -393,9 +371,7 @@ impl Reading<'_> {
                 .or_else(|| later.filter(|later| *later >= first).min())
                 .unwrap_or(known_events);
             let events = next.saturating_sub(first);
-            let segment = self.segments.iter_mut().find(|segment| segment.number == number);
-            if let Some(segment) = segment.filter(|_| lost.is_zeros && events == 0) {
-                segment.without_events += to - from;
+            if lost.is_zeros && events == 0 {
                 continue;
             }
             if from > 0 {

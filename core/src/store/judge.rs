@@ -1,0 +1,144 @@
+//! Judging what a salvage found: what of it can be kept as it is, and what speaks against the rest.
+
+use super::Inner;
+use super::old::Doubt;
+use crate::error::{Error, Result};
+use crate::format::frame::Frame;
+use crate::format::segment::HEADER_BYTES;
+use crate::format::tree::Tree;
+use crate::ids::{Hash, Id};
+use crate::index::tail::Tail;
+use crate::storage::recovery::Frames;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What the events are worth that a salvage found.
+pub(super) struct Judged<'a> {
+    lineage: Id,
+    roots: &'a BTreeMap<u64, Vec<Hash>>,
+    /// What speaks against an event.
+    pub(super) doubts: BTreeMap<u64, Doubt>,
+    /// So many events, from the first on, can be kept as they are.
+    pub(super) kept: u64,
+    /// The sequence behind the last event that counts.
+    pub(super) end: u64,
+    /// Where every stream ends so far: clock, hash and sequence.
+    streams: HashMap<(Arc<str>, u32), (u32, Hash, u64)>,
+    /// Every event so far was read.
+    whole: bool,
+    /// The tree as far as a recorded root proves it, and what later events, or themselves, say that
+    /// the hashes of the events behind that are.
+    proven: Tree,
+    hashes: Vec<Hash>,
+}
+
+impl<'a> Judged<'a> {
+    /// `roots` are recorded, by the number of events. Batches that begin below `confirmed` were whole.
+    pub(super) fn of(
+        source: &Inner,
+        tails: &[&Tail],
+        roots: &'a BTreeMap<u64, Vec<Hash>>,
+        confirmed: u64,
+    ) -> Result<Self> {
+        let mut judged = Self {
+            lineage: source.lineage,
+            roots,
+            doubts: BTreeMap::new(),
+            kept: 0,
+            end: 0,
+            streams: HashMap::new(),
+            whole: true,
+            proven: Tree::default(),
+            hashes: Vec::new(),
+        };
+        // Behind the last batch that is whole; and so far, each in its place.
+        let (mut whole_batches, mut next, mut in_place) = (0, 0, true);
+        for tail in tails {
+            judged.whole &= tail.first_sequence == next;
+            let start = tail.span(0).map_or(tail.end, |(start, _)| start);
+            in_place &= judged.whole && start == HEADER_BYTES as u64;
+            let path = source.files.segment_path(tail.number);
+            let file = source.files.segment(tail.number)?;
+            let mut frames = Frames::new(&*file, &path, tail.number, start, tail.end);
+            while frames.at < tail.end {
+                let Some(Ok(frame)) = frames.peek()? else {
+                    let why = "the segment has changed while it was repaired";
+                    return Err(Error::corrupt(why).at_path(&path).at(tail.number, frames.at));
+                };
+                judged.take(&frame);
+                next = frame.sequence() + 1;
+                if !frame.batch_continues() {
+                    whole_batches = next;
+                    judged.kept = if in_place { next } else { judged.kept };
+                }
+                let bytes = frame.layout().padded();
+                frames.advance(bytes);
+            }
+        }
+        // A batch that is cut at the end was written half, unless it is known to have been whole.
+        judged.end = if confirmed > whole_batches { next } else { whole_batches };
+        if let Some((first, _)) = judged.doubts.first_key_value() {
+            judged.kept = judged.kept.min(*first);
+        }
+        while let Some(last) = judged.kept.checked_sub(1)
+            && source.event_at(last)?.is_some_and(|event| event.batch_continues())
+        {
+            judged.kept = last;
+        }
+        Ok(judged)
+    }
+
+    fn doubt(&mut self, sequence: u64, why: u8) {
+        self.doubts.entry(sequence).or_default().0 |= why;
+    }
+
+    fn take(&mut self, frame: &Frame<'_>) {
+        let (sequence, clock) = (frame.sequence(), frame.clock());
+        if self.lineage.is_none() || !frame.hash_is_right(self.lineage) {
+            self.doubt(sequence, Doubt::PAYLOAD);
+        }
+        let stream = (Arc::from(frame.entity()), frame.lane());
+        let before = self.streams.insert(stream, (clock, frame.hash(), sequence));
+        let next_clock = before.map_or(0, |(clock, ..)| u64::from(clock) + 1);
+        let before_hash = before.map_or(Hash::ZERO, |(_, hash, _)| hash);
+        if u64::from(clock) == next_clock && frame.prev_hash() == before_hash {
+            // It follows the one before it in its stream.
+        } else if u64::from(clock) > next_clock && !self.whole {
+            // The one before it is lost.
+        } else if let Some((_, _, before)) = before
+            && u64::from(clock) == next_clock
+            && before >= self.proven.size()
+        {
+            // One of the two was altered. A root may tell.
+            self.doubt(sequence, Doubt::LINK);
+            self.doubt(before, Doubt::PLACE);
+            let place = (before - self.proven.size()) as usize;
+            self.hashes.get_mut(place).into_iter().for_each(|hash| *hash = frame.prev_hash());
+        } else {
+            self.doubt(sequence, Doubt::PLACE);
+        }
+        if self.whole {
+            self.hashes.push(frame.hash());
+            self.prove();
+        }
+    }
+
+    /// Compares the tree with the root that is recorded for so many events, if there is one.
+    fn prove(&mut self) {
+        let run = self.proven.size()..self.proven.size() + self.hashes.len() as u64;
+        let Some(recorded) = self.roots.get(&run.end) else { return };
+        let mut tree = self.proven.clone();
+        for hash in self.hashes.drain(..) {
+            tree.push(&hash);
+        }
+        self.whole = recorded.contains(&tree.root());
+        if self.whole {
+            // So it was the one whose successor names another that was altered.
+            self.proven = tree;
+            self.doubts.range_mut(run).for_each(|(_, doubt)| doubt.0 &= !Doubt::LINK);
+            self.doubts.retain(|_, doubt| doubt.0 != 0);
+        } else {
+            run.for_each(|sequence| self.doubt(sequence, Doubt::PLACE));
+        }
+    }
+}
