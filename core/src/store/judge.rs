@@ -51,8 +51,9 @@ impl<'a> Judged<'a> {
             proven: Tree::default(),
             hashes: Vec::new(),
         };
-        // Behind the last batch that is whole; and so far, each in its place.
-        let (mut whole_batches, mut next, mut in_place) = (0, 0, true);
+        let (mut next, mut in_place) = (0, true);
+        // Where a batch begins of which nothing says yet that it was whole: segment, offset, sequence.
+        let mut open: Option<(u64, u64, u64)> = None;
         for tail in tails {
             judged.whole &= tail.first_sequence == next;
             let start = tail.span(0).map_or(tail.end, |(start, _)| start);
@@ -61,22 +62,31 @@ impl<'a> Judged<'a> {
             let file = source.files.segment(tail.number)?;
             let mut frames = Frames::new(&*file, &path, tail.number, start, tail.end);
             while frames.at < tail.end {
+                let at = frames.at;
                 let Some(Ok(frame)) = frames.peek()? else {
                     let why = "the segment has changed while it was repaired";
-                    return Err(Error::corrupt(why).at_path(&path).at(tail.number, frames.at));
+                    return Err(Error::corrupt(why).at_path(&path).at(tail.number, at));
                 };
                 judged.take(&frame);
-                next = frame.sequence() + 1;
-                if !frame.batch_continues() {
-                    whole_batches = next;
+                let (sequence, synced_to) = (frame.sequence(), frame.synced_to());
+                next = sequence + 1;
+                open = open.filter(|(segment, offset, first)| {
+                    *segment == tail.number && synced_to <= *offset && confirmed <= *first
+                });
+                if frame.batch_continues() {
+                    open.get_or_insert((tail.number, at, sequence));
+                } else {
+                    open = None;
                     judged.kept = if in_place { next } else { judged.kept };
                 }
                 let bytes = frame.layout().padded();
                 frames.advance(bytes);
             }
         }
-        // A batch that is cut at the end was written half, unless it is known to have been whole.
-        judged.end = if confirmed > whole_batches { next } else { whole_batches };
+        judged.end = match open {
+            Some((.., first)) if confirmed <= first => first,
+            _ => next,
+        };
         if let Some((first, _)) = judged.doubts.first_key_value() {
             judged.kept = judged.kept.min(*first);
         }

@@ -9,7 +9,7 @@ use super::judge::Judged;
 use super::old::Payloads;
 use super::salvage::{self, LeftOut, Salvaged};
 use super::verify::VerifyReport;
-use super::{Inner, Store, open};
+use super::{Inner, Store, follow, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::manifest::Manifest;
 use crate::format::segment::Header;
@@ -140,8 +140,13 @@ fn repair(
     let tails: Vec<&Tail> = parts.iter().filter_map(|part| indexed(part)).collect();
     let is_sealed = |last: &&Tail| sealed.is_some_and(|sealed| last.number <= sealed);
     let confirmed = if tails.last().is_some_and(is_sealed) { u64::MAX } else { known_events };
-    let judged = Judged::of(&source.0, &tails, &roots, confirmed)?;
-    let (kept, until) = (judged.kept, judged.end.max(known_events));
+    let mut judged = Judged::of(&source.0, &tails, &roots, confirmed)?;
+    // Where readers find the end of the log, what is behind it was never there.
+    if let Ok(reader) = follow::open(files.clone(), open) {
+        judged.end = judged.end.min(reader.live.read().visible());
+    }
+    let kept = judged.kept.min(judged.end);
+    let until = judged.end.max(known_events);
 
     // 1. What is sound, as it is.
     let mut ids = match options.seed {
@@ -196,8 +201,8 @@ fn repair(
             (None, _) => {}
         }
     }
-    let lost_events = lost_events(&tails, &without, kept..until);
-    let unconfirmed = "its batch is not whole, and nothing says that it ever was";
+    let lost_events = lost_events(&tails, &without, kept..judged.end, until);
+    let unconfirmed = "it was being written: nothing says that it ever was whole";
     without.push((judged.end..u64::MAX, unconfirmed.to_owned()));
     for (run, why) in &without {
         let places = tails.iter().filter_map(|tail| place(tail, run));
@@ -249,20 +254,21 @@ fn place(tail: &Tail, sequences: &Range<u64>) -> Option<LeftOut> {
     })
 }
 
-/// Which of these sequences no event has that is carried over.
+/// Which sequences up to `until` no event has that is carried over: of the `wanted` ones, those that
+/// tails have, but not those that are left out.
 fn lost_events(
     tails: &[&Tail],
     without: &[(Range<u64>, String)],
-    all: Range<u64>,
+    wanted: Range<u64>,
+    until: u64,
 ) -> Vec<LostEvents> {
     let mut runs: Vec<Range<u64>> = without.iter().map(|(run, _)| run.clone()).collect();
-    let mut next = all.start;
-    for tail in tails {
-        let found = within(tail, &all);
-        runs.push(next..found.start.max(next));
-        next = next.max(found.end);
+    let mut next = wanted.start;
+    for found in tails.iter().map(|tail| within(tail, &wanted)).filter(|found| !found.is_empty()) {
+        runs.push(next..found.start);
+        next = found.end;
     }
-    runs.push(next..all.end);
+    runs.push(next..until);
     runs.retain(|run| run.start < run.end);
     runs.sort_by_key(|run| run.start);
     let mut lost: Vec<LostEvents> = Vec::new();

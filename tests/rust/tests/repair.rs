@@ -462,6 +462,34 @@ fn a_foreign_segment() {
     assert!(report.appended > 0);
 }
 
+/// A repaired fork is a fork of it, and so of what that was a fork of.
+#[test]
+fn a_fork_of_a_fork() {
+    let vfs = disk(&Intact::closed().files);
+    let first = open(&vfs, STORE, 1, OpenMode::Existing).unwrap();
+    first.fork_to("/child", &ForkOptions { at: Some(20), independent: true }).unwrap();
+    let child = open(&vfs, "/child", 2, OpenMode::Existing).unwrap();
+    fill(&child);
+    let store_id = child.stats().unwrap().store_id;
+    child.close().unwrap();
+    let intact = Intact::of(files_of(&vfs, "/child"));
+    let (report, _) = check(&intact, &intact.files, "intact");
+    assert_eq!((report.lost, report.left_out.len()), (0, 0));
+    for lost in [10, 30] {
+        let (name, range) = intact.place(&intact.events[lost]);
+        for manifest in [true, false] {
+            let mut damaged = intact.files.clone();
+            damaged.get_mut(&name).unwrap()[range.start + 130] ^= 1;
+            if !manifest {
+                damaged.remove("manifest");
+            }
+            let (report, _) = check(&intact, &damaged, &format!("{lost}, {manifest}"));
+            assert_eq!((report.source, report.lost), (store_id, 1));
+            assert!(report.kept as usize <= lost && report.kept as usize + 2 >= lost);
+        }
+    }
+}
+
 // ---------------------------------------------------------------- events that were altered
 
 fn mend(frame: &mut [u8], lineage: Option<&[u8]>) {
@@ -558,6 +586,48 @@ fn a_torn_end() {
         let left: u64 = report.left_out.iter().map(|left| left.bytes).sum();
         assert_eq!(left, opened.open_report().cut_bytes, "{context}");
     }
+}
+
+/// After a crash at any change, a repaired copy has what opening finds.
+#[test]
+fn a_store_after_a_crash_is_what_opening_finds() {
+    let (mut copies, mut cut) = (0, 0);
+    for point in 1.. {
+        let vfs = SimVfs::default();
+        vfs.fail_at(point, Fault::CrashMidway);
+        let event = NewEvent::new("e", "s", EventKind::DATA, &[5; 700]);
+        let done = open(&vfs, STORE, 1, OpenMode::Create).and_then(|store| {
+            for i in 0..9 {
+                let durability = [Durability::Durable, Durability::Written, Durability::Buffered];
+                store.append_batch(&[event; 3], Some(durability[i % 3]))?;
+            }
+            store.close()
+        });
+        for loss in (0..20).map(Loss::Power).chain([Loss::Process]) {
+            let context = format!("point {point}, {loss:?}");
+            let found = files_of(&vfs.after_crash(loss), STORE);
+            let Ok(opened) = open(&disk(&found), STORE, 1, OpenMode::Existing) else {
+                continue;
+            };
+            let expected = opened.verify().unwrap();
+            let vfs = disk(&found);
+            let report = repair(&vfs).unwrap();
+            check_copy(&vfs, &report, &context);
+            let copy = (report.verify.events, report.verify.root);
+            assert_eq!(copy, (expected.events, expected.root), "{context}");
+            assert_eq!((report.appended, report.lost), (0, 0), "{context}");
+            let left: u64 = report.left_out.iter().map(|left| left.bytes).sum();
+            // Zeros behind what was torn are cut, but nothing that is left out.
+            assert!(left <= opened.open_report().cut_bytes, "{context}");
+            copies += 1;
+            cut += u64::from(left > 0);
+        }
+        if done.is_ok() {
+            break;
+        }
+    }
+    println!("{copies} copies, {cut} of stores with an end that was cut");
+    assert!(copies > 300 && cut > 50, "{copies}, {cut}");
 }
 
 /// What is appended anew goes to as many segments as it takes.
