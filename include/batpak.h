@@ -10,9 +10,9 @@
  * nothing to free. Outputs are written only on BATPAK_OK. "Nothing there" is no error: a count of
  * 0 says so.
  *
- * Handles. batpak_store, batpak_inspection, batpak_ticket, batpak_scan, batpak_follow and
- * batpak_view are numbers in the shape of pointers; they point nowhere. Each use is checked: a
- * handle that is null, was closed, is of another type or was never given out gives
+ * Handles. batpak_store, batpak_inspection, batpak_ticket, batpak_scan, batpak_follow,
+ * batpak_fence and batpak_view are numbers in the shape of pointers; they point nowhere. Each use
+ * is checked: a handle that is null, was closed, is of another type or was never given out gives
  * BATPAK_BAD_HANDLE and does nothing else.
  * Closing and releasing take null for nothing to do. A handle is closed once, whatever the status
  * of closing it. There are at most 262,144 at a time.
@@ -37,7 +37,7 @@
  *
  * Views. Functions that read hand out an array of batpak_event that points into the library's
  * memory, without a copy, and a view that keeps this memory: nothing of it may be written, and
- * all of it is gone with batpak_view_release. A view outlives its scan, its follow and its store.
+ * all of it is gone with batpak_view_release. A view outlives its scan, follow, fence and store.
  *
  * Forks. In a child process every inherited store gives BATPAK_FORKED, and closing it there does
  * not touch the parent's. Open the store again in the child.
@@ -100,6 +100,10 @@
     {sizeof(batpak_gate_outcome), 0, {0, 0}, {0, 0}, {0, 0}}
 #define BATPAK_QUERY_INIT \
     {sizeof(batpak_query), 0, 0, 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0}
+#define BATPAK_FENCE_OPTIONS_INIT \
+    {sizeof(batpak_fence_options), 0, 16777216u}
+#define BATPAK_COMMITTED_INIT \
+    {sizeof(batpak_committed), 0, 0, 0}
 #define BATPAK_SNAPSHOT_OPTIONS_INIT \
     {sizeof(batpak_snapshot_options), 0, {0, 0}}
 #define BATPAK_FORK_OPTIONS_INIT \
@@ -524,7 +528,7 @@ enum batpak_causation
      */
     BATPAK_CAUSATION_EVENT = 1,
     /**
-     * An earlier event of the same batch, by its place in causation_item, from 0.
+     * An earlier event of the same batch or fence, by its place in causation_item, from 0.
      */
     BATPAK_CAUSATION_ITEM = 2,
 };
@@ -772,6 +776,13 @@ typedef enum batpak_finding_kind batpak_finding_kind;
 typedef int32_t batpak_finding_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
+
+/**
+ * Events that are staged: nobody sees them until they are committed, and then everybody sees all of
+ * them, as one batch. Until then, a crash, closing the fence and closing the store leave nothing of
+ * it behind. Begun by batpak_fence_begin, closed by batpak_fence_close.
+ */
+typedef struct batpak_fence batpak_fence;
 
 /**
  * A query that goes on. Opened by batpak_store_follow, closed by batpak_follow_close.
@@ -1238,7 +1249,7 @@ typedef struct batpak_new_event {
      */
     int32_t causation;
     /**
-     * The place in the batch of the event that caused it, when causation is
+     * The place in the batch or fence of the event that caused it, when causation is
      * BATPAK_CAUSATION_ITEM.
      */
     uint32_t causation_item;
@@ -1596,6 +1607,49 @@ typedef struct batpak_query {
 } batpak_query;
 
 /**
+ * How a fence is kept. Initialise it with BATPAK_FENCE_OPTIONS_INIT, which holds the defaults.
+ */
+typedef struct batpak_fence_options {
+    /**
+     * sizeof(batpak_fence_options).
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * How many bytes of its events are kept in memory, at about the most; those beyond go to a file
+     * in the store's directory, which nobody else can see. An event with an id of the caller's
+     * takes some thirty bytes of memory besides, wherever it is kept.
+     */
+    uint64_t memory_bytes;
+} batpak_fence_options;
+
+/**
+ * What committing a fence has done. Initialise it with BATPAK_COMMITTED_INIT.
+ */
+typedef struct batpak_committed {
+    /**
+     * sizeof(batpak_committed), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 1 when its events were there before: the fence repeated an earlier one.
+     */
+    int32_t duplicate;
+    /**
+     * The sequence of its first event; the others follow it. Of a repeated fence, that of the event
+     * with the first one's id. Of a fence without events, how many events are visible.
+     */
+    uint64_t first_sequence;
+    /**
+     * How many events it has.
+     */
+    uint64_t events;
+} batpak_committed;
+
+/**
  * What a verification found. Initialise it with BATPAK_VERIFY_REPORT_INIT.
  */
 typedef struct batpak_verify_report {
@@ -1671,8 +1725,8 @@ typedef struct batpak_import_options {
     int32_t salvage;
     /**
      * 1 to import also the events of a 0.x store that nothing vouches for, since their payload is
-     * not what their hash says, or their predecessor is another than their link says. They are
-     * marked. With 0 they are dropped.
+     * not what their hash says, their predecessor is another than their link says, or their key
+     * does not open them. They are marked. With 0 they are dropped.
      */
     int32_t unvouched;
     /**
@@ -2066,7 +2120,7 @@ batpak_status batpak_store_open(const char *path,
  * afterwards, and buffered events that could not be written with it: where that matters, call
  * batpak_store_sync first, which can be tried again. Calls that run on other threads end with
  * their result or with BATPAK_CLOSED, and so do appends that were started; views and tickets stay
- * valid; scans and follows of the store answer BATPAK_CLOSED and still have to be closed.
+ * valid; scans, follows and fences of the store answer BATPAK_CLOSED and still have to be closed.
  *
  * store: may be null, which does nothing.
  *
@@ -2233,7 +2287,7 @@ batpak_status batpak_store_stats(const struct batpak_store *store,
                                  struct batpak_error *error);
 
 /**
- * How many handles of this process are open: stores, tickets, scans, follows, views and
+ * How many handles of this process are open: stores, tickets, fences, scans, follows, views and
  * inspections. For tests that look for leaks.
  *
  * Threads: any, also at once.
@@ -2702,6 +2756,126 @@ batpak_status batpak_follow_position(const struct batpak_follow *follow,
 BATPAK_API
 batpak_status batpak_follow_close(struct batpak_follow *follow,
                                   struct batpak_error *error);
+
+/**
+ * Begins a fence. It holds nothing of the log: any number of them may be open, and nobody who
+ * appends waits for one.
+ *
+ * options: may be null for the defaults. fence: gets the handle, which the caller closes with
+ * batpak_fence_close.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_CLOSED, BATPAK_READ_ONLY, BATPAK_FORKED,
+ * BATPAK_INVALID_ARGUMENT, BATPAK_POISONED, BATPAK_TOO_LARGE when there are too many handles.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_fence_begin(const struct batpak_store *store,
+                                 const struct batpak_fence_options *options,
+                                 struct batpak_fence **fence,
+                                 struct batpak_error *error);
+
+/**
+ * Adds events behind those that the fence has, all of them or none. All that does not depend on
+ * the log is checked here; ids and expected clocks are compared with it when the fence is
+ * committed.
+ *
+ * events: count events, as many and as large as batpak_store_append takes; causation_item is a
+ * place in the fence. place: gets the place of the first of them within the fence, from 0; may be
+ * null.
+ *
+ * Errors: BATPAK_INVALID_ARGUMENT, BATPAK_INVALID_COORDINATE, BATPAK_INVALID_KIND,
+ * BATPAK_TOO_LARGE; BATPAK_DISK_FULL and BATPAK_IO when the fence's file cannot be written: after
+ * any of them the fence has what it had before. BATPAK_CLOSED when it was committed or cancelled,
+ * while another thread commits it, and when the store was closed; also BATPAK_BAD_HANDLE,
+ * BATPAK_POISONED, BATPAK_FORKED. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_fence_append(const struct batpak_fence *fence,
+                                  const struct batpak_new_event *events,
+                                  size_t count,
+                                  uint64_t *place,
+                                  struct batpak_error *error);
+
+/**
+ * How many events a fence has.
+ *
+ * events: gets the number.
+ *
+ * Errors: BATPAK_CLOSED as for batpak_fence_append; BATPAK_BAD_HANDLE, BATPAK_FORKED,
+ * BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_fence_events(const struct batpak_fence *fence,
+                                  uint64_t *events,
+                                  struct batpak_error *error);
+
+/**
+ * Reads a fence's own events back, from a place on. What an event gets from the log is missing: its
+ * sequence is its place in the fence; its clock, segment, offset and hashes are zero. Its id and
+ * times are, too, if the caller gave none, and so is a cause whose id is not given.
+ *
+ * from_place: the place of the first; there is nothing behind the last. max_events: at most so
+ * many, from 1. max_bytes: no more events once their frames have about so many bytes; one event is
+ * given in any case. view: gets a view, which the caller releases, or null at the end. events:
+ * gets the events, valid until the view is released, also after the fence has ended. count: gets
+ * how many; 0 at the end.
+ *
+ * Errors: BATPAK_CLOSED as for batpak_fence_append; BATPAK_BAD_HANDLE, BATPAK_CORRUPT and BATPAK_IO
+ * for the fence's file, BATPAK_FORKED, BATPAK_INVALID_ARGUMENT, BATPAK_TOO_LARGE when there are too
+ * many handles. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_fence_read(const struct batpak_fence *fence,
+                                uint64_t from_place,
+                                size_t max_events,
+                                size_t max_bytes,
+                                struct batpak_view **view,
+                                const struct batpak_event **events,
+                                size_t *count,
+                                struct batpak_error *error);
+
+/**
+ * Appends a fence's events as one batch, of any size: ids and expected clocks are checked,
+ * sequences and clocks assigned, and when all is as safe as asked for, all events become visible
+ * at once. Other appends wait while a large fence is written. The fence has ended then, and its
+ * handle still has to be closed.
+ *
+ * If all its events have an id that is known already, with the same content, nothing is appended,
+ * and committed says so. As for a batch, anything else with known ids is a conflict.
+ *
+ * durability: a batpak_durability. committed: gets what was done; may be null.
+ *
+ * Errors: as for batpak_store_append. A commit that fails leaves the fence open: it can be tried
+ * again, or cancelled. BATPAK_CLOSED as for batpak_fence_append. Threads: any; of several at once,
+ * one commits, and the others get BATPAK_CLOSED.
+ */
+BATPAK_API
+batpak_status batpak_fence_commit(const struct batpak_fence *fence,
+                                  int32_t durability,
+                                  struct batpak_committed *committed,
+                                  struct batpak_error *error);
+
+/**
+ * Ends a fence without appending anything. Its handle still has to be closed.
+ *
+ * Errors: BATPAK_CLOSED as for batpak_fence_append; BATPAK_BAD_HANDLE, BATPAK_FORKED.
+ * Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_fence_cancel(const struct batpak_fence *fence,
+                                  struct batpak_error *error);
+
+/**
+ * Gives a fence up. One that was not committed is cancelled. Views that it gave stay valid.
+ *
+ * fence: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any, also while calls run on the fence, which go on to their
+ * end, also a commit.
+ */
+BATPAK_API
+batpak_status batpak_fence_close(struct batpak_fence *fence,
+                                 struct batpak_error *error);
 
 /**
  * Checks every byte, hash and link of a store. Damage is not an error of this call: it is in the

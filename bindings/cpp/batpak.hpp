@@ -9,9 +9,10 @@
 //
 // Errors are exceptions of class batpak::error.
 //
-// Threads: a store may be used by any number of threads at once, also while one of them closes it.
-// A scan, a follow and a ticket belong to one thread at a time. Events may be copied, kept and read anywhere: each keeps
-// its bytes in place, also after its scan and its store are gone.
+// Threads: a store may be used by any number of threads at once, also while one of them closes it,
+// and so may a fence. A scan, a follow and a ticket belong to one thread at a time. Events may be
+// copied, kept and read anywhere: each keeps its bytes in place, also after its scan and its store
+// are gone.
 //
 // What is handed in (std::string_view, bytes_view, new_event) is borrowed until the call returns,
 // also by appends that go on afterwards.
@@ -65,7 +66,7 @@ enum class error_kind : std::int32_t {
   denied = BATPAK_DENIED,
   /// There is no such store, event or file.
   not_found = BATPAK_NOT_FOUND,
-  /// The store was closed.
+  /// The store was closed, or the fence has ended.
   closed = BATPAK_CLOSED,
   /// Another writer has the store open.
   locked = BATPAK_LOCKED,
@@ -360,7 +361,7 @@ class cause {
   static cause none() noexcept { return {}; }
   /// The event with this id, in this store or elsewhere.
   static cause event(const id& event) noexcept { return {BATPAK_CAUSATION_EVENT, event, 0}; }
-  /// An earlier event of the same batch, by its place in it, from 0.
+  /// An earlier event of the same batch or fence, by its place in it, from 0.
   static cause item(std::uint32_t place) noexcept { return {BATPAK_CAUSATION_ITEM, {}, place}; }
 
  private:
@@ -597,6 +598,7 @@ struct releaser {
   void operator()(batpak_view* view) const noexcept { batpak_view_release(view, nullptr); }
   void operator()(batpak_scan* scan) const noexcept { batpak_scan_close(scan, nullptr); }
   void operator()(batpak_follow* follow) const noexcept { batpak_follow_close(follow, nullptr); }
+  void operator()(batpak_fence* fence) const noexcept { batpak_fence_close(fence, nullptr); }
   void operator()(batpak_ticket* ticket) const noexcept { batpak_ticket_close(ticket, nullptr); }
   void operator()(batpak_store* store) const noexcept { batpak_store_close(store, nullptr); }
   void operator()(batpak_inspection* inspection) const noexcept {
@@ -1005,6 +1007,117 @@ void destroy(void* function) noexcept {
 }
 
 }  // namespace detail
+
+// ------------------------------------------------------------------------------------- fences
+
+namespace detail {
+
+/// A durability for the C interface; without one, the store's default.
+inline std::int32_t c_level(std::optional<durability> level) noexcept {
+  return level ? static_cast<std::int32_t>(*level) : BATPAK_DURABILITY_DEFAULT;
+}
+inline batpak_fence_options default_fence_options() noexcept {
+  batpak_fence_options options = BATPAK_FENCE_OPTIONS_INIT;
+  return options;
+}
+
+}  // namespace detail
+
+/// How a fence is kept.
+struct fence_options {
+  /// How many bytes of its events are kept in memory, at about the most; those beyond go to a file
+  /// in the store's directory, which nobody else can see. An event with an id of the caller's
+  /// takes some thirty bytes of memory besides, wherever it is kept.
+  std::uint64_t memory_bytes = detail::default_fence_options().memory_bytes;
+};
+
+/// What committing a fence has done.
+struct committed {
+  /// The sequence of its first event; the others follow it. Of a repeated fence, that of the event
+  /// with the first one's id. Of a fence without events, how many events are visible.
+  std::uint64_t first_sequence = 0;
+  /// How many events it has.
+  std::uint64_t events = 0;
+  /// Whether its events were there before: the fence repeated an earlier one.
+  bool duplicate = false;
+};
+
+/// Events that are staged: nobody sees them until commit(), and then everybody sees all of them,
+/// as one batch. Until then, a crash, cancel(), the end of this object and closing the store leave
+/// nothing of it behind.
+///
+/// It can be moved but not copied. Once it was committed or cancelled, and while another thread
+/// commits it, every call throws an error of kind `closed`.
+class fence {
+ public:
+  /// No fence, as after a move.
+  fence() noexcept = default;
+
+  /// Adds an event behind those that the fence has. Returns its place within the fence, from 0.
+  ///
+  /// All that does not depend on the log is checked here; ids and expected clocks are compared
+  /// with it when the fence is committed. cause::item() is a place in the fence. After an error
+  /// the fence has what it had before.
+  std::uint64_t append(const new_event& event) const { return stage(detail::c_events(&event, 1)); }
+
+  /// Adds all events or none, as many and as large as a batch may be. Returns the place of the
+  /// first.
+  std::uint64_t append_batch(const std::vector<new_event>& events) const {
+    return stage(detail::c_events(events.data(), events.size()));
+  }
+
+  /// How many events it has.
+  std::uint64_t events() const {
+    std::uint64_t count = 0;
+    detail::call(batpak_fence_events, c_fence(), &count);
+    return count;
+  }
+
+  /// Reads its own events back, from a place on: at most so many, and no more once their frames
+  /// have about so many bytes; one at least, unless there are no more.
+  ///
+  /// What an event gets from the log is missing: its sequence is its place in the fence; its
+  /// clock, segment, offset and hashes are zero. Its id and times are, too, if the caller gave
+  /// none, and so is a cause whose id is not given.
+  std::vector<event> read(std::uint64_t from_place = 0,
+                          std::size_t max_events = detail::page_events,
+                          std::size_t max_bytes = detail::page_bytes) const {
+    detail::view_target found;
+    detail::call(batpak_fence_read, c_fence(), from_place, max_events, max_bytes, found.view(),
+                 found.events(), found.count());
+    return found.take();
+  }
+
+  /// Appends its events as one batch, of any size: ids and expected clocks are checked, sequences
+  /// and clocks assigned, and when all is as safe as asked for, all events become visible at once.
+  /// Other appends wait while a large fence is written.
+  ///
+  /// If all its events have an id that is known already, with the same content, nothing is
+  /// appended, and the result says so. As for a batch, anything else with known ids is a conflict.
+  /// A commit that fails leaves the fence open: it can be tried again, or cancelled.
+  committed commit(std::optional<durability> level = {}) const {
+    batpak_committed done = BATPAK_COMMITTED_INIT;
+    detail::call(batpak_fence_commit, c_fence(), detail::c_level(level), &done);
+    return {done.first_sequence, done.events, done.duplicate != 0};
+  }
+
+  /// Ends it without appending anything. So does the end of this object.
+  void cancel() const { detail::call(batpak_fence_cancel, c_fence()); }
+
+ private:
+  friend class store;
+  explicit fence(batpak_fence* handle) noexcept : handle_(handle) {}
+
+  const batpak_fence* c_fence() const noexcept { return handle_.get(); }
+
+  std::uint64_t stage(const detail::c_events& events) const {
+    std::uint64_t place = 0;
+    detail::call(batpak_fence_append, c_fence(), events.data(), events.size(), &place);
+    return place;
+  }
+
+  std::unique_ptr<batpak_fence, detail::releaser> handle_;
+};
 
 // -------------------------------------------------------------------------------------- gates
 
@@ -1419,7 +1532,8 @@ struct import_options {
   /// is refused.
   bool salvage = false;
   /// Import also the events of a 0.x store that nothing vouches for, since their payload is not
-  /// what their hash says, or their predecessor is another than their link says. They are marked.
+  /// what their hash says, their predecessor is another than their link says, or their key does
+  /// not open them. They are marked.
   bool unvouched = false;
   /// Import the plaintext of encrypted payloads of a 0.x store whose key is there. Without it, the
   /// ciphertext is imported, with what is needed to decrypt it.
@@ -1601,7 +1715,7 @@ class store {
     std::vector<batpak_extension> extensions(event.extensions.size());
     const batpak_new_event given = event.c_event(extensions.data());
     batpak_receipt result;
-    call(batpak_store_append, &given, std::size_t{1}, number(level), &result);
+    call(batpak_store_append, &given, std::size_t{1}, detail::c_level(level), &result);
     return receipt(result);
   }
 
@@ -1610,7 +1724,7 @@ class store {
                                     std::optional<durability> level = {}) const {
     const detail::c_events given(events.data(), events.size());
     std::vector<batpak_receipt> results(given.size());
-    call(batpak_store_append, given.data(), given.size(), number(level), results.data());
+    call(batpak_store_append, given.data(), given.size(), detail::c_level(level), results.data());
     return {results.begin(), results.end()};
   }
 
@@ -1669,13 +1783,24 @@ class store {
     try {
       call(batpak_store_append_gated, given.data(), given.size(), gates.data(), gates.size(),
            static_cast<std::int32_t>(set.mode), static_cast<std::int32_t>(set.record_denial),
-           number(level), results.data());
+           detail::c_level(level), results.data());
     } catch (const error&) {
       if (thrown) std::rethrow_exception(thrown);
       throw;
     }
     return {results.begin(), results.end()};
   }
+
+  /// Begins a fence. It holds nothing of the log: any number of them may be open, and nobody who
+  /// appends waits for one. It does not keep the store open.
+  fence begin_fence(const fence_options& options = {}) const& {
+    batpak_fence_options given = detail::default_fence_options();
+    given.memory_bytes = options.memory_bytes;
+    batpak_fence* begun = nullptr;
+    call(batpak_fence_begin, &given, &begun);
+    return fence(begun);
+  }
+  fence begin_fence(const fence_options& options = {}) const&& = delete;
 
   /// Records in the log that gates refused an event, for a caller that asked its gates itself.
   receipt record_denial(const new_event& refused, const std::vector<gate_outcome>& outcomes,
@@ -1692,7 +1817,7 @@ class store {
       said.push_back(entry);
     }
     batpak_receipt result;
-    call(batpak_store_record_denial, given.data(), said.data(), said.size(), number(level),
+    call(batpak_store_record_denial, given.data(), said.data(), said.size(), detail::c_level(level),
          &result);
     return receipt(result);
   }
@@ -1990,10 +2115,6 @@ class store {
   const batpak_store* c_store() const noexcept { return handle_.get(); }
 
  private:
-  static std::int32_t number(std::optional<durability> level) noexcept {
-    return level ? static_cast<std::int32_t>(*level) : BATPAK_DURABILITY_DEFAULT;
-  }
-
   /// Calls a function of the C interface on this store. The handle never leaves this object, so
   /// one that the library does not know any more is that of a closed store.
   template <class Function, class... Arguments>
@@ -2008,7 +2129,8 @@ class store {
 
   ticket start(const detail::c_events& events, std::optional<durability> level) const {
     batpak_ticket* started = nullptr;
-    call(batpak_store_append_ticket, events.data(), events.size(), number(level), &started);
+    call(batpak_store_append_ticket, events.data(), events.size(), detail::c_level(level),
+         &started);
     return ticket(started, events.size());
   }
 
@@ -2018,7 +2140,7 @@ class store {
     using function = std::decay_t<Then>;
     auto owned = std::make_unique<function>(std::forward<Then>(then));
     // The library destroys it from here on, also when the call fails.
-    call(batpak_store_append_then, events.data(), events.size(), number(level),
+    call(batpak_store_append_then, events.data(), events.size(), detail::c_level(level),
          &detail::call_with_result<function>, static_cast<void*>(owned.release()),
          &detail::destroy<function>);
   }

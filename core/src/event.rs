@@ -189,7 +189,7 @@ impl Event {
         self.frame().depth()
     }
 
-    /// What it says.
+    /// What it says. Of an event that a compaction made a tombstone: [`EventKind::TOMBSTONE`].
     pub fn kind(&self) -> EventKind {
         EventKind(self.frame().kind())
     }
@@ -224,9 +224,14 @@ impl Event {
         text(&self.chunk[self.start..], self.layout.scope())
     }
 
-    /// The payload, as it was handed in.
+    /// The payload, as it was handed in; nothing if it was erased.
     pub fn payload(&self) -> &[u8] {
         &self.chunk[self.start..][self.layout.payload()]
+    }
+
+    /// Whether a compaction has erased its payload, of which the hash is left.
+    pub fn is_erased(&self) -> bool {
+        self.frame().is_erased()
     }
 
     /// The hash over the event and its stream up to it.

@@ -63,9 +63,10 @@ pub use options::{
 };
 pub use region::{Direction, EntityFilter, KindFilter, Query, Region};
 pub use store::{
-    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportOptions, ExportReport, Fence,
-    FenceOptions, Finding, FindingKind, Follow, ForkOptions, Frontier, Head, ImportOptions,
-    ImportReport, Inspection, LeftOut, Link, LostEvents, MOST_DROPS, OpenReport, Opening, Parent,
-    RepairOptions, RepairReport, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead,
-    Then, Ticket, VerifyReport,
+    Ancestry, Boundary, Committed, CompactOptions, CompactProgress, CompactReport, CopyReport,
+    Diff, Dropped, ExportOptions, ExportReport, Fence, FenceOptions, Finding, FindingKind, Follow,
+    ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection, Keep, KeyOverflow, Keys,
+    LeftOut, Link, LostEvents, MOST_DROPS, OpenReport, Opening, Parent, Progress, RepairOptions,
+    RepairReport, Retention, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead, Then,
+    Ticket, Unwanted, VerifyReport,
 };

@@ -3,6 +3,7 @@
 use crate::coordinate::check_component;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::format::frame::Frame;
 use crate::kind::EventKind;
 
 /// Which entities a region holds.
@@ -149,11 +150,15 @@ impl Region {
 
     /// Whether the event is in the region.
     pub fn matches(&self, event: &Event) -> bool {
-        self.lane.is_none_or(|lane| event.lane() == lane)
-            && self.clocks.is_none_or(|(a, b)| (a..=b).contains(&event.clock()))
-            && self.matches_kind(event.kind())
-            && self.scope.as_ref().is_none_or(|scope| event.scope() == scope)
-            && (self.entity == EntityFilter::Any || self.matches_entity(event.entity()))
+        self.matches_frame(&event.frame())
+    }
+
+    pub(crate) fn matches_frame(&self, frame: &Frame<'_>) -> bool {
+        self.lane.is_none_or(|lane| frame.lane() == lane)
+            && self.clocks.is_none_or(|(a, b)| (a..=b).contains(&frame.clock()))
+            && self.matches_kind(EventKind(frame.kind()))
+            && self.scope.as_ref().is_none_or(|scope| frame.scope() == scope)
+            && (self.entity == EntityFilter::Any || self.matches_entity(frame.entity()))
     }
 }
 

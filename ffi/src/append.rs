@@ -34,7 +34,7 @@ pub enum batpak_causation {
     BATPAK_CAUSATION_NONE = 0,
     /// The event with the id in causation_id, in this store or elsewhere.
     BATPAK_CAUSATION_EVENT = 1,
-    /// An earlier event of the same batch, by its place in causation_item, from 0.
+    /// An earlier event of the same batch or fence, by its place in causation_item, from 0.
     BATPAK_CAUSATION_ITEM = 2,
 }
 
@@ -74,7 +74,7 @@ pub struct batpak_new_event {
     pub causation_id: batpak_id,
     /// What caused it, a batpak_causation.
     pub causation: i32,
-    /// The place in the batch of the event that caused it, when causation is
+    /// The place in the batch or fence of the event that caused it, when causation is
     /// BATPAK_CAUSATION_ITEM.
     pub causation_item: u32,
     /// Where the stream must stand, a batpak_expected.

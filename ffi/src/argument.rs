@@ -69,6 +69,11 @@ pub(crate) fn flag(field: impl Display, value: i32) -> Result<bool> {
     }
 }
 
+/// A number of bytes that are to be kept in memory.
+pub(crate) fn in_memory(field: impl Display, bytes: u64) -> Result<usize> {
+    usize::try_from(bytes).map_err(|_| invalid(format!("{field} is larger than any memory")))
+}
+
 /// Refuses a field that has no meaning yet, so that a later version can give it one.
 pub(crate) fn check_reserved(field: impl Display, value: u32) -> Result<()> {
     if value == 0 {

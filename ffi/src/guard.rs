@@ -180,6 +180,13 @@ mod tests {
                 batpak_follow_next(null_mut(), 0, 0, 0, null_mut(), null_mut(), null_mut(), e),
                 batpak_follow_position(null(), null_mut(), e),
                 batpak_follow_close(null_mut(), e),
+                batpak_fence_begin(null(), null(), null_mut(), e),
+                batpak_fence_append(null(), null(), 0, null_mut(), e),
+                batpak_fence_events(null(), null_mut(), e),
+                batpak_fence_read(null(), 0, 0, 0, null_mut(), null_mut(), null_mut(), e),
+                batpak_fence_commit(null(), 0, null_mut(), e),
+                batpak_fence_cancel(null(), e),
+                batpak_fence_close(null_mut(), e),
                 batpak_view_release(null_mut(), e),
                 batpak_extension_next(null(), 0, null_mut(), null_mut(), null_mut(), e),
                 batpak_store_snapshot(null(), text, 6, null(), null_mut(), e),
@@ -199,7 +206,7 @@ mod tests {
                 batpak_store_parent(null(), null_mut(), null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 52]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 59]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

@@ -57,8 +57,8 @@ pub struct batpak_import_options {
     /// source gives BATPAK_CORRUPT.
     pub salvage: i32,
     /// 1 to import also the events of a 0.x store that nothing vouches for, since their payload is
-    /// not what their hash says, or their predecessor is another than their link says. They are
-    /// marked. With 0 they are dropped.
+    /// not what their hash says, their predecessor is another than their link says, or their key
+    /// does not open them. They are marked. With 0 they are dropped.
     pub unvouched: i32,
     /// 1 to import the plaintext of encrypted payloads of a 0.x store whose key is there; with 0,
     /// the ciphertext is imported, with what is needed to decrypt it.

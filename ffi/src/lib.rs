@@ -43,6 +43,8 @@ mod read;
 
 mod follow;
 
+mod fence;
+
 mod verify;
 
 mod interop;
@@ -64,6 +66,11 @@ pub use copies::{
     batpak_copy_report, batpak_diff, batpak_fork_options, batpak_parent, batpak_snapshot_options,
     batpak_store_diff, batpak_store_fork, batpak_store_parent, batpak_store_snapshot,
     batpak_store_verify_snapshot,
+};
+pub use fence::{
+    batpak_committed, batpak_fence, batpak_fence_append, batpak_fence_begin, batpak_fence_cancel,
+    batpak_fence_close, batpak_fence_commit, batpak_fence_events, batpak_fence_options,
+    batpak_fence_read,
 };
 pub use follow::{
     batpak_follow, batpak_follow_close, batpak_follow_next, batpak_follow_position,

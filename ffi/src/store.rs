@@ -1,7 +1,7 @@
 //! The store: opening, closing, and what it says of itself.
 
 use crate::argument::{
-    self, Growing, GrowingOutput, Output, TextOutput, check_reserved, flag, invalid, no_such,
+    self, Growing, GrowingOutput, Output, TextOutput, check_reserved, flag, in_memory, no_such,
 };
 use crate::guard::{guard, guard_value};
 use crate::handle::{self, Handled};
@@ -12,6 +12,7 @@ use batpak_core::{
     Store, StreamHead,
 };
 use std::ffi::c_char;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -141,10 +142,6 @@ impl batpak_options {
     fn get(&self) -> Result<OpenOptions> {
         check_reserved("reserved", self.reserved)?;
         let durability = durability(self.durability)?;
-        let in_memory = |field: &str, bytes: u64| {
-            usize::try_from(bytes)
-                .map_err(|_| invalid(format!("{field} is larger than any memory")))
-        };
         Ok(OpenOptions {
             mode: open_mode(self.mode)?,
             segment_bytes: self.segment_bytes,
@@ -423,11 +420,12 @@ impl batpak_stats {
     }
 }
 
-/// What a store handle stands for.
+/// What a store handle stands for. What belongs to the store, such as a fence, has a clone.
+#[derive(Clone)]
 pub(crate) struct OpenStore {
     store: Store,
     /// Set when a call on this store ended in a panic: what it was about to write is unknown.
-    defect: AtomicBool,
+    defect: Arc<AtomicBool>,
 }
 
 impl Handled for OpenStore {
@@ -446,11 +444,23 @@ impl Drop for StopWrites<'_> {
 }
 
 impl OpenStore {
-    fn run(&self, body: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+    /// Runs a call that reads or waits.
+    pub(crate) fn run(&self, body: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
         let mut stop = StopWrites(Some(self));
         let result = body(&self.store);
         stop.0 = None;
         result
+    }
+
+    /// Runs a call that appends, writes or syncs.
+    pub(crate) fn run_append(&self, body: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+        match self.defect.load(Ordering::Acquire) {
+            true => Err(Error::new(
+                ErrorKind::Poisoned,
+                "an earlier call on this store ended in a defect of the library; reopen the store",
+            )),
+            false => self.run(body),
+        }
     }
 }
 
@@ -467,13 +477,7 @@ pub(crate) fn append_to_store(
     store: *const batpak_store,
     body: impl FnOnce(&Store) -> Result<()>,
 ) -> Result<()> {
-    handle::with::<OpenStore>(store, |open| match open.defect.load(Ordering::Acquire) {
-        true => Err(Error::new(
-            ErrorKind::Poisoned,
-            "an earlier call on this store ended in a defect of the library; reopen the store",
-        )),
-        false => open.run(body),
-    })
+    handle::with::<OpenStore>(store, |open| open.run_append(body))
 }
 
 /// Opens the store in a directory. One of the batpak crate 0.x can be opened for reading.
@@ -503,7 +507,7 @@ pub unsafe extern "C" fn batpak_store_open(
         };
         let reservation = handle::reserve()?;
         let store = Store::open(path, &options)?;
-        output.set(reservation.fill(OpenStore { store, defect: AtomicBool::new(false) }));
+        output.set(reservation.fill(OpenStore { store, defect: Arc::default() }));
         Ok(())
     })
 }
@@ -512,7 +516,7 @@ pub unsafe extern "C" fn batpak_store_open(
 /// afterwards, and buffered events that could not be written with it: where that matters, call
 /// batpak_store_sync first, which can be tried again. Calls that run on other threads end with
 /// their result or with BATPAK_CLOSED, and so do appends that were started; views and tickets stay
-/// valid; scans and follows of the store answer BATPAK_CLOSED and still have to be closed.
+/// valid; scans, follows and fences of the store answer BATPAK_CLOSED and still have to be closed.
 ///
 /// store: may be null, which does nothing.
 ///
@@ -787,7 +791,7 @@ pub unsafe extern "C" fn batpak_store_stats(
     })
 }
 
-/// How many handles of this process are open: stores, tickets, scans, follows, views and
+/// How many handles of this process are open: stores, tickets, fences, scans, follows, views and
 /// inspections. For tests that look for leaks.
 ///
 /// Threads: any, also at once.

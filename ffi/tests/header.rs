@@ -5,7 +5,7 @@
 
 use batpak::{
     BATPAK_VERSION_MAJOR, BATPAK_VERSION_MINOR, BATPAK_VERSION_PATCH, batpak_export_options,
-    batpak_options,
+    batpak_fence_options, batpak_options,
 };
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ fn macros() -> String {
     let (id, hash) = ("{{0}}", "{{0}}");
     let o = batpak_options::defaults();
     let export = batpak_export_options::defaults();
+    let fence = batpak_fence_options::defaults();
     let init = |name: &str, fields: &str| {
         let macro_name = name.to_uppercase();
         format!("#define {macro_name}_INIT \\\n    {{sizeof({name}), {fields}}}\n")
@@ -60,6 +61,8 @@ fn macros() -> String {
         init("batpak_gate", &format!("0, {text}, 0, 0")),
         init("batpak_gate_outcome", &format!("0, {text}, {text}, {text}")),
         init("batpak_query", &format!("0, 0, 0, {text}, {text}, 0, 0, 0, 0, 0, 0")),
+        init("batpak_fence_options", &format!("0, {}u", fence.memory_bytes)),
+        init("batpak_committed", "0, 0, 0"),
         init("batpak_snapshot_options", &format!("0, {text}")),
         init("batpak_fork_options", "0, 0, 0, 0"),
         init("batpak_copy_report", &format!("0, {id}, 0, {hash}, 0, 0, 0, 0")),

@@ -121,6 +121,27 @@ function exportArguments(path, options) {
   return [directory(path), what]
 }
 
+const FENCE_FIELDS = new Set(['memoryBytes'])
+
+function fenceArguments(options) {
+  const { memoryBytes } = check.fields('options', options, FENCE_FIELDS)
+  return { memoryBytes: check.optional(check.u64, 'memoryBytes', memoryBytes) }
+}
+
+const STAGED_FIELDS = new Set(['from'])
+
+/** The place in a fence to begin at. */
+function stagedArguments(options) {
+  const { from = 0n } = check.fields('options', options, STAGED_FIELDS)
+  return check.u64('from', from)
+}
+
+const COMMIT_FIELDS = new Set(['durability'])
+
+function commitArguments(options) {
+  return appendDurability(check.fields('options', options, COMMIT_FIELDS).durability)
+}
+
 const SNAPSHOT_FIELDS = new Set(['earlier', 'independent'])
 
 function snapshotArguments(path, options) {
@@ -196,6 +217,9 @@ module.exports = {
   followArguments,
   importArguments,
   exportArguments,
+  fenceArguments,
+  stagedArguments,
+  commitArguments,
   snapshotArguments,
   forkArguments,
   pageArguments,

@@ -74,7 +74,7 @@ export interface NewEvent {
   id?: IdLike | undefined
   /** The id shared by all events of one operation. Default: the event's own id. */
   correlation?: IdLike | undefined
-  /** What caused it: an event, or an earlier item of the same batch by its place, from 0. */
+  /** What caused it: an event, or an earlier item of the same batch or fence by its place, from 0. */
   causation?: IdLike | { item: number } | undefined
   /** The branch of the entity's stream. Default 0, the trunk. */
   lane?: number | undefined
@@ -347,7 +347,8 @@ export interface ImportOptions extends Region {
   salvage?: boolean | undefined
   /**
    * Import also the events of a 0.x store that nothing vouches for, since their payload is not what
-   * their hash says, or their predecessor is another than their link says. They are marked.
+   * their hash says, their predecessor is another than their link says, or their key does not open
+   * them. They are marked.
    */
   unvouched?: boolean | undefined
   /**
@@ -420,6 +421,82 @@ export interface Dropped {
   isEvent: boolean
   /** Why. */
   reason: string
+}
+
+export interface FenceOptions {
+  /**
+   * About how many bytes of its events are kept in memory, at the most; those beyond go to a file in
+   * the store's directory, which nobody else can see. Default 16 MiB.
+   */
+  memoryBytes?: Whole | undefined
+}
+
+/** What committing a fence did. */
+export interface Committed {
+  /**
+   * The sequence of its first event; the others follow it. Of a repeated fence, that of the event
+   * with the first one's id. Of a fence without events, how many events are visible.
+   */
+  firstSequence: bigint
+  /** How many events it has. */
+  events: bigint
+  /** Its events were there before: the fence repeated an earlier one. */
+  duplicate: boolean
+}
+
+/**
+ * Events that are staged: nobody sees them until {@link Fence.commit}, and then everybody sees all of
+ * them. {@link Store.beginFence} makes one. Until then {@link Fence.cancel}, a crash, closing the
+ * store and collecting the fence as garbage leave nothing of it. Once it was committed or cancelled,
+ * and while a commit is under way, every method fails with `CLOSED`.
+ */
+export interface Fence extends Disposable {
+  /** How many events it has. */
+  readonly events: bigint
+  /**
+   * Stages an event behind those that the fence has, before it returns, and gives its place in the
+   * fence, from 0, which `causation: { item: place }` of a later event names. What does not depend on
+   * the log is checked here; ids and expected clocks are compared with it by the commit.
+   */
+  append(event: NewEvent): number
+  /** Stages all events or none, as many as a batch may have; gives the place of the first. */
+  appendBatch(events: readonly NewEvent[]): number
+  /**
+   * Its own events, from a place on, one by one; those that are staged meanwhile come, too. What an
+   * event gets from the log is missing: its sequence is its place in the fence, its clock, segment,
+   * offset and hashes are zero. So are its id and its time, unless they were given, and it has no
+   * cause if the id of that was not given.
+   */
+  read(options?: StagedOptions): AsyncGenerator<Event, void, undefined>
+  readSync(options?: StagedOptions): Generator<Event, void, undefined>
+  /** Its own events, page by page. */
+  pages(options?: StagedOptions, sizes?: PageSizes): AsyncGenerator<Event[], void, undefined>
+  pagesSync(options?: StagedOptions, sizes?: PageSizes): Generator<Event[], void, undefined>
+  /**
+   * Appends its events as one batch, which takes its place in the log now: ids and expected clocks
+   * are checked, and when all is as safe as asked for, all events become visible at once. Without
+   * events, nothing is done.
+   *
+   * If all its events have ids that are known already, with the same content, nothing is appended,
+   * and the result says so. A commit that fails leaves the fence open: it can be tried again, or
+   * cancelled. A store that is closed while the Promise is pending may refuse it.
+   */
+  commit(options?: CommitOptions): Promise<Committed>
+  commitSync(options?: CommitOptions): Committed
+  /** Ends the fence without appending anything. */
+  cancel(): void
+  /** Cancels it unless it has ended, or a commit is under way. */
+  [Symbol.dispose](): void
+}
+
+export interface StagedOptions {
+  /** The first place to look at. Default 0. */
+  from?: Whole | undefined
+}
+
+export interface CommitOptions {
+  /** Default: that of the store. */
+  durability?: Durability | undefined
 }
 
 export interface SnapshotOptions {
@@ -570,6 +647,12 @@ export class Store implements Disposable, AsyncDisposable {
   /** Appends all events or none, in this order, with nothing between them. */
   appendBatch(events: readonly NewEvent[], options?: AppendOptions): Promise<Receipt[]>
   appendBatchSync(events: readonly NewEvent[], options?: AppendOptions): Receipt[]
+  /**
+   * Begins a fence: events that nobody sees until all of them are committed, as one batch of up to
+   * 4 GiB. An open fence holds nothing of the log, so that nobody waits for it, and any number of
+   * them may be open.
+   */
+  beginFence(options?: FenceOptions): Fence
   /** Records that gates, asked by yourself, refused an event. */
   recordDenial(
     event: NewEvent,

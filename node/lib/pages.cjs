@@ -1,4 +1,4 @@
-// The pages of a query. Each comes as one block of bytes, however many events it has.
+// The pages of a query, or of what is staged in a fence. Each comes as one block of bytes, however many events it has.
 'use strict'
 
 const { callLater, callNow, fromNative, later, now } = require('./errors.cjs')
@@ -7,8 +7,8 @@ const { readEvents } = require('./event.cjs')
 const FIRST_BLOCK_BYTES = 1 << 14
 
 /** Reads page by page on the libuv pool. */
-async function* pages(store, query, { events, bytes, first = events }) {
-  const scan = await later(store, 'read', query)
+async function* pages(source, query, { events, bytes, first = events }) {
+  const scan = await later(source, 'read', query)
   const next = async (most) => {
     return readEvents(Buffer.from(await callLater(scan, 'nextPage', most, bytes)))
   }
@@ -24,8 +24,8 @@ async function* pages(store, query, { events, bytes, first = events }) {
 }
 
 /** Reads page by page on the calling thread. */
-function* pagesSync(store, query, { events, bytes, first = events }) {
-  const scan = now(store, 'read', query)
+function* pagesSync(source, query, { events, bytes, first = events }) {
+  const scan = now(source, 'read', query)
   const block = new PageBlock(callNow(scan, 'pager'))
   try {
     let page = block.next(first, bytes)

@@ -3,11 +3,13 @@
 // for nobody. Arguments are checked and copied before either.
 'use strict'
 
+require('./dispose.cjs')
 const args = require('./arguments.cjs')
 const { Block } = require('./block.cjs')
 const check = require('./check.cjs')
 const { readEvents } = require('./event.cjs')
 const { callLater, callNow, fromNative, later, now } = require('./errors.cjs')
+const { beginFence } = require('./fence.cjs')
 const gates = require('./gates.cjs')
 const { lookUp } = require('./lookup.cjs')
 const native = require('./native.cjs')
@@ -16,9 +18,6 @@ const { RECEIPT_BYTES, copyReceipt, readReceipts } = require('./receipt.cjs')
 const { pages, pagesSync, singly, singlySync } = require('./pages.cjs')
 const { UnderWay, getInbox } = require('./under-way.cjs')
 const { Watch } = require('./watch.cjs')
-
-Symbol.dispose ??= Symbol('Symbol.dispose')
-Symbol.asyncDispose ??= Symbol('Symbol.asyncDispose')
 
 /** Proves to the constructor that it is called from this file. */
 const HERE = Symbol('store.cjs')
@@ -108,6 +107,10 @@ class Store {
     const request = requestOf(events, options)
     if (request.gates) this.#passGatesSync(request)
     return this.#appendSync(request)
+  }
+
+  beginFence(options) {
+    return beginFence(this.#native, options, () => this.#watch.poke())
   }
 
   async recordDenial(event, outcomes, options) {

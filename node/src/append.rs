@@ -51,7 +51,8 @@ pub(crate) fn starter(env: &Env, store: Store, inbox: Arc<Inbox>) -> napi::Resul
     })
 }
 
-fn part(block: &[u8], used: u32) -> Result<&[u8]> {
+/// The used part of a block.
+pub(crate) fn part(block: &[u8], used: u32) -> Result<&[u8]> {
     block
         .get(..used as usize)
         .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "the block is shorter than its use"))

@@ -1,8 +1,9 @@
 //! Arguments from JavaScript, as the core wants them.
 
 use batpak_core::{
-    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, ExportOptions, ForkOptions,
-    ImportOptions, KindFilter, Link, OpenMode, OpenOptions, Query, Region, Result, SnapshotOptions,
+    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, ExportOptions, FenceOptions,
+    ForkOptions, ImportOptions, KindFilter, Link, OpenMode, OpenOptions, Query, Region, Result,
+    SnapshotOptions,
 };
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
@@ -48,8 +49,7 @@ impl OpenArguments {
             buffer_bytes: self.buffer_bytes.map_or(defaults.buffer_bytes, |bytes| bytes as usize),
             buffer_ms: self.buffer_ms.unwrap_or(defaults.buffer_ms),
             max_open_files: self.max_open_files.unwrap_or(defaults.max_open_files),
-            cache_bytes: usize::try_from(u64_or(&self.cache_bytes, defaults.cache_bytes as u64)?)
-                .unwrap_or(usize::MAX),
+            cache_bytes: usize_or(&self.cache_bytes, defaults.cache_bytes)?,
             restarts: self.restarts.unwrap_or(defaults.restarts),
             restart_window_ms: self.restart_window_ms.unwrap_or(defaults.restart_window_ms),
             seed: self.seed.as_ref().map(u64_of).transpose()?,
@@ -147,6 +147,20 @@ impl ExportArguments {
         let Self { region, plain, segment_bytes } = self;
         let segment_bytes = u64_or(&segment_bytes, ExportOptions::default().segment_bytes)?;
         Ok((region.region()?, ExportOptions { plain, segment_bytes }))
+    }
+}
+
+/// How a fence is kept.
+#[napi(object, object_to_js = false)]
+pub struct FenceArguments {
+    /// How much of it is kept in memory.
+    pub memory_bytes: Option<BigInt>,
+}
+
+impl FenceArguments {
+    pub(crate) fn options(&self) -> Result<FenceOptions> {
+        let default = FenceOptions::default().memory_bytes;
+        Ok(FenceOptions { memory_bytes: usize_or(&self.memory_bytes, default)? })
     }
 }
 
@@ -252,6 +266,11 @@ pub(crate) fn u64_of(number: &BigInt) -> Result<u64> {
 
 fn u64_or(number: &Option<BigInt>, default: u64) -> Result<u64> {
     number.as_ref().map_or(Ok(default), u64_of)
+}
+
+/// The number as a size; what is more than any size is as good as the largest.
+fn usize_or(number: &Option<BigInt>, default: usize) -> Result<usize> {
+    u64_or(number, default as u64).map(|size| usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 fn narrow<T: TryFrom<u32>>(number: u32) -> Result<T> {

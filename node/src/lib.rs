@@ -15,6 +15,7 @@ mod append;
 // Public, since the macros of napi export what they find public.
 pub mod arguments;
 pub mod error;
+pub mod fence;
 mod function;
 pub mod inbox;
 mod job;

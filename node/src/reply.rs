@@ -1,13 +1,14 @@
 //! What calls give back, as JavaScript values.
 
 use crate::error;
-use crate::scan::NativeScan;
+use crate::fence::NativeFence;
+use crate::scan::{NativeScan, Source};
 use crate::slab;
 use crate::store::NativeStore;
 use batpak_core::{
-    Ancestry, Boundary, CopyReport, Diff, Dropped, Event, ExportReport, Finding, Frontier, Head,
-    ImportReport, Inspection, OpenReport, Parent, Receipt, Result, Scan, SnapshotCheck, Stats,
-    Store, StreamHead, VerifyReport,
+    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, Event, ExportReport, Fence, Finding,
+    Frontier, Head, ImportReport, Inspection, OpenReport, Parent, Receipt, Result, Scan,
+    SnapshotCheck, Stats, Store, StreamHead, VerifyReport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -70,7 +71,19 @@ impl Reply for Store {
 
 impl Reply for Scan {
     fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        Source::Store(Box::new(self)).into_js(env)
+    }
+}
+
+impl Reply for Source {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
         Ok(NativeScan::new(self).into_instance(env)?.to_unknown())
+    }
+}
+
+impl Reply for Fence {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        Ok(NativeFence::new(self).into_instance(env)?.to_unknown())
     }
 }
 
@@ -431,6 +444,28 @@ impl Reply for ExportReport {
             segments: self.segments.into(),
             bytes: self.bytes.into(),
             drops: self.drops.into_iter().map(DroppedObject::from).collect(),
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What committing a fence did.
+#[napi(object, object_from_js = false)]
+pub struct CommittedObject {
+    /// The sequence of its first event.
+    pub first_sequence: BigInt,
+    /// How many events it has.
+    pub events: BigInt,
+    /// Whether its events were there before.
+    pub duplicate: bool,
+}
+
+impl Reply for Committed {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        CommittedObject {
+            first_sequence: self.first_sequence.into(),
+            events: self.events.into(),
+            duplicate: self.duplicate,
         }
         .into_unknown(env)
     }

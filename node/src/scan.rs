@@ -1,10 +1,10 @@
-//! A query being read, page by page.
+//! Events of a store or of a fence being read, page by page.
 
 use crate::function;
 use crate::job;
 use crate::reply::Block;
 use crate::slab;
-use batpak_core::{Event, Result, Scan};
+use batpak_core::{Event, Fence, Result, Scan};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,35 @@ pub struct NativeScan {
     scan: Arc<Mutex<Option<Pages>>>,
 }
 
+/// Where pages come from.
+pub(crate) enum Source {
+    Store(Box<Scan>),
+    /// The staged events from a place on.
+    Fence(Arc<Fence>, u64),
+}
+
+impl Source {
+    fn next_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
+        match self {
+            Self::Store(scan) => scan.next_page(max_events, max_bytes),
+            Self::Fence(fence, place) => {
+                let page = fence.read(*place, max_events, max_bytes)?;
+                *place += page.len() as u64;
+                Ok(page)
+            }
+        }
+    }
+}
+
 struct Pages {
-    scan: Scan,
+    source: Source,
     /// Events that were read, and found no room.
     waiting: Vec<Event>,
 }
 
 impl NativeScan {
-    pub(crate) fn new(scan: Scan) -> Self {
-        Self { scan: Arc::new(Mutex::new(Some(Pages { scan, waiting: Vec::new() }))) }
+    pub(crate) fn new(source: Source) -> Self {
+        Self { scan: Arc::new(Mutex::new(Some(Pages { source, waiting: Vec::new() }))) }
     }
 }
 
@@ -76,7 +96,7 @@ fn next(pages: &mut Option<Pages>, max_events: u32, max_bytes: u32) -> Result<Ve
     if !pages.waiting.is_empty() {
         return Ok(std::mem::take(&mut pages.waiting));
     }
-    pages.scan.next_page(max_events as usize, max_bytes as usize)
+    pages.source.next_page(max_events as usize, max_bytes as usize)
 }
 
 /// After a panic the scan may have lost its place, never its memory safety, and the caller was

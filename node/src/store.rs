@@ -3,8 +3,8 @@
 
 use crate::append;
 use crate::arguments::{
-    self, ExportArguments, ForkArguments, ImportArguments, OpenArguments, OutcomeArguments,
-    QueryArguments, SnapshotArguments, u64_of,
+    self, ExportArguments, FenceArguments, ForkArguments, ImportArguments, OpenArguments,
+    OutcomeArguments, QueryArguments, SnapshotArguments, u64_of,
 };
 use crate::inbox::NativeInbox;
 use crate::job;
@@ -77,6 +77,16 @@ impl NativeStore {
     #[napi(catch_unwind)]
     pub fn id_lookup<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
         lookup::by_id(env, self.store.clone())
+    }
+
+    /// Begins a fence.
+    #[napi(catch_unwind)]
+    pub fn begin_fence<'env>(
+        &self,
+        env: &'env Env,
+        how: FenceArguments,
+    ) -> napi::Result<Unknown<'env>> {
+        job::now(env, || self.store.begin_fence(&how.options()?))
     }
 
     /// Records that gates refused the one event of a block; gives a block of one receipt.

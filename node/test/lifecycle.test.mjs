@@ -77,6 +77,7 @@ test('a closed store refuses everything but closing', async (t) => {
     await assert.rejects(() => store[method](...values), ofKind('CLOSED'), method)
     assert.throws(() => store[`${method}Sync`](...values), ofKind('CLOSED'), method)
   }
+  assert.throws(() => store.beginFence(), ofKind('CLOSED'))
   await assert.rejects(store.read().next(), ofKind('CLOSED'))
   assert.throws(() => store.readSync().next(), ofKind('CLOSED'))
   await assert.rejects(store.follow().next(), ofKind('CLOSED'))

@@ -54,7 +54,7 @@ function parse(text) {
       sections.at(-1).at(-1).expected.push(content.slice(2))
     } else {
       const command = [content]
-      if (/^batch( |$)/.test(content)) {
+      if (/^(batch|stage)( |$)/.test(content)) {
         while (useful[(next += 1)].content !== 'end') command.push(useful[next].content)
       }
       sections.at(-1).push({ command, line, expected: [] })
@@ -80,6 +80,7 @@ class Machine {
   #variables = {}
   #opened = []
   #handles = {}
+  #fences = {}
   #gates = []
   #gateOptions = {}
 
@@ -88,6 +89,7 @@ class Machine {
   }
 
   async closeAll() {
+    for (const fence of Object.keys(this.#fences)) this.#drop(fence)
     for (const store of this.#opened.splice(0)) await call(store, 'close')
     this.#handles = {}
   }
@@ -129,6 +131,10 @@ class Machine {
     return this.#handles[option('on') ?? 'a']
   }
 
+  #fence({ plain: [, fence] }) {
+    return this.#fences[name(fence)]
+  }
+
   /** Calls a method of the store that the command names. */
   #call(command, method, ...values) {
     return call(this.#handle(command).store, method, ...values)
@@ -139,6 +145,12 @@ class Machine {
     this.#opened.push(store)
     this.#handles[handle] = { store, directory, options }
     return 'ok'
+  }
+
+  /** Cancels a fence as the end of its life does, which nobody can wait for. */
+  #drop(fence) {
+    this.#fences[fence]?.[Symbol.dispose]()
+    delete this.#fences[fence]
   }
 
   #openAs(handle, command) {
@@ -210,6 +222,40 @@ class Machine {
       this.#append(command, items, (events, options) =>
         this.#call(command, 'appendBatch', events, options),
       ),
+
+    fence: (command) => {
+      const fence = name(command.plain[1])
+      const options = { memoryBytes: when(command.option('memory'), BigInt) }
+      const begun = this.#handle(command).store.beginFence(options)
+      this.#drop(fence)
+      this.#fences[fence] = begun
+      return 'ok'
+    },
+
+    stage: (command, items) => `ok place=${this.#fence(command).appendBatch(items.map(newEvent))}`,
+
+    staged: async (command) => {
+      const fence = this.#fence(command)
+      const sizes = { events: Number(command.option('page') ?? 100), bytes: 0xffff_ffff }
+      const from = when(command.option('from'), BigInt)
+      const lines = []
+      for await (const page of call(fence, 'pages', { from }, sizes)) {
+        lines.push(...page.map(eventLine))
+      }
+      return [...lines, `end ${fence.events}`]
+    },
+
+    commit: async (command) => {
+      const options = { durability: command.option('durability') }
+      const done = await call(this.#fence(command), 'commit', options)
+      const duplicate = done.duplicate ? ' duplicate' : ''
+      return `ok first=${done.firstSequence} events=${done.events}${duplicate}`
+    },
+
+    cancel: (command) => {
+      this.#fence(command).cancel()
+      return 'ok'
+    },
 
     fill: async (command) => {
       const [count, entity, scope, kind, bytes] = command.plain.slice(1)

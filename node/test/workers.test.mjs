@@ -61,3 +61,23 @@ test('a worker that ends without closing gives up its store', async (t) => {
   assert.equal(store.headSync().events, 1n)
   store.closeSync()
 })
+
+test('a worker that ends with an open fence leaves nothing of it', async (t) => {
+  const directory = path.join(scratch(t), 'store')
+  assert.equal(await run('stage', directory), 1)
+  const store = Store.openSync(directory)
+  assert.equal(store.headSync().events, 0n)
+  assert.deepEqual(store.report.removed, [])
+  store.closeSync()
+})
+
+test('a worker may end while fences are committed, which are there whole or not at all', async (t) => {
+  const directory = path.join(scratch(t), 'store')
+  const worker = start('commit', directory)
+  assert.deepEqual(await once(worker, 'message'), ['ready'])
+  await worker.terminate()
+  const store = Store.openSync(directory)
+  assert.equal(store.headSync().events % 100n, 0n)
+  assert.ok(store.verifySync().intact)
+  store.closeSync()
+})

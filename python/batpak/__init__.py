@@ -15,6 +15,7 @@ from ._batpak import (
     AsyncFollowIterator,
     Event,
     EventIterator,
+    Fence,
     FollowIterator,
     Item,
     NewEvent,
@@ -55,6 +56,7 @@ from ._errors import (
 )
 from ._values import (
     Ancestry,
+    Committed,
     CopyReport,
     Diff,
     Dropped,
@@ -99,6 +101,7 @@ __all__ = [
     "CallbackError",
     "ClockConflictError",
     "ClosedError",
+    "Committed",
     "CopyReport",
     "CorruptError",
     "DecodeError",
@@ -109,6 +112,7 @@ __all__ = [
     "Event",
     "EventIterator",
     "ExportReport",
+    "Fence",
     "Finding",
     "FollowIterator",
     "ForkedError",

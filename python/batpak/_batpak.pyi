@@ -13,6 +13,7 @@ from typing_extensions import Buffer as _Buffer
 
 from ._values import (
     Ancestry,
+    Committed,
     CopyReport,
     Diff,
     ExportReport,
@@ -35,6 +36,7 @@ __all__ = [
     "AsyncFollowIterator",
     "Event",
     "EventIterator",
+    "Fence",
     "FollowIterator",
     "Item",
     "NewEvent",
@@ -242,6 +244,52 @@ class AsyncFollowIterator:
     def __anext__(self) -> Future[Event]: ...
 
 @final
+class Fence:
+    def append(
+        self,
+        entity: str,
+        scope: str,
+        payload: object,
+        kind: int,
+        *,
+        expected: _Expected = ...,
+        id: _Id | None = None,
+        correlation: _Id | None = None,
+        causation: _Id | Item | None = ...,
+        lane: int = 0,
+        depth: int = 0,
+        flags: int = 0,
+        payload_version: int = 0,
+        timestamp_us: int | datetime | None = None,
+        extensions: _Extensions | None = ...,
+    ) -> int: ...
+    def append_batch(self, events: Iterable[NewEvent]) -> int: ...
+    @property
+    def events(self) -> int: ...
+    def read(self, *, start: int = 0) -> EventIterator: ...
+    def commit(self, *, durability: _Durability | None = None) -> Committed: ...
+    def commit_async(self, *, durability: _Durability | None = None) -> Future[Committed]: ...
+    def cancel(self) -> None: ...
+    @property
+    def committed(self) -> Committed | None: ...
+    def __enter__(self) -> Fence: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __aenter__(self) -> Future[Fence]: ...
+    def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Future[None]: ...
+
+@final
 class Store:
     def __new__(
         cls,
@@ -359,6 +407,7 @@ class Store:
         gate_mode: _GateMode = "fail_fast",
         record_denial: bool = False,
     ) -> Future[list[Receipt]]: ...
+    def begin_fence(self, *, memory_bytes: int | None = None) -> Fence: ...
     def record_denial(
         self,
         refused: NewEvent,

@@ -129,7 +129,7 @@ class NotFoundError(BatpakError, LookupError):
 
 
 class ClosedError(BatpakError):
-    """The store was closed."""
+    """The store was closed, or the fence has ended."""
 
     kind = "CLOSED"
     code = 9

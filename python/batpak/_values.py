@@ -273,6 +273,19 @@ class ExportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What committing a fence did."""
+
+    first_sequence: int
+    """The sequence of its first event; the others follow it. Of a repeated fence, that of the event
+    with the first one's id. Of a fence without events, how many events are visible."""
+    events: int
+    """How many events it has."""
+    duplicate: bool
+    """Whether its events were there before: the fence repeated an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
 class CopyReport:
     """What a snapshot or a fork holds, and how it came there."""
 

@@ -13,6 +13,7 @@ mod append_async;
 mod arguments;
 mod errors;
 mod event;
+mod fence;
 mod follow_async;
 mod gates;
 mod inspect;
@@ -30,6 +31,8 @@ mod _batpak {
     use crate::errors::error_kinds;
     #[pymodule_export]
     use crate::event::Event;
+    #[pymodule_export]
+    use crate::fence::Fence;
     #[pymodule_export]
     use crate::follow_async::AsyncFollowIterator;
     #[pymodule_export]

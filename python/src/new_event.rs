@@ -8,11 +8,11 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-/// An earlier event of the same batch, by its place in the batch, from 0.
+/// An earlier event of the same batch or fence, by its place there, from 0.
 #[pyclass(frozen, eq, hash, module = "batpak")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Item {
-    /// The place in the batch, from 0.
+    /// The place in the batch or fence, from 0.
     #[pyo3(get)]
     index: u32,
 }
@@ -251,7 +251,7 @@ impl NewEvent {
         self.details.correlation.map(|id| values::id(py, id))
     }
 
-    /// What caused it: an id, an earlier `Item` of its batch, or `None`.
+    /// What caused it: an id, an earlier `Item` of its batch or fence, or `None`.
     #[getter]
     fn causation<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.details.causation {

@@ -5,10 +5,10 @@ use crate::event::Event;
 use crate::store::Store;
 use crate::values;
 use batpak_core::{
-    EntityFilter, ErrorKind, EventKind, Follow, KindFilter, Query, Region, Result, Scan,
+    EntityFilter, ErrorKind, EventKind, Fence, Follow, KindFilter, Query, Region, Result, Scan,
 };
 use pyo3::prelude::*;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::vec;
 
@@ -47,16 +47,37 @@ pub(crate) fn region(
     Ok(Region { entity, scope, kind, lane, clocks })
 }
 
-/// A scan, and the rest of the page that was fetched last.
+/// Where pages come from.
+enum Source {
+    Store(Box<Scan>),
+    /// The staged events from a place on.
+    Fence(Arc<Fence>, u64),
+}
+
+impl Source {
+    fn next_page(&mut self, events: usize, bytes: usize) -> Result<Vec<batpak_core::Event>> {
+        match self {
+            Self::Store(scan) => scan.next_page(events, bytes),
+            Self::Fence(fence, place) => {
+                let page = fence.read(*place, events, bytes)?;
+                *place += page.len() as u64;
+                Ok(page)
+            }
+        }
+    }
+}
+
+/// A source, and the rest of the page that was fetched last.
 struct Reading {
-    scan: Option<Scan>,
+    source: Option<Source>,
     page: vec::IntoIter<batpak_core::Event>,
     page_events: usize,
 }
 
 impl Reading {
-    fn new(scan: Option<Scan>) -> Self {
-        Self { scan, page: Vec::new().into_iter(), page_events: FIRST_PAGE_EVENTS }
+    fn new(source: Source) -> Self {
+        let page = Vec::new().into_iter();
+        Self { source: Some(source), page, page_events: FIRST_PAGE_EVENTS }
     }
 
     fn next(&mut self) -> Result<Option<batpak_core::Event>> {
@@ -81,11 +102,11 @@ impl Reading {
     }
 
     fn fetch(&mut self, events: usize, bytes: usize) -> Result<Vec<batpak_core::Event>> {
-        // The scan goes back only after success: after the end or an error there is nothing more.
-        let Some(mut scan) = self.scan.take() else { return Ok(Vec::new()) };
-        let page = scan.next_page(events, bytes)?;
+        // It goes back only after success: after the end or an error there is nothing more.
+        let Some(mut source) = self.source.take() else { return Ok(Vec::new()) };
+        let page = source.next_page(events, bytes)?;
         if !page.is_empty() {
-            self.scan = Some(scan);
+            self.source = Some(source);
         }
         Ok(page)
     }
@@ -95,18 +116,25 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Events of a store, in order. Threads may share it: each event is given once.
+/// Events of a store or a fence, in order. Threads may share it: each event is given once.
 #[pyclass(frozen, module = "batpak")]
 pub(crate) struct EventIterator {
     reading: Mutex<Reading>,
-    /// Keeps the handle open while the iterator is in use.
-    _store: Py<Store>,
+    /// Keeps the store or the fence open while the iterator is in use.
+    _owner: Py<PyAny>,
 }
 
 impl EventIterator {
     pub(crate) fn new(py: Python<'_>, store: Py<Store>, query: Query) -> PyResult<Self> {
         let scan = call(py, || store.get().handle.read(query))?;
-        Ok(Self { reading: Mutex::new(Reading::new(Some(scan))), _store: store })
+        let reading = Mutex::new(Reading::new(Source::Store(Box::new(scan))));
+        Ok(Self { reading, _owner: store.into_any() })
+    }
+
+    /// The events that are staged in `fence`, which `owner` keeps open, from a place on.
+    pub(crate) fn of_fence<T>(owner: Py<T>, fence: Arc<Fence>, start: u64) -> Self {
+        let reading = Mutex::new(Reading::new(Source::Fence(fence, start)));
+        Self { reading, _owner: owner.into_any() }
     }
 }
 
@@ -145,7 +173,7 @@ fn page_size(py: Python<'_>, size: usize) -> PyResult<usize> {
     if size == 0 { Err(zero()) } else { Ok(size) }
 }
 
-/// Columns of events of a store, in order.
+/// Columns of events, in order.
 #[pyclass(frozen, module = "batpak")]
 pub(crate) struct PackedIterator {
     events: Py<EventIterator>,
@@ -164,7 +192,7 @@ impl PackedIterator {
     }
 }
 
-/// Lists of events of a store, in order.
+/// Lists of events, in order.
 #[pyclass(frozen, module = "batpak")]
 pub(crate) struct PageIterator {
     events: Py<EventIterator>,

@@ -4,6 +4,7 @@ use crate::append_async::Append;
 use crate::arguments::{self, DURABILITIES, Extensions, LINKS, MODES};
 use crate::errors::{call, refuse, without_panic};
 use crate::event::Event;
+use crate::fence::Fence;
 use crate::follow_async::AsyncFollowIterator;
 use crate::gates::{self, Gates};
 use crate::new_event::{Details, NewEvent, causation, lend};
@@ -320,6 +321,21 @@ impl Store {
         let gates = Gates::new(gates, gate_mode, record_denial)?;
         let store = slf.unbind();
         Append { store, events, single: false, durability }.start(py, gates)
+    }
+
+    /// Begins a fence: events that nobody sees until all of them are committed, as one batch of up
+    /// to 4 GiB. An open fence holds nothing of the log, so that nobody waits for it, and any number
+    /// of them may be open. Cancelling it, a crash, and closing the store leave nothing of it.
+    ///
+    /// In a `with` statement it is committed at the end of the block, and cancelled by an exception.
+    /// About `memory_bytes` of its events are kept in memory (without it, 16 MiB); those beyond go to
+    /// a file in the store's directory, which nobody else can see.
+    #[pyo3(signature = (*, memory_bytes=None))]
+    fn begin_fence(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = arguments::optional_integer)] memory_bytes: Option<usize>,
+    ) -> PyResult<Fence> {
+        Fence::new(slf.py(), slf.clone().unbind(), memory_bytes)
     }
 
     /// Records, as an event, that gates refused `refused`; `evaluate` gives the outcomes.

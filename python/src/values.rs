@@ -3,9 +3,9 @@
 use crate::errors::exception;
 use crate::event::Event;
 use batpak_core::{
-    Ancestry, Boundary, CopyReport, Diff, Dropped, ExportReport, Frontier, GateOutcome, Hash, Head,
-    Id, ImportReport, Inspection, OpenReport, Parent, Refusal, SnapshotCheck, Stats, StreamHead,
-    Verdict, VerifyReport,
+    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportReport, Frontier, GateOutcome,
+    Hash, Head, Id, ImportReport, Inspection, OpenReport, Parent, Refusal, SnapshotCheck, Stats,
+    StreamHead, Verdict, VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -172,6 +172,11 @@ fn drops<'py>(py: Python<'py>, drops: &[Dropped]) -> PyResult<Bound<'py, PyList>
         list.append(make(py, "Dropped", (segment, offset, sequence, is_event, reason))?)?;
     }
     Ok(list)
+}
+
+pub(crate) fn committed<'py>(py: Python<'py>, committed: &Committed) -> Object<'py> {
+    let Committed { first_sequence, events, duplicate } = *committed;
+    make(py, "Committed", (first_sequence, events, duplicate))
 }
 
 pub(crate) fn copy_report<'py>(py: Python<'py>, report: &CopyReport) -> Object<'py> {

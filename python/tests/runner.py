@@ -227,6 +227,26 @@ def inspection_line(found: batpak.Inspection) -> str:
     return f"{opening} bytes={found.bytes} {report_line(found.report)}"
 
 
+def use_fence(
+    fence: batpak.Fence, words: Words, events: Iterable[batpak.NewEvent]
+) -> Iterator[str]:
+    match words[0]:
+        case "stage":
+            yield f"ok place={fence.append_batch(events)}"
+        case "staged":
+            start, size = int(words.get("from", "0")), int(words.get("page", "100"))
+            for page in fence.read(start=start).pages(size):
+                yield from map(event_line, page)
+            yield f"end {fence.events}"
+        case "commit":
+            done = fence.commit(**words.keywords(durability=("durability", str)))
+            duplicate = " duplicate" if done.duplicate else ""
+            yield f"ok first={done.first_sequence} events={done.events}{duplicate}"
+        case "cancel":
+            fence.cancel()
+            yield "ok"
+
+
 def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
     match words[0]:
         case "close" | "flush" | "sync" as name:
@@ -311,6 +331,7 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.stores: dict[str, tuple[batpak.Store, dict[str, Any]]] = {}
+        self.fences: dict[str, batpak.Fence] = {}
         self.variables: dict[str, str] = {}
         self.gates: list[Any] = []
         self.gate_options: dict[str, Any] = {}
@@ -346,10 +367,15 @@ class Machine:
                 store = self.opened(words)[0]
                 return self.receipts([store.append(**event_fields(words), **options)])
             case "batch":
-                items = [Words(line, self.variables) for line in command[1:]]
-                events = [batpak.NewEvent(**event_fields(item)) for item in items]
                 options = self.append_options(words)
-                return self.receipts(self.opened(words)[0].append_batch(events, **options))
+                batch = self.opened(words)[0].append_batch(self.new_events(command), **options)
+                return self.receipts(batch)
+            case "fence":
+                memory = words.keywords(memory_bytes=("memory", int))
+                self.fences[text(words[1])] = self.opened(words)[0].begin_fence(**memory)
+                return ["ok"]
+            case "stage" | "staged" | "commit" | "cancel":
+                return use_fence(self.fences[text(words[1])], words, self.new_events(command))
             case "inspect":
                 return [inspection_line(batpak.inspect(self.directory / text(words[1])))]
             case "import" | "export" as name:
@@ -388,6 +414,11 @@ class Machine:
         self.stores[name] = batpak.Store(**options), options
         return ["ok"]
 
+    def new_events(self, command: list[str]) -> Iterator[batpak.NewEvent]:
+        """The items of a batch."""
+        for line in command[1:]:
+            yield batpak.NewEvent(**event_fields(Words(line, self.variables)))
+
     def append_options(self, words: Words) -> dict[str, Any]:
         options = words.keywords(durability=("durability", str))
         if self.gates:
@@ -400,6 +431,7 @@ class Machine:
         return [receipt_line(receipt) for receipt in receipts]
 
     def close_all(self) -> None:
+        self.fences.clear()
         for store, _ in self.stores.values():
             store.close()
         self.stores.clear()

@@ -97,6 +97,6 @@ def sections(path: Path) -> list[list[Step]]:
         elif line.startswith("= "):
             found[-1][-1].expected.append(line[2:])
         else:
-            in_batch = line.split(" ")[0] == "batch"
+            in_batch = line.split(" ")[0] in ("batch", "stage")
             found[-1].append(Step(place, [line]))
     return found

@@ -65,6 +65,7 @@ def test_every_call_on_a_closed_store(path: Path) -> None:
         lambda: store.verify_snapshot(path),
         lambda: store.fork_to(path.with_name("fork")),
         lambda: store.diff(path),
+        store.begin_fence,
         store.head,
         store.frontier,
         store.stats,

@@ -126,6 +126,8 @@ store = batpak.Store(sys.argv[1])
 store.append("a", "s", b"1", kind=0x1000)
 store.append("a", "s", b"2", kind=0x1000, durability="buffered")
 events = store.read()
+fence = store.begin_fence(memory_bytes=0)
+fence.append("a", "s", b"staged", kind=0x1000)
 child = os.fork()
 if child == 0:
     calls = {
@@ -134,6 +136,10 @@ if child == 0:
         "read": lambda: list(store.read()),
         "events": lambda: list(events),
         "wait": lambda: store.wait(9, 1),
+        "begin_fence": store.begin_fence,
+        "fence_append": lambda: fence.append("a", "s", b"", kind=0x1000),
+        "fence_commit": fence.commit,
+        "fence_cancel": fence.cancel,
         "flush": store.flush,
         "stats": store.stats,
         "verify": store.verify,
@@ -152,10 +158,11 @@ if child == 0:
         except batpak.ForkedError:
             pass
     print(wrong, flush=True)
-    del store
+    del fence, store
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
 store.append("a", "s", b"3", kind=0x1000)
+fence.commit()
 print([bytes(event) for event in store.read()], store.verify().intact)
 store.close()
 """
@@ -165,4 +172,4 @@ def test_a_forked_child_gets_an_error_and_harms_nothing(path: Path) -> None:
     command = [sys.executable, "-c", FORK, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=path.parent, timeout=PATIENCE_SECONDS)
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["[]", "[b'1', b'2', b'3'] True"]
+    assert done.stdout.splitlines() == ["[]", "[b'1', b'2', b'3', b'staged'] True"]

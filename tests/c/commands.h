@@ -7,12 +7,14 @@
 enum { MOST_HANDLES = 32, MOST_GATES = 16 };
 
 struct handle { char *name, *path; batpak_store *store; batpak_options options; };
+struct fence { char *name; batpak_fence *fence; };
 /* What a gate says: refuse always, refuse a payload above a size, or neither. */
 struct gate { batpak_text name, code, message; int always; uint64_t most_bytes; };
 
 static struct handle handles[MOST_HANDLES];
+static struct fence fences[MOST_HANDLES];
 static struct gate gates[MOST_GATES];
-static int handle_count, gate_count, gate_mode, record_denial;
+static int handle_count, fence_count, gate_count, gate_mode, record_denial;
 
 static int32_t durability_of(const struct command *command) {
     return choice(command, "durability", "durable written buffered");
@@ -374,6 +376,78 @@ static batpak_status ancestors(const struct command *command, const batpak_store
     return batpak_view_release(view, NULL);
 }
 
+static struct fence *fence_named(const char *name) {
+    for (int at = 0; at < fence_count; at++)
+        if (strcmp(fences[at].name, name) == 0) return &fences[at];
+    return NULL;
+}
+
+static batpak_status begin_fence(const struct command *command, const batpak_store *store) {
+    batpak_fence_options options = BATPAK_FENCE_OPTIONS_INIT;
+    const char *name = word(command, 1);
+    batpak_fence *begun;
+    options.memory_bytes = number_option(command, "memory", options.memory_bytes);
+    batpak_status status = batpak_fence_begin(store, &options, &begun, NULL);
+    if (status != BATPAK_OK) return status;
+    struct fence *fence = fence_named(name);
+    if (fence == NULL) {
+        if (fence_count == MOST_HANDLES) malformed("too many fences", name);
+        fence = &fences[fence_count++];
+    } else if ((status = batpak_fence_close(fence->fence, NULL)) != BATPAK_OK) {
+        return status;
+    }
+    *fence = (struct fence){copy_of(&of_script, name), begun};
+    emit("ok\n");
+    return BATPAK_OK;
+}
+
+static batpak_status show_staged(const struct command *command, const batpak_fence *fence) {
+    uint64_t place = number_option(command, "from", 0), total;
+    size_t size = number_option(command, "page", 100), count = 1;
+    while (count > 0) {
+        batpak_view *view;
+        const batpak_event *events;
+        batpak_status status =
+            batpak_fence_read(fence, place, size, SIZE_MAX, &view, &events, &count, NULL);
+        if (status != BATPAK_OK) return status;
+        for (size_t at = 0; at < count && status == BATPAK_OK; at++)
+            status = emit_event(&events[at]);
+        batpak_status released = batpak_view_release(view, NULL);
+        if (status != BATPAK_OK || released != BATPAK_OK)
+            return status != BATPAK_OK ? status : released;
+        place += count;
+    }
+    batpak_status status = batpak_fence_events(fence, &total, NULL);
+    if (status == BATPAK_OK) emit("end %" PRIu64 "\n", total);
+    return status;
+}
+
+/* What is done with a fence that is there: `events` are the items of `stage`. */
+static batpak_status use_fence(const struct command *command, const batpak_new_event *events,
+                               size_t count) {
+    const char *verb = word(command, 0);
+    const struct fence *named = fence_named(word(command, 1));
+    if (named == NULL) malformed("no such fence", word(command, 1));
+    batpak_status status;
+    if (strcmp(verb, "stage") == 0) {
+        uint64_t place;
+        status = batpak_fence_append(named->fence, events, count, &place, NULL);
+        if (status == BATPAK_OK) emit("ok place=%" PRIu64 "\n", place);
+    } else if (strcmp(verb, "staged") == 0) {
+        status = show_staged(command, named->fence);
+    } else if (strcmp(verb, "commit") == 0) {
+        batpak_committed committed = BATPAK_COMMITTED_INIT;
+        status = batpak_fence_commit(named->fence, durability_of(command), &committed, NULL);
+        if (status != BATPAK_OK) return status;
+        emit("ok first=%" PRIu64 " events=%" PRIu64 "%s\n", committed.first_sequence,
+             committed.events, committed.duplicate ? " duplicate" : "");
+    } else {
+        status = batpak_fence_cancel(named->fence, NULL);
+        if (status == BATPAK_OK) emit("ok\n");
+    }
+    return status;
+}
+
 static void emit_damage(const batpak_verify_report *report, const batpak_finding *findings,
                         size_t capacity) {
     emit("damaged events=%" PRIu64 "\n", report->events);
@@ -615,7 +689,14 @@ static int is_one_of(const char *verb, const char *list) {
     return 0;
 }
 
-/* Runs a command, or a batch with its items. */
+/* The events of the items behind a command. */
+static batpak_new_event *events_of(char *const *items, size_t count) {
+    batpak_new_event *events = take(&of_command, (count + 1) * sizeof *events);
+    for (size_t at = 0; at < count; at++) events[at] = event_of(parse(items[at]));
+    return events;
+}
+
+/* Runs a command with its items, if it has any. */
 static batpak_status run(char *const *lines, size_t line_count) {
     const struct command *command = parse(lines[0]);
     const char *verb = word(command, 0);
@@ -640,6 +721,8 @@ static batpak_status run(char *const *lines, size_t line_count) {
     }
     if (strcmp(verb, "inspect") == 0) return inspect(command);
     if (change_file(verb, command)) return BATPAK_OK;
+    if (is_one_of(verb, "stage staged commit cancel"))
+        return use_fence(command, events_of(lines + 1, line_count - 1), line_count - 1);
 
     const char *name = option(command, "on");
     struct handle *handle = handle_named(name == NULL ? "a" : name);
@@ -650,11 +733,10 @@ static batpak_status run(char *const *lines, size_t line_count) {
     size_t count = 0;
     if (strcmp(verb, "reopen") == 0) return reopen(command, handle);
     if (strcmp(verb, "append") == 0 || strcmp(verb, "batch") == 0) {
-        batpak_new_event *items = take(&of_command, line_count * sizeof *items);
-        size_t from = verb[0] == 'b';
-        for (size_t at = from; at < line_count; at++) items[at - from] = event_of(parse(lines[at]));
-        return append(command, store, items, line_count - from);
+        size_t from = verb[0] == 'b', count = line_count - from;
+        return append(command, store, events_of(lines + from, count), count);
     }
+    if (strcmp(verb, "fence") == 0) return begin_fence(command, store);
     if (strcmp(verb, "fill") == 0) return fill(command, store);
     if (strcmp(verb, "get") == 0) {
         batpak_id id = id_of(word(command, 1));
@@ -692,6 +774,7 @@ static batpak_status run(char *const *lines, size_t line_count) {
 
 /* Ends a section. Whether closing works is asked by scripts that say `close`. */
 static void close_all(void) {
+    for (; fence_count > 0; fence_count--) batpak_fence_close(fences[fence_count - 1].fence, NULL);
     for (; handle_count > 0; handle_count--) close_store(&handles[handle_count - 1]);
 }
 

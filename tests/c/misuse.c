@@ -33,6 +33,8 @@ static void expect_bad_handle(void *handle) {
     batpak_scan *scan;
     batpak_ticket *ticket;
     batpak_follow *follow;
+    batpak_fence *fence;
+    batpak_committed committed = BATPAK_COMMITTED_INIT;
     const batpak_event *events;
     size_t count;
     uint64_t visible;
@@ -71,6 +73,12 @@ static void expect_bad_handle(void *handle) {
         batpak_store_follow(store, NULL, &follow, &error),
         batpak_follow_next(handle, 1, 1, 0, &view, &events, &count, &error),
         batpak_follow_position(handle, &visible, &error),
+        batpak_fence_begin(store, NULL, &fence, &error),
+        batpak_fence_append(handle, &new_event, 1, &visible, &error),
+        batpak_fence_events(handle, &visible, &error),
+        batpak_fence_read(handle, 0, 1, 1, &view, &events, &count, &error),
+        batpak_fence_commit(handle, 0, &committed, &error),
+        batpak_fence_cancel(handle, &error),
         batpak_store_append_ticket(store, &new_event, 1, 0, &ticket, &error),
         batpak_ticket_wait(handle, 0, &done, &receipt, 1, &count, &error),
         batpak_ticket_is_done(handle, &done, &error),
@@ -90,6 +98,7 @@ static void expect_bad_handle(void *handle) {
     if (handle == NULL) return;
     EQUAL(BATPAK_BAD_HANDLE, batpak_scan_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_follow_close(handle, &error));
+    EQUAL(BATPAK_BAD_HANDLE, batpak_fence_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_ticket_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_view_release(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_inspection_release(handle, &error));
@@ -103,6 +112,7 @@ static void null_and_invented_handles(void) {
     EQUAL(BATPAK_OK, batpak_store_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_scan_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_follow_close(NULL, &error));
+    EQUAL(BATPAK_OK, batpak_fence_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_ticket_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_view_release(NULL, &error));
     EQUAL(BATPAK_OK, batpak_inspection_release(NULL, &error));
@@ -709,7 +719,7 @@ static void threads(void) {
 }
 
 /* Every call in the child, by the number of the first that went wrong; 0 when none did. */
-static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
+static int in_child(batpak_store *store, batpak_scan *scan, batpak_fence *fence, batpak_view *view,
                     const batpak_event *events) {
     batpak_stats stats = BATPAK_STATS_INIT;
     batpak_verify_report report = BATPAK_VERIFY_REPORT_INIT;
@@ -745,11 +755,20 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_view *view,
     if (batpak_store_verify_snapshot(store, path, SIZE_MAX, &report, NULL, 0, &is_prefix, &diff,
                                      NULL) != BATPAK_FORKED)
         return 22;
+    batpak_fence *fresh;
+    if (batpak_fence_begin(store, NULL, &fresh, NULL) != BATPAK_FORKED) return 23;
+    if (batpak_fence_append(fence, &given, 1, NULL, NULL) != BATPAK_FORKED) return 24;
+    if (batpak_fence_events(fence, &visible, NULL) != BATPAK_FORKED) return 25;
+    if (batpak_fence_read(fence, 0, 1, 1, &other, &events, &count, NULL) != BATPAK_FORKED)
+        return 26;
+    if (batpak_fence_commit(fence, 0, NULL, NULL) != BATPAK_FORKED) return 27;
+    if (batpak_fence_cancel(fence, NULL) != BATPAK_FORKED) return 28;
     if (memcmp(events[0].payload.data, "2 apples", 8) != 0) return 7;
     if (batpak_view_release(view, NULL) != BATPAK_OK) return 8;
     if (batpak_scan_close(scan, NULL) != BATPAK_OK) return 9;
     if (batpak_store_close(store, NULL) != BATPAK_FORKED) return 10;
     if (batpak_store_close(store, NULL) != BATPAK_BAD_HANDLE) return 11;
+    if (batpak_fence_close(fence, NULL) != BATPAK_OK) return 29;
     snprintf(path, sizeof path, "%s/fork", directory);
     if (batpak_store_open(path, SIZE_MAX, NULL, &own, NULL) != BATPAK_LOCKED) return 12;
     snprintf(path, sizeof path, "%s/fork-own", directory);
@@ -773,8 +792,14 @@ static void forks(void) {
     size_t count;
     struct task task = {store, BATPAK_OK, 0};
     pthread_t thread;
+    batpak_fence *fence;
+    batpak_fence_options in_its_file = BATPAK_FENCE_OPTIONS_INIT;
+    batpak_new_event staged = event();
+    in_its_file.memory_bytes = 0;
     EQUAL(BATPAK_OK, append_to(store, event()));
     EQUAL(BATPAK_OK, batpak_scan_open(store, NULL, &scan, &error));
+    EQUAL(BATPAK_OK, batpak_fence_begin(store, &in_its_file, &fence, &error));
+    EQUAL(BATPAK_OK, batpak_fence_append(fence, &staged, 1, NULL, &error));
     EQUAL(BATPAK_OK, batpak_store_at(store, 0, &view, &events, &count, &error));
     /* Forks meet a thread at any place in an append. Not with AddressSanitizer: a child cannot
        allocate when another thread was in the sanitizer's allocator. */
@@ -787,7 +812,7 @@ static void forks(void) {
         pid_t child = fork();
         if (child == 0) {
             alarm(60); /* A hang kills the child. */
-            result = (char)in_child(store, scan, view, events);
+            result = (char)in_child(store, scan, fence, view, events);
             _exit(write(report[1], &result, 1) != 1);
         }
         close(report[1]);
@@ -801,12 +826,14 @@ static void forks(void) {
     /* The parent is as it was. */
     EQUAL(BATPAK_OK, append_to(store, event()));
     EQUAL(0, memcmp(events[0].payload.data, "2 apples", 8));
+    EQUAL(BATPAK_OK, batpak_fence_commit(fence, BATPAK_DURABILITY_DEFAULT, NULL, &error));
+    EQUAL(BATPAK_OK, batpak_fence_close(fence, &error));
     EQUAL(BATPAK_OK, batpak_view_release(view, &error));
     EQUAL(BATPAK_OK, batpak_scan_close(scan, &error));
     close_store(store);
     if (FORK_DURING_APPENDS) pthread_join(thread, NULL);
     store = open_at("fork", BATPAK_OPEN_EXISTING);
-    EQUAL(task.done + 2, visible_events(store));
+    EQUAL(task.done + 3, visible_events(store));
     close_store(store);
 }
 

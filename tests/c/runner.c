@@ -12,8 +12,10 @@ struct script { const char *name; char **lines; size_t count, next; };
 static int is_passed_over(const char *line) { return *line == 0 || *line == '#'; }
 static int is_expected(const char *line) { return strncmp(line, "= ", 2) == 0; }
 static int is_heading(const char *line) { return strncmp(line, "== ", 3) == 0; }
-static int is_batch(const char *line) {
-    return strcmp(line, "batch") == 0 || strncmp(line, "batch ", 6) == 0;
+/* Whether items follow, up to `end`. */
+static int has_items(const char *line) {
+    return strcmp(line, "batch") == 0 || strncmp(line, "batch ", 6) == 0 ||
+           strncmp(line, "stage ", 6) == 0;
 }
 
 /* A file that cannot be read has no lines. */
@@ -67,7 +69,7 @@ static int run_step(struct script *script, int wanted) {
     size_t first = script->next++, count = 1;
     char **command = take(&of_command, (script->count + 1) * sizeof *command);
     command[0] = script->lines[first];
-    if (is_batch(command[0])) {
+    if (has_items(command[0])) {
         while (script->next < script->count && strcmp(script->lines[script->next], "end") != 0) {
             char *item = script->lines[script->next++];
             if (!is_passed_over(item)) command[count++] = item;

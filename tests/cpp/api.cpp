@@ -100,6 +100,9 @@ static_assert(!std::is_copy_constructible_v<batpak::scan>);
 static_assert(std::is_nothrow_move_constructible_v<batpak::scan>);
 static_assert(!std::is_copy_constructible_v<batpak::follow>);
 static_assert(std::is_nothrow_move_constructible_v<batpak::follow>);
+static_assert(!std::is_copy_constructible_v<batpak::fence>);
+static_assert(std::is_nothrow_move_constructible_v<batpak::fence>);
+static_assert(std::is_nothrow_move_assignable_v<batpak::fence>);
 static_assert(!std::is_copy_constructible_v<batpak::ticket>);
 static_assert(std::is_nothrow_move_constructible_v<batpak::ticket>);
 static_assert(std::is_nothrow_move_assignable_v<batpak::ticket>);
@@ -536,6 +539,102 @@ TEST(a_function_that_cannot_be_called_is_destroyed) {
 }
 
 // --------------------------------------------------------------------------------------- errors
+
+TEST(a_fence_is_committed_as_one_batch) {
+  batpak::store store(directory);
+  store.append({"a", "s", 0x1000, "before"});
+  const batpak::fence fence = store.begin_fence();
+  CHECK(fence.append({"a", "s", 0x1000, "x"}) == 0);
+  batpak::new_event caused{"b", "s", 0x1000, "y"};
+  caused.causation = batpak::cause::item(0);
+  caused.extensions = {{"k.v", "value"}};
+  CHECK(fence.append_batch({caused, {"b", "s", 0x1000, "z"}}) == 1);
+  CHECK(fence.append_batch({}) == 3 && fence.events() == 3);
+  CHECK(store.head().events == 1);
+  const std::vector<batpak::event> staged = fence.read();
+  CHECK(staged.size() == 3 && staged[1].sequence() == 1 && staged[1].entity() == "b");
+  CHECK(staged[1].extensions()[0].value.text() == "value" && staged[1].hash().is_zero());
+  CHECK(fence.read(1, 1).size() == 1 && fence.read(0, 9, 0).size() == 1 && fence.read(3).empty());
+  CHECK(kind_of([&] { fence.read(0, 0); }) == error_kind::invalid_argument);
+  store.append({"a", "s", 0x1000, "between"});
+
+  const batpak::committed done = fence.commit(batpak::durability::written);
+  CHECK(done.first_sequence == 2 && done.events == 3 && !done.duplicate);
+  CHECK(store.at(3)->causation() == store.at(2)->id() && store.at(3)->batch_continues());
+  CHECK(store.head().events == 5 && staged[2].payload() == "z");
+  CHECK(kind_of([&] { fence.append({"a", "s", 0x1000, "x"}); }) == error_kind::closed);
+  CHECK(kind_of([&] { fence.append_batch({}); }) == error_kind::closed);
+  CHECK(kind_of([&] { fence.events(); }) == error_kind::closed);
+  CHECK(kind_of([&] { fence.read(); }) == error_kind::closed);
+  CHECK(kind_of([&] { fence.commit(); }) == error_kind::closed);
+  CHECK(kind_of([&] { fence.cancel(); }) == error_kind::closed);
+}
+
+TEST(a_fence_that_is_given_up_leaves_nothing) {
+  batpak::store store(directory);
+  batpak::fence_options options;
+  CHECK(options.memory_bytes == 16 << 20);
+  options.memory_bytes = 0;
+  const batpak::new_event event{"a", "s", 0x1000, "x"};
+  {
+    const batpak::fence fence = store.begin_fence(options);
+    fence.append(event);
+    CHECK(batpak_debug_live_handles() == 2);
+  }
+  CHECK(batpak_debug_live_handles() == 1);
+  batpak::fence fence = store.begin_fence(options);
+  fence.append(event);
+  fence.cancel();
+  CHECK(kind_of([&] { fence.cancel(); }) == error_kind::closed);
+  fence = store.begin_fence();
+  fence.append(event);
+  batpak::fence moved = std::move(fence);
+  CHECK(kind_of([&] { fence.append(event); }) == error_kind::bad_handle);
+  CHECK(kind_of([&] { batpak::fence().commit(); }) == error_kind::bad_handle);
+  CHECK(moved.events() == 1);
+  // What others do meanwhile decides at the commit; one that fails can be tried again.
+  batpak::new_event first = event;
+  first.entity = "b";
+  first.expected = batpak::expect::exactly(0);
+  CHECK(moved.append(first) == 1);
+  CHECK(kind_of([&] { moved.commit(); }) == error_kind::clock_conflict);
+  store.append({"b", "s", 0x1000, "there"});
+  CHECK(moved.commit().first_sequence == 1);
+  CHECK(store.head().events == 3);
+  // It does not keep the store open.
+  moved = store.begin_fence();
+  moved.append(event);
+  store.close();
+  CHECK(kind_of([&] { moved.commit(); }) == error_kind::closed);
+  CHECK(kind_of([&] { store.begin_fence(); }) == error_kind::closed);
+  store = batpak::store(directory);
+  CHECK(store.head().events == 3);
+}
+
+TEST(threads_share_a_fence) {
+  batpak::store store(directory);
+  const batpak::fence fence = store.begin_fence();
+  std::atomic<int> committed{0}, refused{0};
+  std::vector<std::thread> threads;
+  for (const char* entity : {"a", "b", "c"})
+    threads.emplace_back([&, entity] {
+      for (int i = 0; i < 100; ++i) fence.append({entity, "s", 0x1000, "x"});
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(fence.events() == 300);
+  threads.clear();
+  for (int i = 0; i < 3; ++i)
+    threads.emplace_back([&] {
+      try {
+        committed += fence.commit().events == 300;
+      } catch (const batpak::error& error) {
+        refused += error.kind() == error_kind::closed;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(committed == 1 && refused == 2);
+  for (const char* entity : {"a", "b", "c"}) CHECK(store.stream_head(entity)->clock == 99);
+}
 
 TEST(errors_say_what_and_what_next) {
   const batpak::store store(directory);

@@ -115,7 +115,10 @@ class machine {
   }
 
   /// Closes what is still open. What goes wrong then was not asked about.
-  void close_all() { stores_.clear(); }
+  void close_all() {
+    fences_.clear();
+    stores_.clear();
+  }
 
  private:
   struct opened {
@@ -137,12 +140,13 @@ class machine {
     }
     if (name == "open") return open(w, w.option("as").value_or("a"));
     if (name == "reopen") return reopen(w);
+    std::vector<words> items;
+    for (std::size_t at = 1; at < command.size(); ++at) items.push_back(parse(command[at]));
     if (name == "append") return append(w, {w});
-    if (name == "batch") {
-      std::vector<words> items;
-      for (std::size_t at = 1; at < command.size(); ++at) items.push_back(parse(command[at]));
-      return append(w, items);
-    }
+    if (name == "batch") return append(w, items);
+    if (name == "fence") return begin_fence(w);
+    if (name == "stage" || name == "staged" || name == "commit" || name == "cancel")
+      return use_fence(w, items);
     if (name == "files") return files(directory_ / text(w.at(1)));
     if (name == "kinds") return kinds();
     if (name == "inspect") return inspect((directory_ / text(w.at(1))).string());
@@ -225,6 +229,47 @@ class machine {
       result.push_back(line(receipt));
     }
     return result;
+  }
+
+  lines begin_fence(const words& w) {
+    batpak::fence_options options;
+    w.read_number("memory", options.memory_bytes);
+    fences_.insert_or_assign(text(w.at(1)), on(w).store.begin_fence(options));
+    return {"ok"};
+  }
+
+  lines use_fence(const words& w, const std::vector<words>& given) {
+    const auto found = fences_.find(text(w.at(1)));
+    if (found == fences_.end()) throw malformed("no fence `" + w.at(1) + "`");
+    const batpak::fence& fence = found->second;
+    const std::string& name = w.at(0);
+    if (name == "stage") {
+      const std::vector<item> items(given.begin(), given.end());
+      std::vector<batpak::new_event> events;
+      for (const item& own : items) events.push_back(own.borrowed());
+      return {join("ok place=", fence.append_batch(events))};
+    }
+    if (name == "staged") {
+      std::uint64_t place = 0;
+      std::size_t size = 100;
+      w.read_number("from", place);
+      w.read_number("page", size);
+      lines result;
+      for (;;) {
+        const std::vector<batpak::event> page = fence.read(place, size, SIZE_MAX);
+        if (page.empty()) break;
+        place += page.size();
+        for (const batpak::event& event : page) result.push_back(line(event));
+      }
+      result.push_back(join("end ", fence.events()));
+      return result;
+    }
+    if (name == "commit") {
+      const batpak::committed c = fence.commit(w.durability());
+      return {join("ok first=", c.first_sequence, " events=", c.events,
+                   c.duplicate ? " duplicate" : "")};
+    }
+    return fence.cancel(), lines{"ok"};
   }
 
   void add_gate(const words& w) {
@@ -517,6 +562,7 @@ class machine {
 
   fs::path directory_;
   std::map<std::string, opened> stores_;
+  std::map<std::string, batpak::fence> fences_;
   std::map<std::string, std::string> variables_;
   batpak::gate_set gates_;
 };

@@ -25,12 +25,12 @@ std::vector<steps> load(const std::string& file) {
   if (!in) throw malformed("cannot read the file");
   std::vector<steps> sections(1);
   std::string line;
-  bool in_batch = false;
+  bool in_items = false;
   for (std::size_t number = 1; std::getline(in, line); ++number) {
     if (line.empty() || line[0] == '#') continue;
-    if (in_batch) {
-      in_batch = line != "end";
-      if (in_batch) sections.back().back().command.push_back(line);
+    if (in_items) {
+      in_items = line != "end";
+      if (in_items) sections.back().back().command.push_back(line);
     } else if (line.substr(0, 3) == "== ") {
       // What is before the first heading is a section only if it holds a command.
       if (sections.size() > 1 || !sections.back().empty()) sections.emplace_back();
@@ -39,7 +39,8 @@ std::vector<steps> load(const std::string& file) {
       sections.back().back().expected.push_back(line.substr(2));
     } else {
       sections.back().push_back({{line}, number, {}});
-      in_batch = line == "batch" || line.substr(0, 6) == "batch ";
+      const std::string verb = line.substr(0, line.find(' '));
+      in_items = verb == "batch" || verb == "stage";
     }
   }
   return sections;

@@ -97,7 +97,8 @@ class Tree:
 # ---- Frames [2.2] and event hashes [2.3]
 
 FRAME = struct.Struct("<IIBBHI32sQ16sqIIHHHHHBB")
-CONTINUES = 1
+CONTINUES, ERASED, TOMBSTONE, DROPPED, KEYED = 1, 2, 8, 16, 32
+EVENT, GAP = 0xB7, 0xB8
 # Space is reserved up to a multiple of so many bytes [6].
 RESERVED = 256 << 10
 # What events.txt says of an event, in its order. An event has these and a few more.
@@ -106,9 +107,9 @@ FIELDS = ("sequence", "id", "timestamp_us", "wall_us", "clock", "lane", "depth",
           "extensions", "payload", "batch_continues", "hash", "segment", "offset", "root")
 
 
-def header_is_right(data: bytes, at: int) -> bool:
+def header_is_right(data: bytes, at: int, marker: int = EVENT) -> bool:
     """Whether the first 16 bytes are those of a frame."""
-    if len(data) - at < 16 or data[at + 8] != 0xB7:
+    if len(data) - at < 16 or data[at + 8] != marker:
         return False
     header_check = crc32(data[at : at + 4] + data[at + 8 : at + 10] + data[at + 12 : at + 16])
     return data[at + 10 : at + 12] == (header_check & 0xFFFF).to_bytes(2, "little")
@@ -132,9 +133,15 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
      scope_length, extensions_length, event.flags, optional) = FRAME.unpack_from(frame)
     need(frame_crc == crc32(frame[:4] + frame[8:]), "the CRC is wrong")
     need(not any(frame[length:]), "the padding is not zero")
-    need(state & ~CONTINUES == 0 and optional < 1 << 5, "a reserved bit is set")
+    known = CONTINUES | ERASED | TOMBSTONE | DROPPED | KEYED
+    need(state & ~known == 0 and optional < 1 << 5, "a reserved bit is set")
+    need(not state & DROPPED or state & ERASED, "a dropped event has its payload")
     need(synced * 8 <= at, "it claims a sync beyond its own offset")
     event.synced, event.batch_continues = synced * 8, state & CONTINUES
+    event.dropped, event.has_frame = bool(state & DROPPED), True
+    event.appended_kind = event.kind
+    if state & TOMBSTONE:
+        event.kind = 0x0FFE
 
     place = FRAME.size
     fields = [(event.timestamp_us,), (0, 0), (bytes(32),), (event.id,), (bytes(16),)]
@@ -150,17 +157,37 @@ def read_frame(data: bytes, at: int, segment: int, lineage: bytes) -> SimpleName
 
     scope, extensions = place + entity_length, place + entity_length + scope_length
     payload = extensions + extensions_length
-    need(payload + event.payload_length == length, "the lengths do not add up")
+    stored = 32 if state & ERASED else event.payload_length
+    need(payload + stored == length, "the lengths do not add up")
     event.entity, event.scope = frame[place:scope], frame[scope:extensions]
     event.extensions, event.payload = frame[extensions:payload], frame[payload:length]
     try:
         event.entity.decode(), event.scope.decode()
     except UnicodeDecodeError:
         need(False, "a name is not UTF-8")
-    payload_hash = blake3(event.payload).digest()
+    payload_hash = event.payload if state & ERASED else blake3(event.payload).digest()
+    if state & ERASED:
+        event.payload = b""
     hashed = b"batpak.event.2\0" + bytes([event.batch_continues]) + lineage + payload_hash + frame[48:payload]
     event.computed_hash = blake3(hashed).digest()
     return event
+
+
+def read_gap(data: bytes, at: int, segment: int) -> list[SimpleNamespace]:
+    """The dropped events whose gap begins at `at`; raises Damage if no valid gap does."""
+    length = int.from_bytes(data[at : at + 4], "little")
+    gap = data[at : at + length]
+    count, rest = divmod(length - 24, 32)
+    whole = (header_is_right(data, at, GAP) and len(gap) == length and not rest
+             and 1 <= count <= 1 << 16 and gap[9] & ~CONTINUES == 0
+             and gap[4:8] == struct.pack("<I", crc32(gap[:4] + gap[8:])))
+    if not whole:
+        raise Damage(f"segment {segment} offset {at}: no valid gap")
+    (first,) = struct.unpack_from("<Q", gap, 16)
+    return [SimpleNamespace(segment=segment, offset=at, end=at + length, sequence=first + index,
+                            hash=gap[24 + 32 * index : 56 + 32 * index], dropped=True,
+                            has_frame=False, batch_continues=gap[9] & CONTINUES, synced=0)
+            for index in range(count)]
 
 
 def within_limits(event: SimpleNamespace) -> bool:
@@ -200,22 +227,28 @@ def posting_list(indexes: list[int]) -> bytes:
 def sections_of(events: list, first: int, tree: Tree, lineage: bytes) -> dict[int, bytes]:
     """The sections of the footer of a segment of these events, at the end of which is `tree`."""
     streams, scopes, kinds = defaultdict(list), defaultdict(list), defaultdict(list)
-    ids = []
+    ids, framed = [], defaultdict(list)
     for index, event in enumerate(events):
+        if not event.has_frame:
+            continue
         tag = blake3(lineage + event.id).digest()[:4]
         ids.append((int.from_bytes(tag, "little"), index))
+        framed[event.entity, event.lane].append(index)
+        if event.dropped:
+            continue
         streams[event.entity, event.lane].append(index)
         scopes[event.scope].append(index)
         kinds[event.kind].append(index)
 
     stream_rows, postings, names = [], [], b""
     name_offsets: dict[bytes, int] = {}
-    for (name, lane), indexes in sorted(streams.items()):
+    for (name, lane), frames in sorted(framed.items()):
+        indexes = streams[name, lane]
         if name not in name_offsets:
             name_offsets[name] = len(names)
             names += name
-        stream_rows.append((name_offsets[name], len(name), 0, lane, events[indexes[0]].clock,
-                            events[indexes[-1]].clock, len(indexes), len(postings), indexes[-1]))
+        stream_rows.append((name_offsets[name], len(name), 0, lane, events[frames[0]].clock,
+                            events[frames[-1]].clock, len(indexes), len(postings), frames[-1]))
         postings += indexes
     scope_rows, scope_names, scope_lists = [], b"", b""
     for name, indexes in sorted(scopes.items()):
@@ -227,9 +260,9 @@ def sections_of(events: list, first: int, tree: Tree, lineage: bytes) -> dict[in
         kind_rows.append((kind, 0, len(indexes), len(kind_lists)))
         kind_lists += posting_list(indexes)
     return {
-        1: rows("<I", [(event.offset // 8,) for event in events]),
+        1: rows("<I", [(event.offset // 8 | event.dropped << 31,) for event in events]),
         2: rows("<II", sorted(ids)),
-        3: struct.pack("<II", len(streams), 0) + rows("<IHHIIIIII", stream_rows) + names,
+        3: struct.pack("<II", len(framed), 0) + rows("<IHHIIIIII", stream_rows) + names,
         4: rows("<I", [(index,) for index in postings]),
         5: struct.pack("<II", len(scopes), 0) + rows("<IHHII", scope_rows) + scope_names,
         6: scope_lists,
@@ -243,9 +276,10 @@ def sections_of(events: list, first: int, tree: Tree, lineage: bytes) -> dict[in
 def check_footer(group: str, found: bytes, number: int, first: int, events: list,
                  tree: Tree, lineage: bytes) -> None:
     sections = sections_of(events, first, tree, lineage)
-    times = [event.timestamp_us for event in events]
+    times = [event.timestamp_us for event in events if not event.dropped]
+    lowest, highest = min(times, default=(1 << 63) - 1), max(times, default=-1 << 63)
     start = struct.pack("<4sIQQQQqq32s32sII", b"SIDX", 2, number, first, len(events),
-                        events[-1].end, min(times), max(times), tree.root(), events[-1].hash,
+                        events[-1].end, lowest, highest, tree.root(), events[-1].hash,
                         len(sections), 0)
     check(group, found[:128] == start, f"segment {number}: the first 128 bytes differ")
     body, body_offset = b"", len(start) + 24 * len(sections)
@@ -262,9 +296,9 @@ def check_footer(group: str, found: bytes, number: int, first: int, events: list
 
 # ---- Files: manifest [3], segments [2], head and tail index [4]; the log's end [6]
 
-Manifest = namedtuple("Manifest", "store lineage generation closed_segment closed_end "
-                      "closed_events closed_root number_of_segments number_of_ancestors segments "
-                      "ancestors")
+Manifest = namedtuple("Manifest", "store lineage horizon number_of_retired reserved created "
+                      "generation closed_segment closed_end closed_events closed_root "
+                      "number_of_segments number_of_ancestors segments ancestors retired")
 Ancestor = namedtuple("Ancestor", "store events root")
 Head = namedtuple("Head", "segment visible_end visible durable_end durable")
 
@@ -272,18 +306,24 @@ Head = namedtuple("Head", "segment visible_end visible durable_end durable")
 def read_manifest(data: bytes) -> Manifest:
     require("manifest", len(data) >= 140 and data[:8] == b"FBATMF2\0", "this is not a manifest")
     require("manifest", data[-4:] == struct.pack("<I", crc32(data[:-4])), "the CRC is wrong")
-    fixed = struct.unpack_from("<16s16s24xQQQQ32sII", data, 8)
+    fixed = struct.unpack_from("<16s16sQIIqQQQQ32sII", data, 8)
     ancestors_at = 136 + 32 * fixed[-2]
-    require("manifest", len(data) == ancestors_at + 56 * fixed[-1] + 4, "the length is wrong")
+    retired_at = ancestors_at + 56 * fixed[-1]
+    require("manifest", len(data) == retired_at + 8 * fixed[3] + 4, "the length is wrong")
     manifest = Manifest(*fixed, list(struct.iter_unpack("<QQQQ", data[136:ancestors_at])),
                         list(map(Ancestor._make,
-                                 struct.iter_unpack("<16sQ32s", data[ancestors_at:-4]))))
-    check("manifest", manifest.generation == 0 and not any(data[40:56]), "a reserved field")
-    before, next_first, last = 0, 0, (0, 0)
+                                 struct.iter_unpack("<16sQ32s", data[ancestors_at:retired_at]))),
+                        [number for number, in struct.iter_unpack("<Q", data[retired_at:-4])])
+    check("manifest", manifest.reserved == 0, "a reserved field")
+    check("manifest", manifest.generation > 0 or manifest.horizon == 0, "a horizon too much")
+    numbers = [number for number, *_ in manifest.segments] + manifest.retired
+    check("manifest", len(numbers) == len(set(numbers)) and 0 not in numbers,
+          "a segment is there twice, or has no number")
+    next_first, last = 0, (0, 0)
     for number, first, *last in manifest.segments:
-        check("manifest", number > before and first == next_first,
+        check("manifest", first == next_first,
               f"segment {number} does not continue the one before it")
-        before, next_first = number, first + last[0]
+        next_first = first + last[0]
     check("manifest", not any(last), "the newest segment has a number of events")
     stores = [manifest.store, *(ancestor.store for ancestor in manifest.ancestors)]
     common = [manifest.closed_events, *(ancestor.events for ancestor in manifest.ancestors)]
@@ -294,26 +334,31 @@ def read_manifest(data: bytes) -> Manifest:
 
 
 def segment_header(created: bytes, store: bytes, number: int, first: int, root: bytes,
-                   lineage: bytes) -> bytes:
+                   lineage: bytes, generation: bytes) -> bytes:
     start = (b"FBAT\0\0\0\xb8\x85\xa7version\x02\xa5flags\0\xaacreated_ns\xd3" + created
              + b"\xaasegment_id\xcf" + number.to_bytes(8, "big") + b"\xa5fbat2\xc4\x77"
-             + store + lineage + struct.pack("<Q32sQ", first, root, 0))
+             + store + lineage + struct.pack("<Q32s", first, root) + generation)
     start = start.ljust(188, b"\0")
     return start + struct.pack("<I", crc32(start))
 
 
-def read_frames(data: bytes, segment: int, first: int, lineage: bytes) -> tuple[list, int, str]:
-    """The events from the first frame on, where they end, and why there."""
+def read_frames(data: bytes, segment: int, first: int, lineage: bytes,
+                sealed: bool = False) -> tuple[list, int, str]:
+    """The events from the first frame on, where they end, and why there. In a sealed segment, some
+    may have been dropped."""
     events, at = [], 192
     while at < len(data):
         try:
-            event = read_frame(data, at, segment, lineage)
+            if sealed and header_is_right(data, at, GAP):
+                found = read_gap(data, at, segment)
+            else:
+                found = [read_frame(data, at, segment, lineage)]
         except Damage as damage:
             return events, at, str(damage)
-        if event.sequence != first + len(events):
+        if found[0].sequence != first + len(events):
             return events, at, f"segment {segment} offset {at}: another sequence was to come"
-        events.append(event)
-        at = event.end
+        events += found
+        at = found[-1].end
     whole = not events or not events[-1].batch_continues
     return events, at, "" if whole else f"segment {segment} offset {at}: the batch goes on"
 
@@ -355,7 +400,7 @@ def newest_events(data: bytes, number: int, first: int, lineage: bytes, bound: i
 
 
 def read_head(data: bytes, store: bytes) -> Head | None:
-    if (len(data) != 96 or data[:24] != b"FBATHD2\0" + store or data[72] > 1 or any(data[73:92])
+    if (len(data) != 96 or data[:24] != b"FBATHD2\0" + store or data[72] > 1 or any(data[73:80] + data[88:92])
             or data[92:] != struct.pack("<I", crc32(data[:92]))):
         print("note: there is no valid head")
         return None
@@ -371,19 +416,29 @@ def is_place(segments: list, number: int, offset: int, count: int) -> bool:
     return number == offset == count == 0
 
 
+# Where the events without a frame are counted, among the streams.
+GONE = "gone"
+
+
 def check_events(events: list, streams: dict, tree: Tree) -> None:
     for event in events:
+        tree.append(event.hash)
+        event.root = tree.root()
+        if not event.has_frame:
+            streams[GONE] = streams.get(GONE, 0) + 1
+            continue
         where = f"segment {event.segment} offset {event.offset}"
         check("event hashes", event.hash == event.computed_hash, f"{where}: another hash")
         before = streams.get((event.entity, event.lane))
-        link = (before.clock + 1, before.hash) if before else (0, bytes(32))
-        check("links", (event.clock, event.prev_hash) == link, f"{where}: not its stream's next")
+        clock, link = (before.clock + 1, before.hash) if before else (0, bytes(32))
+        # Of its stream, no more can have been dropped before it than are gone in all.
+        skipped = event.clock - clock
+        follows = event.prev_hash == link if skipped == 0 else 0 < skipped <= streams.get(GONE, 0)
+        check("links", follows, f"{where}: not its stream's next")
         check("limits", within_limits(event), f"{where}: names, extensions or payload")
         check("limits", event.synced == 0 or event.synced >= 192,
               f"{where}: a sync up to {event.synced} ends before the first frame")
         streams[event.entity, event.lane] = event
-        tree.append(event.hash)
-        event.root = tree.root()
 
 
 def check_tail(data: bytes, manifest: Manifest, events: list) -> None:
@@ -411,8 +466,11 @@ def check_store(directory: Path) -> list:
     segments, all_events, streams, tree = [], [], {}, Tree()
     for number, first, count, length in manifest.segments:
         data = read_file(directory / f"{number:06}.fbat")
+        generation = data[145:153]
+        check("segment headers", int.from_bytes(generation, "little") <= manifest.generation,
+              f"segment {number}: of a compaction that the manifest does not know")
         header = segment_header(data[37:45], data[73:89], number, first, tree.root(),
-                                manifest.lineage)
+                                manifest.lineage, generation)
         stores = [ancestor.store for ancestor in manifest.ancestors
                   if number != newest and first + count <= ancestor.events]
         check("segment headers", data[73:89] in [manifest.store, *stores],
@@ -427,7 +485,7 @@ def check_store(directory: Path) -> list:
             check_events(events, streams, tree)
         else:
             footer = max(0, length - int.from_bytes(data[-32:-24], "little"))
-            events, end, why = read_frames(data[:footer], number, first, manifest.lineage)
+            events, end, why = read_frames(data[:footer], number, first, manifest.lineage, True)
             require("frames", not why and (len(data), len(events), end) == (length, count, footer),
                     why or f"segment {number}: not as long as the manifest or the footer says")
             check_events(events, streams, tree)
@@ -439,10 +497,16 @@ def check_store(directory: Path) -> list:
 
     for name in names - {f"{segment.number:06}.fbat" for segment in segments}:
         if re.fullmatch(r"(\d{6}|[1-9]\d{6,})\.fbat", name):
-            frames = frames_behind(read_file(directory / name), 0, int(name[:-5]), manifest.lineage)
-            check("directory", int(name[:-5]) > newest and not any(frames), f"{name} is foreign")
+            data, listed = read_file(directory / name), [segment.number for segment in segments]
+            is_left = int(name[:-5]) > max(listed, default=0) and len(data) <= 192
+            later = int.from_bytes(data[145:153], "little") > manifest.generation
+            is_left |= int(name[:-5]) in manifest.retired or later
+            check("directory", is_left, f"{name} is foreign")
     closed = manifest.closed_segment, manifest.closed_end, manifest.closed_events
-    require("manifest", is_place(segments, *closed), "the closed end is not in the log")
+    was_replaced = (closed[0] not in [segment.number for segment in segments]
+                    and 0 < closed[0] < newest and closed[2] <= len(all_events))
+    require("manifest", was_replaced or is_place(segments, *closed),
+            "the closed end is not in the log")
     roots = [bytes(32), *(event.root for event in all_events)]
     check("tree roots", manifest.closed_root == roots[manifest.closed_events],
           "the manifest has another root for the closed end")
@@ -465,8 +529,9 @@ def check_store(directory: Path) -> list:
 
 
 def check_vectors(directory: Path) -> None:
-    for store, file in (("store", "events.txt"), ("killed", "killed.txt"), ("fork", "fork.txt")):
-        events = check_store(directory / store)
+    for store, file in (("store", "events.txt"), ("killed", "killed.txt"), ("fork", "fork.txt"),
+                        ("compacted", "compacted.txt")):
+        events = [event for event in check_store(directory / store) if not event.dropped]
         lines = (directory / file).read_text().splitlines()
         check(file, len(lines) == len(events), f"{len(lines)} lines, {len(events)} events")
         for event, line in zip(events, lines):
@@ -493,7 +558,8 @@ def main() -> int:
         if len(sys.argv) == 2:
             check_store(Path(sys.argv[1]))
         else:
-            groups, all_needed = (*GROUPS, "events.txt", "killed.txt", "fork.txt", "tree.txt"), True
+            groups, all_needed = (*GROUPS, "events.txt", "killed.txt", "fork.txt",
+                                  "compacted.txt", "tree.txt"), True
             check_vectors(Path(__file__).parent)
     except Damage:
         print("note: what is behind the damage was not checked")

@@ -11,6 +11,8 @@ const END_MAGIC: &[u8; 4] = b"SDX4";
 const VERSION: u32 = 2;
 const FIXED_BYTES: usize = 128;
 const SECTION_BYTES: usize = 24;
+/// Of an offset: the event was dropped.
+pub(crate) const DROPPED: u32 = 1 << 31;
 /// A footer of this version has exactly these.
 const SECTIONS: usize = 10;
 
@@ -165,13 +167,18 @@ pub(crate) struct StreamColumn<'a> {
     pub(crate) lane: u32,
     pub(crate) first_clock: u32,
     pub(crate) last_clock: u32,
+    /// Those that are shown.
     pub(crate) indexes: &'a [u32],
+    /// The last one that has a frame.
+    pub(crate) last_index: u32,
 }
 
 /// Everything that a footer is made of. Lists are in the order of the file.
 pub(crate) struct Contents<'a> {
     pub(crate) summary: Summary,
     pub(crate) offsets: &'a [u32],
+    /// The indexes of the events that are not shown, rising.
+    pub(crate) dropped: &'a [u32],
     /// Tag and index.
     pub(crate) ids: Vec<(u32, u32)>,
     pub(crate) streams: Vec<StreamColumn<'a>>,
@@ -227,6 +234,10 @@ pub(crate) fn encode(contents: &Contents<'_>) -> Vec<u8> {
 fn encode_sections(contents: &Contents<'_>) -> Vec<(u32, Vec<u8>)> {
     let mut offsets = Vec::with_capacity(contents.offsets.len() * 4);
     put(&mut offsets, contents.offsets);
+    for index in contents.dropped {
+        // The highest byte of a little-endian number holds its highest bit.
+        offsets[*index as usize * 4 + 3] |= (DROPPED >> 24) as u8;
+    }
 
     let mut ids = Vec::with_capacity(contents.ids.len() * 8);
     for (tag, index) in &contents.ids {
@@ -255,7 +266,7 @@ fn encode_sections(contents: &Contents<'_>) -> Vec<(u32, Vec<u8>)> {
             last_clock: stream.last_clock,
             events: stream.indexes.len() as u32,
             start: (stream_postings.len() / 4) as u32,
-            last_index: stream.indexes.last().copied().unwrap_or_default(),
+            last_index: stream.last_index,
         }
         .encode(&mut streams);
         put(&mut stream_postings, stream.indexes);
@@ -379,12 +390,21 @@ impl Footer {
         };
         let mut offset = padded(prefix_bytes) as u64;
         for (section, id) in footer.sections.iter().zip(section::ALL) {
-            let one_each = matches!(id, section::OFFSETS | section::IDS | section::STREAM_POSTINGS);
+            // Dropped events may have neither ids nor postings.
+            let one_each = id == section::OFFSETS;
+            let entry_bytes = match id {
+                section::IDS => 8,
+                section::STREAM_POSTINGS => 4,
+                _ => 1,
+            };
             if section.id != id || section.offset != offset || section.length > most(id) {
                 return Err("a section of the footer is not where it belongs");
             }
             if one_each && section.length != most(id) {
                 return Err("a section does not have one entry per event");
+            }
+            if !section.length.is_multiple_of(entry_bytes) {
+                return Err("a section ends within an entry");
             }
             offset += section.length.next_multiple_of(8);
         }

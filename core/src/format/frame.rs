@@ -1,8 +1,10 @@
-//! One event on disk. Layout, validity and hash: `docs/format.md`, "Frame".
+//! One event on disk, and the gap that dropped events leave. Layout, validity and hash:
+//! `docs/format.md`, "Frame".
 
 use super::hash::payload_hash;
 use super::{array, crc32, field, padded};
 use crate::ids::{Hash, Id};
+use crate::kind::EventKind;
 use std::ops::Range;
 
 /// The bytes before the optional fields.
@@ -17,6 +19,14 @@ pub(crate) const MAX_FRAME_BYTES: usize = (64 << 20) + (1 << 18);
 pub(crate) const NEWER: &str = "the frame has fields of a newer format";
 
 const MARKER: u8 = 0xB7;
+const GAP_MARKER: u8 = 0xB8;
+/// The bytes of a gap before its hashes.
+const GAP_BYTES: usize = 24;
+const HASH_BYTES: usize = size_of::<Hash>();
+/// The most events that one gap stands for.
+pub(crate) const MAX_GAP_EVENTS: usize = 1 << 16;
+/// What a frame that was moved says of syncs: nothing but that the header is there.
+const SYNCED_TO_OF_MOVED: u32 = super::segment::HEADER_BYTES as u32 / 8;
 /// The fields from here to the payload are under the event hash.
 const HASHED_FROM: usize = 48;
 const HASH_AT: usize = 16;
@@ -24,9 +34,17 @@ const HASH_AT: usize = 16;
 const HASH_TAG: &[u8; 15] = b"batpak.event.2\0";
 
 /// Bits of the byte at offset 9.
-mod state {
+pub(crate) mod state {
     pub(super) const BATCH_CONTINUES: u8 = 0x01;
-    pub(super) const KNOWN: u8 = BATCH_CONTINUES;
+    /// The payload's hash stands in its place.
+    pub(crate) const ERASED: u8 = 0x02;
+    /// The event is shown with the kind of a tombstone.
+    pub(crate) const TOMBSTONE: u8 = 0x08;
+    /// The event is not shown.
+    pub(crate) const DROPPED: u8 = 0x10;
+    /// The id was given by the caller.
+    pub(super) const KEYED: u8 = 0x20;
+    pub(super) const KNOWN: u8 = BATCH_CONTINUES | ERASED | TOMBSTONE | DROPPED | KEYED;
 }
 
 /// Bits of the byte at offset 99: which optional fields follow, in this order.
@@ -65,6 +83,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) payload_hash: Hash,
     pub(crate) batch_continues: bool,
+    /// The id was given by the caller.
+    pub(crate) keyed: bool,
     /// Up to which offset the segment was synced when the frame was written; a multiple of 8.
     pub(crate) synced_to: u64,
 }
@@ -132,8 +152,7 @@ impl Unsealed {
 pub(crate) fn seal_with(frame: &mut [u8], hash: Hash) {
     let bytes = padded(field!(frame, 0, u32) as usize);
     frame[HASH_AT..HASHED_FROM].copy_from_slice(&hash.0);
-    let crc = crc32(&[&frame[0..4], &frame[8..bytes]]);
-    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    put_checksum(&mut frame[..bytes]);
 }
 
 /// The hash of a sealed frame.
@@ -198,24 +217,57 @@ pub(crate) fn encode(fields: &Fields<'_>, lineage: Id, out: &mut Vec<u8>, unseal
     let length = out.len() - start;
     out.resize(start + padded(length), 0);
 
-    let frame = &mut out[start..];
+    let keyed = if f.keyed { state::KEYED } else { 0 };
+    put_header(&mut out[start..], length, MARKER, batch | keyed, (f.synced_to / 8) as u32);
+}
+
+/// Fills in the first bytes of a frame, but for its checksum.
+fn put_header(frame: &mut [u8], length: usize, marker: u8, state: u8, synced_to: u32) {
     frame[0..4].copy_from_slice(&(length as u32).to_le_bytes());
-    frame[8] = MARKER;
-    frame[9] = batch;
-    frame[12..16].copy_from_slice(&((f.synced_to / 8) as u32).to_le_bytes());
+    (frame[8], frame[9]) = (marker, state);
+    frame[12..16].copy_from_slice(&synced_to.to_le_bytes());
     let check = header_check(frame);
     frame[10..12].copy_from_slice(&check.to_le_bytes());
 }
 
+/// Fills in the checksum of a whole frame, padding included.
+fn put_checksum(frame: &mut [u8]) {
+    let crc = crc32(&[&frame[0..4], &frame[8..]]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The bytes of the frame at the start of `bytes`, which has this marker, if its checksum is right.
+fn checked(bytes: &[u8], marker: u8) -> Result<&[u8], &'static str> {
+    let size = probe(bytes).ok_or("no frame header")?;
+    if bytes[8] != marker {
+        return Err("dropped events stand where one that is shown belongs, or the other way round");
+    }
+    let bytes = bytes.get(..size).ok_or("the frame is cut off")?;
+    if field!(bytes, 4, u32) != crc32(&[&bytes[0..4], &bytes[8..]]) {
+        return Err("the frame's checksum does not match");
+    }
+    Ok(bytes)
+}
+
 /// If a frame can start here by its first [`HEADER_BYTES`] bytes: its padded length.
 pub(crate) fn probe(header: &[u8]) -> Option<usize> {
-    if header.len() < HEADER_BYTES || header[8] != MARKER {
+    if header.len() < HEADER_BYTES {
         return None;
     }
+    let least = match header[8] {
+        MARKER => FIXED_BYTES,
+        GAP_MARKER => GAP_BYTES + HASH_BYTES,
+        _ => return None,
+    };
     let length = field!(header, 0, u32) as usize;
-    let plausible = (FIXED_BYTES..=MAX_FRAME_BYTES).contains(&length)
+    let plausible = (least..=MAX_FRAME_BYTES).contains(&length)
         && field!(header, 10, u16) == header_check(header);
     plausible.then_some(padded(length))
+}
+
+/// Whether what has this header stands for dropped events.
+pub(crate) fn is_gap(header: &[u8]) -> bool {
+    header.get(8) == Some(&GAP_MARKER)
 }
 
 /// Where the parts of a frame are, relative to its start.
@@ -228,6 +280,7 @@ pub(crate) struct Layout {
     scope_bytes: u16,
     extension_bytes: u16,
     present: u8,
+    erased: bool,
 }
 
 impl Layout {
@@ -250,8 +303,14 @@ impl Layout {
         start..start + usize::from(self.extension_bytes)
     }
 
+    /// Of an erased payload: nothing.
     pub(crate) fn payload(&self) -> Range<usize> {
-        self.extensions().end..self.length as usize
+        let start = self.extensions().end;
+        start..if self.erased { start } else { self.length as usize }
+    }
+
+    fn stored_payload_bytes(&self) -> usize {
+        if self.erased { HASH_BYTES } else { self.payload_bytes as usize }
     }
 
     fn optional(&self, bit: u8) -> Option<usize> {
@@ -282,11 +341,7 @@ impl<'a> Frame<'a> {
     /// The frame at the start of `bytes`, if its checksum and its form are right. The reason
     /// otherwise. The event hash is not recomputed here; see [`Frame::hash_is_right`].
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        let size = probe(bytes).ok_or("no frame header")?;
-        let bytes = bytes.get(..size).ok_or("the frame is cut off")?;
-        if field!(bytes, 4, u32) != crc32(&[&bytes[0..4], &bytes[8..]]) {
-            return Err("the frame's checksum does not match");
-        }
+        let bytes = checked(bytes, MARKER)?;
         let layout = Self::layout_of(bytes)?;
         let frame = Self { bytes, layout };
         if bytes[layout.length as usize..].iter().any(|byte| *byte != 0) {
@@ -327,9 +382,13 @@ impl<'a> Frame<'a> {
             scope_bytes: field!(bytes, 94, u16),
             extension_bytes: field!(bytes, 96, u16),
             present: bytes[99],
+            erased: bytes[9] & state::ERASED != 0,
         };
-        if layout.extensions().end + layout.payload_bytes as usize != layout.length as usize {
+        if layout.extensions().end + layout.stored_payload_bytes() != layout.length as usize {
             return Err("the lengths in the frame contradict each other");
+        }
+        if bytes[9] & (state::DROPPED | state::ERASED) == state::DROPPED {
+            return Err("a dropped event has its payload");
         }
         Ok(layout)
     }
@@ -344,17 +403,73 @@ impl<'a> Frame<'a> {
 
     /// Recomputes the event hash from everything it covers.
     pub(crate) fn hash_is_right(&self, lineage: Id) -> bool {
-        let payload = self.layout.payload();
-        let payload_hash = payload_hash(&self.bytes[payload.clone()]);
-        let hashed = &self.bytes[HASHED_FROM..payload.start];
+        let hashed = &self.bytes[HASHED_FROM..self.layout.extensions().end];
         let batch = self.bytes[9] & state::BATCH_CONTINUES;
         let mut message = Vec::with_capacity(HASHED_FROM + 64 + hashed.len());
-        event_message(batch, lineage, &payload_hash, hashed, &mut message);
+        event_message(batch, lineage, &self.payload_hash(), hashed, &mut message);
         blake3::hash(&message).as_bytes() == &self.hash().0
     }
 
     pub(crate) fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The hash of the payload as it was appended.
+    pub(crate) fn payload_hash(&self) -> Hash {
+        if self.layout.erased {
+            return Hash(array(self.bytes, self.layout.extensions().end));
+        }
+        payload_hash(&self.bytes[self.layout.payload()])
+    }
+
+    /// Appends the frame to `out` as it stands in another place, with these bits of its state set,
+    /// too. With [`state::ERASED`] the payload goes.
+    pub(crate) fn move_to(&self, set: u8, out: &mut Vec<u8>) {
+        let start = out.len();
+        if set & state::ERASED != 0 {
+            out.extend_from_slice(&self.bytes[..self.layout.extensions().end]);
+            out.extend_from_slice(&self.payload_hash().0);
+        } else {
+            out.extend_from_slice(&self.bytes[..self.layout.length as usize]);
+        }
+        let length = out.len() - start;
+        out.resize(start + padded(length), 0);
+        let frame = &mut out[start..];
+        put_header(frame, length, MARKER, self.bytes[9] | set, SYNCED_TO_OF_MOVED);
+        put_checksum(frame);
+    }
+
+    /// How many bytes [`move_to`](Self::move_to) appends.
+    pub(crate) fn moved_bytes(&self, set: u8) -> usize {
+        match set & state::ERASED {
+            0 => self.layout.padded(),
+            _ => padded(self.layout.extensions().end + HASH_BYTES),
+        }
+    }
+
+    /// The whole frame, padding included.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        &self.bytes[..self.layout.padded()]
+    }
+
+    /// Whether its payload was erased.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.layout.erased
+    }
+
+    /// Whether the event is shown with the kind of a tombstone.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.bytes[9] & state::TOMBSTONE != 0
+    }
+
+    /// Whether the event was dropped, so that it is not shown.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.bytes[9] & state::DROPPED != 0
+    }
+
+    /// Whether the id was given by the caller.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.bytes[9] & state::KEYED != 0
     }
 
     pub(crate) fn batch_continues(&self) -> bool {
@@ -385,7 +500,13 @@ impl<'a> Frame<'a> {
         field!(self.bytes, 80, u32)
     }
 
+    /// The kind that the event is shown with.
     pub(crate) fn kind(&self) -> u16 {
+        if self.is_tombstone() { EventKind::TOMBSTONE.0 } else { self.appended_kind() }
+    }
+
+    /// The kind that the event was appended with.
+    pub(crate) fn appended_kind(&self) -> u16 {
         field!(self.bytes, 88, u16)
     }
 
@@ -432,6 +553,71 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// A run of dropped events in place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Gap<'a> {
+    /// The gap at the start of `bytes`, if its checksum and its form are right; the reason
+    /// otherwise. `None` if something else than a gap stands there.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Result<Self, &'static str>> {
+        if probe(bytes).is_none() || bytes[8] != GAP_MARKER {
+            return None;
+        }
+        Some(checked(bytes, GAP_MARKER).and_then(|bytes| {
+            if bytes[9] & !state::BATCH_CONTINUES != 0 {
+                return Err(NEWER);
+            }
+            let gap = Self { bytes };
+            let is_whole = field!(bytes, 0, u32) as usize == bytes.len()
+                && (bytes.len() - GAP_BYTES).is_multiple_of(HASH_BYTES)
+                && gap.events() <= MAX_GAP_EVENTS as u64;
+            if is_whole { Ok(gap) } else { Err("a gap is of an impossible size") }
+        }))
+    }
+
+    pub(crate) fn padded(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn first_sequence(&self) -> u64 {
+        field!(self.bytes, 16, u64)
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        ((self.bytes.len() - GAP_BYTES) / HASH_BYTES) as u64
+    }
+
+    /// Whether the last of its events is followed by others of its batch.
+    pub(crate) fn batch_continues(&self) -> bool {
+        self.bytes[9] & state::BATCH_CONTINUES != 0
+    }
+
+    /// The hashes of its events.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = Hash> + 'a {
+        self.bytes[GAP_BYTES..].chunks_exact(HASH_BYTES).map(|hash| Hash(array(hash, 0)))
+    }
+}
+
+/// Appends a gap to `out`.
+pub(crate) fn encode_gap(
+    first_sequence: u64,
+    hashes: &[Hash],
+    batch_continues: bool,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    out.extend_from_slice(&first_sequence.to_le_bytes());
+    hashes.iter().for_each(|hash| out.extend_from_slice(&hash.0));
+    let frame = &mut out[start..];
+    let batch = if batch_continues { state::BATCH_CONTINUES } else { 0 };
+    put_header(frame, frame.len(), GAP_MARKER, batch, SYNCED_TO_OF_MOVED);
+    put_checksum(frame);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,6 +643,7 @@ mod tests {
             payload: b"hello",
             payload_hash: payload_hash(b"hello"),
             batch_continues: true,
+            keyed: true,
             synced_to: 192,
         }
     }
@@ -471,6 +658,7 @@ mod tests {
             prev_hash: Hash::ZERO,
             extensions: &[],
             batch_continues: false,
+            keyed: false,
             ..fields()
         }
     }
@@ -515,6 +703,48 @@ mod tests {
         assert_eq!(frame.correlation(), frame.id());
         assert_eq!(frame.causation(), None);
         assert_eq!(frame.wall_us(), frame.timestamp_us());
+    }
+
+    #[test]
+    fn what_is_moved_keeps_its_hash() {
+        let mut bytes = Vec::new();
+        let hash = encode(&fields(), Id([9; 16]), &mut bytes);
+        let frame = Frame::parse(&bytes).unwrap();
+        let (tombstone, dropped) = (state::TOMBSTONE, state::DROPPED | state::ERASED);
+        for set in [0, tombstone, state::ERASED, tombstone | state::ERASED, dropped] {
+            let (mut once, mut twice) = (Vec::new(), Vec::new());
+            frame.move_to(set, &mut once);
+            Frame::parse(&once).unwrap().move_to(set, &mut twice);
+            assert_eq!(once, twice, "{set:#x}");
+            let moved = Frame::parse(&twice).unwrap();
+            assert_eq!((moved.hash(), moved.hash_is_right(Id([9; 16]))), (hash, true));
+            assert!(moved.is_keyed() && moved.batch_continues());
+            let erased = set & state::ERASED != 0;
+            let payload = &twice[moved.layout().payload()];
+            assert_eq!(payload, if erased { &b""[..] } else { b"hello" });
+            let kind = if set & tombstone != 0 { 0x0FFE } else { 0x1001 };
+            assert_eq!((moved.kind(), moved.appended_kind()), (kind, 0x1001));
+        }
+        let mut shown = Vec::new();
+        frame.move_to(state::DROPPED, &mut shown);
+        assert!(Frame::parse(&shown).is_err());
+    }
+
+    #[test]
+    fn gaps_come_back_and_any_flipped_bit_is_noticed() {
+        let hashes = [Hash([1; 32]), Hash([2; 32]), Hash([3; 32])];
+        let mut bytes = Vec::new();
+        encode_gap(7, &hashes, true, &mut bytes);
+        let gap = Gap::parse(&bytes).unwrap().unwrap();
+        assert_eq!((gap.first_sequence(), gap.events(), gap.padded()), (7, 3, bytes.len()));
+        assert!(gap.batch_continues() && gap.hashes().eq(hashes));
+        assert!(Frame::parse(&bytes).is_err());
+        for at in 0..bytes.len() {
+            bytes[at] ^= 4;
+            assert!(!matches!(Gap::parse(&bytes), Some(Ok(_))), "byte {at}");
+            bytes[at] ^= 4;
+            assert!(!matches!(Gap::parse(&bytes[..at]), Some(Ok(_))), "length {at}");
+        }
     }
 
     #[test]

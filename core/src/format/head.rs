@@ -19,6 +19,8 @@ pub(crate) struct HeadFile {
     pub(crate) writes: u64,
     /// Whole batches behind the visible end are visible too, as soon as they are in the file.
     pub(crate) open_ended: bool,
+    /// The compaction generation of the manifest.
+    pub(crate) generation: u64,
 }
 
 impl HeadFile {
@@ -38,6 +40,7 @@ impl HeadFile {
             place.copy_from_slice(&number.to_le_bytes());
         }
         bytes[72] = u8::from(self.open_ended);
+        bytes[80..88].copy_from_slice(&self.generation.to_le_bytes());
         let crc = crc32(&[&bytes[..92]]);
         bytes[92..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -49,7 +52,7 @@ impl HeadFile {
             || bytes[0..8] != MAGIC[..]
             || field!(bytes, 92, u32) != crc32(&[&bytes[..92]])
             || bytes[72] > 1
-            || bytes[73..92].iter().any(|byte| *byte != 0)
+            || bytes[73..80].iter().chain(&bytes[88..92]).any(|byte| *byte != 0)
         {
             return None;
         }
@@ -62,6 +65,7 @@ impl HeadFile {
             durable_events: field!(bytes, 56, u64),
             writes: field!(bytes, 64, u64),
             open_ended: bytes[72] == 1,
+            generation: field!(bytes, 80, u64),
         })
     }
 }

@@ -10,6 +10,7 @@ const MAGIC_BYTES_OF_ANY_VERSION: usize = 6;
 const FIXED_BYTES: usize = 136;
 const ENTRY_BYTES: usize = 32;
 const ANCESTOR_BYTES: usize = 56;
+const RETIRED_BYTES: usize = 8;
 /// Forks of forks of forks: so many deep.
 pub(crate) const MAX_ANCESTORS: usize = 4096;
 
@@ -59,6 +60,12 @@ pub(crate) struct Manifest {
     pub(crate) segments: Vec<Entry>,
     /// Of a fork: its parent first.
     pub(crate) ancestors: Vec<Ancestor>,
+    /// How many compactions the log has gone through.
+    pub(crate) generation: u64,
+    /// A retention has decided about the events before this sequence.
+    pub(crate) horizon: u64,
+    /// The numbers of segments that a compaction replaced, and whose files may still be there.
+    pub(crate) retired: Vec<u64>,
 }
 
 /// Why a manifest cannot be used.
@@ -71,8 +78,23 @@ pub(crate) enum ManifestError {
 impl Manifest {
     /// The manifest of a store without events.
     pub(crate) fn new(store: Id, lineage: Id, created_us: i64) -> Self {
-        let (closed, segments, ancestors) = (None, Vec::new(), Vec::new());
-        Self { store, lineage, created_us, closed, segments, ancestors }
+        Self {
+            store,
+            lineage,
+            created_us,
+            closed: None,
+            segments: Vec::new(),
+            ancestors: Vec::new(),
+            generation: 0,
+            horizon: 0,
+            retired: Vec::new(),
+        }
+    }
+
+    /// The number of the next segment: no file has it, nor had any that a reader may know of.
+    pub(crate) fn next_number(&self) -> u64 {
+        let listed = self.segments.iter().map(|entry| entry.number);
+        listed.chain(self.retired.iter().copied()).fold(0, u64::max) + 1
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -80,7 +102,10 @@ impl Manifest {
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..24].copy_from_slice(&self.store.0);
         bytes[24..40].copy_from_slice(&self.lineage.0);
+        bytes[40..48].copy_from_slice(&self.horizon.to_le_bytes());
+        bytes[48..52].copy_from_slice(&(self.retired.len() as u32).to_le_bytes());
         bytes[56..64].copy_from_slice(&self.created_us.to_le_bytes());
+        bytes[64..72].copy_from_slice(&self.generation.to_le_bytes());
         if let Some(end) = &self.closed {
             bytes[72..80].copy_from_slice(&end.segment.to_le_bytes());
             bytes[80..88].copy_from_slice(&end.offset.to_le_bytes());
@@ -99,6 +124,7 @@ impl Manifest {
             bytes.extend_from_slice(&ancestor.events.to_le_bytes());
             bytes.extend_from_slice(&ancestor.root.0);
         }
+        self.retired.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         let crc = crc32(&[&bytes]);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes
@@ -121,11 +147,13 @@ impl Manifest {
         }
         let segments = (field!(body, 128, u32) as usize).saturating_mul(ENTRY_BYTES);
         let ancestors = (field!(body, 132, u32) as usize).saturating_mul(ANCESTOR_BYTES);
+        let retired = field!(body, 48, u32) as usize * RETIRED_BYTES;
         let lists = &body[FIXED_BYTES..];
-        if lists.len() != segments.saturating_add(ancestors) {
+        if lists.len() != segments.saturating_add(ancestors).saturating_add(retired) {
             return damaged("its length does not match its number of segments");
         }
-        let (segments, ancestors) = lists.split_at(segments);
+        let (segments, lists) = lists.split_at(segments);
+        let (ancestors, retired) = lists.split_at(ancestors);
         let entry = |bytes: &[u8]| Entry {
             number: field!(bytes, 0, u64),
             first_sequence: field!(bytes, 8, u64),
@@ -150,9 +178,12 @@ impl Manifest {
             closed: (closed.segment != 0).then_some(closed),
             segments: segments.chunks_exact(ENTRY_BYTES).map(entry).collect(),
             ancestors: ancestors.chunks_exact(ANCESTOR_BYTES).map(ancestor).collect(),
+            generation: field!(body, 64, u64),
+            horizon: field!(body, 40, u64),
+            retired: retired.chunks_exact(RETIRED_BYTES).map(|b| field!(b, 0, u64)).collect(),
         };
         if manifest.encode() != bytes {
-            // A generation, or a reserved field that this version does not write.
+            // A reserved field that this version does not write.
             return Err(ManifestError::Newer);
         }
         manifest.check()?;
@@ -160,24 +191,31 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
-        let mut next_number = 1;
         let mut next_sequence = 0u64;
+        let listed = self.segments.iter().map(|entry| &entry.number);
+        let mut numbers: Vec<_> = listed.chain(&self.retired).collect();
+        numbers.sort_unstable();
+        if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(ManifestError::Damaged("a segment is listed twice"));
+        }
+        if numbers.iter().any(|number| !(1..1 << 63).contains(*number)) {
+            return Err(ManifestError::Damaged("a segment has an impossible number"));
+        }
         for (index, entry) in self.segments.iter().enumerate() {
             let last = index + 1 == self.segments.len();
-            if entry.number < next_number
-                || entry.number >= 1 << 63
-                || entry.first_sequence != next_sequence
-            {
+            if entry.first_sequence != next_sequence {
                 return Err(ManifestError::Damaged("its segments do not continue each other"));
             }
             if last != (entry.length == 0) || last != (entry.events == 0) {
                 return Err(ManifestError::Damaged("a segment other than the last is unsealed"));
             }
-            next_number = entry.number + 1;
             next_sequence = match next_sequence.checked_add(entry.events) {
                 Some(sequence) if sequence < 1 << 63 => sequence,
                 _ => return Err(ManifestError::Damaged("its sequences overflow")),
             };
+        }
+        if self.horizon > 0 && self.generation == 0 {
+            return Err(ManifestError::Damaged("it has a horizon without a compaction"));
         }
         if self.ancestors.len() > MAX_ANCESTORS {
             return Err(ManifestError::Damaged("it has more ancestors than any store"));
@@ -220,6 +258,9 @@ mod tests {
                 Ancestor { store: Id([3; 16]), events: 11, root: Hash([8; 32]) },
                 Ancestor { store: Id([4; 16]), events: 10, root: Hash([9; 32]) },
             ],
+            generation: 2,
+            horizon: 10,
+            retired: vec![2, 4],
         }
     }
 
@@ -263,7 +304,11 @@ mod tests {
         twice.ancestors[1].store = twice.ancestors[0].store;
         let mut growing = manifest();
         growing.ancestors[1].events = 12;
-        for bad in [gap, swapped, unsealed, own, twice, growing] {
+        let mut beyond = manifest();
+        beyond.generation = 0;
+        let mut retired = manifest();
+        retired.retired[1] = 3;
+        for bad in [gap, swapped, unsealed, own, twice, growing, beyond, retired] {
             assert!(matches!(Manifest::decode(&bad.encode()), Err(ManifestError::Damaged(_))));
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Header {
     pub(crate) first_sequence: u64,
     /// The root of the tree over all events before this segment.
     pub(crate) root_before: Hash,
+    /// Of the compaction that wrote it; 0 if none did.
+    pub(crate) generation: u64,
 }
 
 /// Why a header cannot be used.
@@ -54,6 +56,7 @@ impl Header {
         bytes[89..105].copy_from_slice(&self.lineage.0);
         bytes[105..113].copy_from_slice(&self.first_sequence.to_le_bytes());
         bytes[113..145].copy_from_slice(&self.root_before.0);
+        bytes[145..153].copy_from_slice(&self.generation.to_le_bytes());
         let crc = crc32(&[&bytes[..CRC_AT]]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -83,6 +86,7 @@ impl Header {
             lineage: Id(array(bytes, 89)),
             first_sequence: field!(bytes, 105, u64),
             root_before: Hash(array(bytes, 113)),
+            generation: field!(bytes, 145, u64),
         };
         if header.encode() != *bytes {
             return damaged("the header has fields of a newer format");
@@ -127,6 +131,7 @@ mod tests {
             lineage: Id([2; 16]),
             first_sequence: 99,
             root_before: Hash([3; 32]),
+            generation: 7,
         }
     }
 

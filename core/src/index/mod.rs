@@ -11,7 +11,7 @@ pub(crate) mod tail;
 use self::heads::LaneHead;
 use crate::error::{Error, Result};
 use crate::ids::Id;
-use crate::region::Region;
+use crate::region::{Direction, Region};
 use crate::storage::blocks::{Place, read_from_file};
 use crate::storage::files::Files;
 use std::sync::Arc;
@@ -61,19 +61,39 @@ impl Part {
         }
     }
 
-    /// How many events it holds: fewer than sequences, if no event has some of those.
+    /// How many events it holds that are shown.
     pub(crate) fn events(&self) -> u64 {
         match self {
-            Self::Sealed(sealed) => sealed.end_sequence() - sealed.entry.first_sequence,
+            Self::Sealed(sealed) => sealed.shown(),
             Self::Indexed(tail, _) => tail.events() - tail.holes(),
         }
     }
 
-    /// Whether there is an event with this index.
-    pub(crate) fn holds(&self, index: u32) -> bool {
+    /// Whether there is an event with this index which is shown.
+    pub(crate) fn holds(&self, index: u32) -> Result<bool> {
         match self {
+            Self::Sealed(sealed) => sealed.holds(index),
+            Self::Indexed(tail, _) => Ok(tail.holds(index)),
+        }
+    }
+
+    /// The first events of `low..high` that are shown, or the last ones, by rising index, at most
+    /// so many; and whether there are no more of them.
+    pub(crate) fn some_shown(
+        &self,
+        low: u32,
+        high: u32,
+        most: usize,
+        direction: Direction,
+    ) -> Result<(Vec<u32>, bool)> {
+        let shown = |index: &u32| match self {
             Self::Sealed(_) => true,
-            Self::Indexed(tail, _) => tail.holds(index),
+            Self::Indexed(tail, _) => tail.holds(*index),
+        };
+        match (self, direction) {
+            (Self::Sealed(sealed), _) => sealed.some_shown(low, high, most, direction),
+            (_, Direction::Forward) => Ok(take((low..high).filter(shown), most)),
+            (_, Direction::Backward) => Ok(take((low..high).rev().filter(shown), most)),
         }
     }
 
@@ -96,7 +116,7 @@ impl Part {
     /// Every stream that has an event here: entity and lane.
     pub(crate) fn for_each_stream(&self, mut each: impl FnMut(&str, u32)) -> Result<()> {
         match self {
-            Self::Sealed(sealed) => sealed.for_each_stream(each),
+            Self::Sealed(sealed) => sealed.for_each_stream(|entity, lane, _, _| each(entity, lane)),
             Self::Indexed(tail, _) => {
                 tail.streams().for_each(|(entity, lane)| each(entity, lane));
                 Ok(())
@@ -154,6 +174,14 @@ impl Part {
         }
     }
 
+    /// The same, if the event has a frame, also one that is not shown.
+    pub(crate) fn span_if_any(&self, index: u32) -> Result<Option<(u64, u64)>> {
+        match self {
+            Self::Sealed(sealed) => sealed.span_if_any(index),
+            Self::Indexed(tail, _) => Ok(tail.span(index)),
+        }
+    }
+
     /// Where the frames of these rising events start and end.
     pub(crate) fn spans(&self, indexes: &[u32]) -> Result<Vec<(u64, u64)>> {
         match self {
@@ -161,6 +189,13 @@ impl Part {
             Self::Indexed(tail, _) => Ok(tail.spans(indexes)),
         }
     }
+}
+
+/// The first of these indexes, by rising index, at most so many; and whether that is all.
+pub(crate) fn take(mut indexes: impl Iterator<Item = u32>, most: usize) -> (Vec<u32>, bool) {
+    let mut taken: Vec<u32> = indexes.by_ref().take(most).collect();
+    taken.sort_unstable();
+    (taken, indexes.next().is_none())
 }
 
 /// Joins rising lists into one rising list.

@@ -12,11 +12,12 @@ use crate::format::footer::{
 use crate::format::segment::{HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::format::{field, manifest, postings};
-use crate::region::{EntityFilter, KindFilter, Region, below};
+use crate::ids::Hash;
+use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
 use crate::storage::blocks::{Blocks, Place};
 use crate::storage::files::{Files, read_exact};
-use crate::storage::recovery::MAX_SEGMENT_FILE_BYTES;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many id entries one probe looks at.
@@ -45,6 +46,16 @@ pub(crate) struct Sealed {
     start: u64,
     /// Bit n: section n matched its checksum.
     checked: AtomicU64,
+    /// It is no longer part of the store: its file goes with the last reader.
+    retired: AtomicBool,
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        if *self.retired.get_mut() {
+            self.files.remove_retired(self.entry.number);
+        }
+    }
 }
 
 impl Sealed {
@@ -117,7 +128,13 @@ impl Sealed {
             names: OnceLock::new(),
             start,
             checked: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
         })
+    }
+
+    /// Has the file removed when nobody reads it any more.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
     }
 
     pub(crate) fn end_sequence(&self) -> u64 {
@@ -184,6 +201,39 @@ impl Sealed {
         self.blocks.copy(&Place { keep: false, ..self.place() }, start, bytes)
     }
 
+    /// Shows the sequence and the hash of every event, dropped ones included.
+    pub(crate) fn hashes(&self, mut each: impl FnMut(u64, Hash)) -> Result<()> {
+        let number = self.entry.number;
+        let (file, path) = (self.files.segment(number)?, self.files.segment_path(number));
+        let from = HEADER_BYTES as u64;
+        let mut frames = Frames::new(&*file, &path, number, from, self.start);
+        let mut next = self.entry.first_sequence;
+        while frames.at < self.start {
+            let at = frames.at;
+            let refuse = |why: &str| {
+                Error::corrupt(format!("a frame cannot be read: {why}"))
+                    .at_path(&path)
+                    .at(number, at)
+            };
+            let bytes = match frames.next()? {
+                None => return Err(refuse("the file is shorter than its log")),
+                Some(Err(why)) => return Err(refuse(why)),
+                Some(Ok(stored)) if stored.first_sequence() != next => {
+                    return Err(refuse("it is not the next event"));
+                }
+                Some(Ok(stored)) => {
+                    stored.hashes(|hash| {
+                        each(next, hash);
+                        next += 1;
+                    });
+                    stored.padded()
+                }
+            };
+            frames.advance(bytes);
+        }
+        Ok(())
+    }
+
     fn damaged(&self, section: u32, why: &str) -> Error {
         let offset = self.footer.section(section).map_or(0, |section| section.offset);
         Error::corrupt(format!("section {section} of the footer is damaged: {why}"))
@@ -202,6 +252,67 @@ impl Sealed {
             .ok_or_else(|| self.damaged(section.id, "the peaks do not make the root"))
     }
 
+    /// How many of its events are shown.
+    pub(crate) fn shown(&self) -> u64 {
+        let postings = self.footer.section(section::STREAM_POSTINGS);
+        postings.map_or(0, |section| section.length / 4)
+    }
+
+    /// Whether this event is shown.
+    pub(crate) fn holds(&self, index: u32) -> Result<bool> {
+        if self.shown() == self.entry.events {
+            return Ok(true);
+        }
+        Ok(self.offsets(index, index + 1)?[0] & footer::DROPPED == 0)
+    }
+
+    /// The first events of `low..high` that are shown, or the last ones, by rising index, at most
+    /// so many; and whether there are no more of them.
+    pub(crate) fn some_shown(
+        &self,
+        low: u32,
+        high: u32,
+        most: usize,
+        direction: Direction,
+    ) -> Result<(Vec<u32>, bool)> {
+        const AT_ONCE: u32 = 4096;
+        let full = self.shown() == self.entry.events;
+        let (mut low, mut high) = (low, high);
+        let mut found = Vec::new();
+        while low < high && found.len() <= most {
+            let few = if full { most as u32 + 1 } else { AT_ONCE }.min(high - low);
+            let (from, to) = match direction {
+                Direction::Forward => (low, low + few),
+                Direction::Backward => (high - few, high),
+            };
+            let offsets = if full { Vec::new() } else { self.offsets(from, to)? };
+            let is_shown =
+                |index: &u32| full || offsets[(*index - from) as usize] & footer::DROPPED == 0;
+            match direction {
+                Direction::Forward => found.extend((from..to).filter(is_shown)),
+                Direction::Backward => found.extend((from..to).rev().filter(is_shown)),
+            }
+            (low, high) = match direction {
+                Direction::Forward => (to, high),
+                Direction::Backward => (low, from),
+            };
+        }
+        let all = found.len() <= most;
+        found.truncate(most);
+        found.sort_unstable();
+        Ok((found, all))
+    }
+
+    /// What the index says of where the frames of the events `low..high` start.
+    fn offsets(&self, low: u32, high: u32) -> Result<Vec<u32>> {
+        if u64::from(high) > self.entry.events {
+            return Err(self.damaged(section::OFFSETS, "an event beyond the last is named"));
+        }
+        let section = self.section(section::OFFSETS)?;
+        let bytes = self.read(section, u64::from(low) * 4, (high - low) as usize * 4)?;
+        Ok(bytes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect())
+    }
+
     /// Where the frame of this event starts and ends.
     pub(crate) fn span(&self, index: u32) -> Result<(u64, u64)> {
         let last = u64::from(index) + 1 >= self.entry.events;
@@ -211,13 +322,27 @@ impl Sealed {
         let section = self.section(section::OFFSETS)?;
         let bytes = if last { 4 } else { 8 };
         let (start, end) = self.view(section, u64::from(index) * 4, bytes, |bytes| {
-            let start = u64::from(field!(bytes, 0, u32)) * 8;
-            (start, if last { self.start } else { u64::from(field!(bytes, 4, u32)) * 8 })
+            let start = place(field!(bytes, 0, u32));
+            (start, if last { self.start } else { place(field!(bytes, 4, u32)) })
         })?;
+        self.check_span((start, end))
+    }
+
+    fn check_span(&self, (start, end): (u64, u64)) -> Result<(u64, u64)> {
         if start < HEADER_BYTES as u64 || start >= end || end > self.start {
             return Err(self.damaged(section::OFFSETS, "frames do not follow each other"));
         }
         Ok((start, end))
+    }
+
+    /// Where the frame of this event starts and ends, if it has one: a dropped one may have none.
+    pub(crate) fn span_if_any(&self, index: u32) -> Result<Option<(u64, u64)>> {
+        let to = index.saturating_add(2).min(self.entry.events.try_into().unwrap_or(u32::MAX));
+        match self.offsets(index.min(to), to)?[..] {
+            // The next event has the same place: both are in a gap.
+            [this, next] if place(this) == place(next) => Ok(None),
+            _ => self.span(index).map(Some),
+        }
     }
 
     /// Where the frames of these rising events start and end. Neighbours share a read.
@@ -232,7 +357,7 @@ impl Sealed {
             let bounds = self.bounds(*first, last + 1)?;
             for index in run {
                 let at = (index - first) as usize;
-                spans.push((bounds[at], bounds[at + 1]));
+                spans.push(self.check_span((bounds[at], bounds[at + 1]))?);
             }
         }
         Ok(spans)
@@ -240,19 +365,11 @@ impl Sealed {
 
     /// Where the frames of the events `low..high` start, and where the last one ends.
     fn bounds(&self, low: u32, high: u32) -> Result<Vec<u64>> {
-        let section = self.section(section::OFFSETS)?;
         let last = u64::from(high) == self.entry.events;
-        let count = (high - low) as usize + usize::from(!last);
-        let bytes = self.read(section, u64::from(low) * 4, count * 4)?;
-        let mut bounds: Vec<u64> =
-            bytes.chunks_exact(4).map(|b| u64::from(field!(b, 0, u32)) * 8).collect();
+        let offsets = self.offsets(low, high + u32::from(!last))?;
+        let mut bounds: Vec<u64> = offsets.into_iter().map(place).collect();
         if last {
             bounds.push(self.start);
-        }
-        let inside = bounds.first().is_some_and(|first| *first >= HEADER_BYTES as u64)
-            && bounds.last().is_some_and(|last| *last <= self.start);
-        if !inside || !bounds.is_sorted_by(|a, b| a < b) {
-            return Err(self.damaged(section::OFFSETS, "frames do not follow each other"));
         }
         Ok(bounds)
     }
@@ -267,7 +384,7 @@ impl Sealed {
         let section = self.section(section::IDS)?;
         // Tags are spread evenly, so a guess from the nearest known tag is near. Ids that somebody
         // chose may be spread otherwise: after two guesses, halve.
-        let count = self.entry.events;
+        let count = section.length / 8;
         let spread = |tags: i64| (i128::from(tags) * i128::from(count)) >> 32;
         let (mut low, mut high) = (0, count);
         let mut guess = spread(tag.into());
@@ -333,9 +450,9 @@ impl Sealed {
         if let Some(filter) = self.ids.get() {
             return Ok(filter.as_ref());
         }
-        self.keep_filter(&self.ids, self.entry.events, |filter| {
-            let section = self.footer.section(section::IDS);
-            let section = section.ok_or_else(|| self.damaged(section::IDS, "it is missing"))?;
+        let section = self.footer.section(section::IDS);
+        let section = section.ok_or_else(|| self.damaged(section::IDS, "it is missing"))?;
+        self.keep_filter(&self.ids, section.length / 8, |filter| {
             self.check(section, |bytes| {
                 let (entries, _) = bytes.as_chunks::<8>();
                 entries.iter().for_each(|entry| filter.add(field!(entry, 0, u32)));
@@ -407,10 +524,11 @@ impl Sealed {
         Ok(merge(lists))
     }
 
-    /// Every stream that has an event here: entity and lane.
-    pub(crate) fn for_each_stream(&self, mut each: impl FnMut(&str, u32)) -> Result<()> {
+    /// Every stream that has a frame here: entity, lane, how many of its events are shown, and the
+    /// index of the last one that has a frame.
+    pub(crate) fn for_each_stream(&self, mut each: impl FnMut(&str, u32, u32, u32)) -> Result<()> {
         self.each_stream(0, |name, record| {
-            each(name, record.lane);
+            each(name, record.lane, record.events, record.last_index);
             Ok(true)
         })
     }
@@ -445,7 +563,7 @@ impl Sealed {
         }
         let dictionary = self.dictionary(section::STREAMS, StreamRecord::BYTES)?;
         self.keep_filter(&self.names, u64::from(dictionary.count), |filter| {
-            self.for_each_stream(|entity, _| filter.add(name_tag(entity)))
+            self.for_each_stream(|entity, _, _, _| filter.add(name_tag(entity)))
         })
     }
 
@@ -588,6 +706,11 @@ impl Sealed {
         let stored = read_exact(&*file, &path, number, self.start, rebuilt.len())?;
         Ok(stored == rebuilt)
     }
+}
+
+/// Where in the file the frame is of which the index says this.
+fn place(offset: u32) -> u64 {
+    u64::from(offset & !footer::DROPPED) * 8
 }
 
 /// The tags at the ends of some id entries.

@@ -7,13 +7,13 @@ use crate::error::{Error, Result};
 use crate::format::footer::{
     self, Contents, Footer, KindRecord, ScopeRecord, StreamColumn, StreamRecord, Summary, section,
 };
-use crate::format::frame::Frame;
+use crate::format::frame::{Frame, Gap};
 use crate::format::tree::Tree;
 use crate::format::{field, postings, segment};
 use crate::ids::{Hash, Id};
 use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
 use crate::storage::VfsFile;
-use crate::storage::recovery::Frames;
+use crate::storage::recovery::{Frames, Stored};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -27,9 +27,15 @@ struct Stream {
     lane: u32,
     first_clock: u32,
     last_clock: u32,
-    /// Each clock is the one behind the last. Not always so in a store of the batpak crate 0.x.
+    /// Each clock is the one behind the last. Not always so in a store of the batpak crate 0.x, nor
+    /// where events were dropped.
     is_steady: bool,
+    /// The events that are shown.
     indexes: Vec<u32>,
+    /// The last event that has a frame.
+    last_index: u32,
+    /// Whether it has any.
+    is_empty: bool,
 }
 
 /// The ids of the events that came after the segment was opened, by place. The map is made when
@@ -89,7 +95,8 @@ pub(crate) struct Tail {
     nodes: Vec<Hash>,
     lowest_timestamp_us: i64,
     highest_timestamp_us: i64,
-    /// The indexes that no event has, rising; only in a store of the batpak crate 0.x.
+    /// The indexes that no event has which is shown, rising: of dropped ones, and of what a store of
+    /// the batpak crate 0.x does not have.
     holes: Vec<u32>,
 }
 
@@ -132,11 +139,23 @@ impl Tail {
         self.recent.ids.push(Id::NONE);
     }
 
+    /// The next events were dropped; the gap that stands for them is at `self.end`. Shows the tree
+    /// after each.
+    pub(crate) fn push_gap(&mut self, gap: &Gap<'_>, mut each: impl FnMut(&Tree)) {
+        for hash in gap.hashes() {
+            self.push_hole();
+            self.last_hash = hash;
+            self.nodes.extend(self.tree.push(&hash));
+            each(&self.tree);
+        }
+        self.end += gap.padded() as u64;
+    }
+
     pub(crate) fn holes(&self) -> u64 {
         self.holes.len() as u64
     }
 
-    /// Whether there is an event with this index.
+    /// Whether there is an event with this index which is shown.
     pub(crate) fn holds(&self, index: u32) -> bool {
         self.holes.is_empty() || self.holes.binary_search(&index).is_err()
     }
@@ -161,23 +180,31 @@ impl Tail {
         let is_it = |stream: &Stream| stream.lane == lane && &*stream.entity == entity;
         let known = stream.filter(|number| self.streams.get(*number as usize).is_some_and(is_it));
         let number = known.unwrap_or_else(|| self.find_or_add_stream(entity, lane));
+        let is_shown = !frame.is_dropped();
         if let Some(stream) = self.streams.get_mut(number as usize) {
-            if stream.indexes.is_empty() {
-                stream.first_clock = frame.clock();
+            if stream.is_empty {
+                (stream.first_clock, stream.is_empty) = (frame.clock(), false);
+                stream.is_steady = is_shown;
             } else {
-                stream.is_steady &= stream.last_clock.checked_add(1) == Some(frame.clock());
+                let follows = stream.last_clock.checked_add(1) == Some(frame.clock());
+                stream.is_steady &= is_shown && follows;
             }
-            stream.last_clock = frame.clock();
-            stream.indexes.push(index);
+            (stream.last_clock, stream.last_index) = (frame.clock(), index);
+            if is_shown {
+                stream.indexes.push(index);
+            }
         }
-        let scope = self.scope_place(frame.scope());
-        self.scopes[scope].1.push(index);
-        self.kinds.entry(frame.kind()).or_default().push(index);
-
         self.last_hash = frame.hash();
         self.nodes.extend(self.tree.push(&self.last_hash));
-        self.lowest_timestamp_us = self.lowest_timestamp_us.min(frame.timestamp_us());
-        self.highest_timestamp_us = self.highest_timestamp_us.max(frame.timestamp_us());
+        if is_shown {
+            let scope = self.scope_place(frame.scope());
+            self.scopes[scope].1.push(index);
+            self.kinds.entry(frame.kind()).or_default().push(index);
+            self.lowest_timestamp_us = self.lowest_timestamp_us.min(frame.timestamp_us());
+            self.highest_timestamp_us = self.highest_timestamp_us.max(frame.timestamp_us());
+        } else {
+            self.holes.push(index);
+        }
         number
     }
 
@@ -196,11 +223,16 @@ impl Tail {
             Err(at) => {
                 lanes.insert(at, added);
                 let entity = name.clone();
-                let (first_clock, last_clock) = (0, 0);
-                let indexes = Vec::new();
-                let is_steady = true;
-                let stream = Stream { entity, lane, first_clock, last_clock, is_steady, indexes };
-                self.streams.push(stream);
+                self.streams.push(Stream {
+                    entity,
+                    lane,
+                    first_clock: 0,
+                    last_clock: 0,
+                    is_steady: true,
+                    indexes: Vec::new(),
+                    last_index: 0,
+                    is_empty: true,
+                });
                 added
             }
         }
@@ -229,7 +261,7 @@ impl Tail {
         file: &dyn VfsFile,
         path: &Path,
         to: u64,
-        mut each: impl FnMut(&Frame<'_>),
+        mut each: impl FnMut(&Stored<'_>),
     ) -> Result<()> {
         let mut frames = Frames::new(file, path, self.number, self.end, to);
         while frames.at < to {
@@ -239,21 +271,34 @@ impl Tail {
                     .at_path(path)
                     .at(self.number, at)
             };
-            let bytes = match frames.peek()? {
+            let bytes = match frames.next()? {
                 None => return Err(refuse("the file is shorter than its log")),
                 Some(Err(why)) => return Err(refuse(why)),
-                Some(Ok(frame)) if frame.sequence() != self.next_sequence() => {
+                Some(Ok(stored)) if stored.first_sequence() != self.next_sequence() => {
                     return Err(refuse("it is not the next event"));
                 }
-                Some(Ok(frame)) => {
-                    self.push(&frame, None);
-                    each(&frame);
-                    frame.layout().padded()
+                Some(Ok(stored)) => {
+                    match &stored {
+                        Stored::Event(frame) => drop(self.push(frame, None)),
+                        Stored::Gap(gap) => self.push_gap(gap, |_| {}),
+                    }
+                    each(&stored);
+                    stored.padded()
                 }
             };
             frames.advance(bytes);
         }
         Ok(())
+    }
+
+    /// Where the first frame starts.
+    pub(crate) fn start(&self) -> u64 {
+        self.offsets.first().map_or(self.end, |offset| u64::from(*offset) * 8)
+    }
+
+    /// Where the frame or the gap of an event starts.
+    pub(crate) fn start_of(&self, index: u32) -> Option<u64> {
+        self.offsets.get(index as usize).map(|offset| u64::from(*offset) * 8)
     }
 
     /// Where a frame starts and ends.
@@ -425,7 +470,7 @@ impl Tail {
         let lanes = self.entities.get(entity)?;
         let at = lanes.binary_search_by_key(&lane, |at| self.streams[*at as usize].lane).ok()?;
         let stream = &self.streams[lanes[at] as usize];
-        let sequence = self.first_sequence + u64::from(*stream.indexes.last()?);
+        let sequence = self.first_sequence + u64::from(stream.last_index);
         Some(LaneHead { lane, clock: stream.last_clock, sequence, known: None })
     }
 
@@ -434,11 +479,19 @@ impl Tail {
         self.streams.iter().map(|stream| (&*stream.entity, stream.lane))
     }
 
+    /// How many events each stream has here, by its entity.
+    pub(crate) fn stream_events(&self) -> Vec<(Arc<str>, u64)> {
+        let of = |stream: &Stream| (stream.entity.clone(), stream.indexes.len() as u64);
+        self.streams.iter().map(of).collect()
+    }
+
     /// The footer that seals the segment as it is.
     pub(crate) fn footer(&self) -> Vec<u8> {
         let tagged = self.tags.len() as u32;
         let tag = |id: &Id| footer::id_tag(self.lineage, *id);
-        let recent = self.recent.ids.iter().zip(tagged..).map(|(id, index)| (tag(id), index));
+        // In this format an event without a frame, and only that, has no id here.
+        let recent = self.recent.ids.iter().zip(tagged..).filter(|(id, _)| **id != Id::NONE);
+        let recent = recent.map(|(id, index)| (tag(id), index));
         let mut ids: Vec<_> = self.tags.iter().copied().chain(recent).collect();
         ids.sort_unstable();
         let in_order = self.entities.values().flatten().map(|place| &self.streams[*place as usize]);
@@ -448,6 +501,7 @@ impl Tail {
             first_clock: stream.first_clock,
             last_clock: stream.last_clock,
             indexes: &stream.indexes,
+            last_index: stream.last_index,
         });
         let scopes = self.scope_names.iter().map(|(name, place)| {
             let (_, indexes) = &self.scopes[*place as usize];
@@ -465,6 +519,7 @@ impl Tail {
                 last_hash: self.last_hash,
             },
             offsets: &self.offsets,
+            dropped: &self.holes,
             ids,
             streams: streams.collect(),
             scopes: scopes.collect(),
@@ -532,6 +587,8 @@ impl Tail {
                 last_clock: record.last_clock,
                 is_steady: true,
                 indexes: indexes.chunks_exact(4).map(|b| field!(b, 0, u32)).collect(),
+                last_index: record.last_index,
+                is_empty: false,
             });
         }
         let in_order = |a: &Stream, b: &Stream| (&a.entity, a.lane) < (&b.entity, b.lane);
@@ -586,6 +643,7 @@ impl Tail {
             && self.tags.is_sorted_by(|a, b| a < b)
             && self.tags.iter().all(|(_, index)| *index < count)
             && self.streams.iter().all(|stream| rising(&stream.indexes))
+            && self.streams.iter().all(|s| s.indexes.last() == Some(&s.last_index))
             && total(self.streams.iter().map(|stream| stream.indexes.len()).sum())
             && self
                 .scopes

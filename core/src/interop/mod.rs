@@ -14,7 +14,9 @@ pub(crate) mod segment;
 pub(crate) mod sidecar;
 pub(crate) mod translate;
 
-/// The extension of an event whose payload cannot be decrypted: the name of the key.
+/// The extension of an event whose payload has no key: the name of the key.
 pub(crate) const SHREDDED: &str = "batpak.shredded";
+/// The extension of an event whose payload its key does not open: the name of the key.
+pub(crate) const UNDECRYPTABLE: &str = "batpak.undecryptable";
 /// The extension of an event whose payload is ciphertext: the nonce, then the name of the key.
 pub(crate) const ENCRYPTION: &str = "batpak.encryption";

@@ -23,7 +23,8 @@ pub(crate) fn cover(event: &Event) -> Vec<u8> {
     cover.extend_from_slice(&event.kind().0.to_le_bytes());
     cover.extend_from_slice(&event.prev_hash().0);
     cover.extend_from_slice(&event.hash().0);
-    let own = |key: &str| [super::SHREDDED, super::ENCRYPTION].contains(&key);
+    let shown = [super::SHREDDED, super::UNDECRYPTABLE, super::ENCRYPTION];
+    let own = |key: &str| shown.contains(&key);
     let extensions = event.extensions().filter(|(key, _)| !own(key));
     cover.put_map(extensions.clone().count() as u32);
     for (key, value) in extensions {

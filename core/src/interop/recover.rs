@@ -272,7 +272,7 @@ impl Recovery<'_> {
         }
         if let Some(marker) = self.files.read_small(sidecar::COMPACTION, MAX_SIDECAR_BYTES)? {
             match Compaction::parse(&marker) {
-                Ok(compaction) => self.settle_compaction(&compaction, names, &mut sources),
+                Ok(compaction) => self.settle_compaction(&compaction, names, &mut sources)?,
                 Err(why) => self.note(0, 0, Severity::Damage, why),
             }
         }
@@ -282,35 +282,68 @@ impl Recovery<'_> {
 
     /// An interrupted compaction. It writes the merged file and syncs it before it removes any
     /// source, and the moved first source goes after all others. So if every other source is there,
-    /// nothing was removed, and the sources hold everything; if one is not, the merged file does.
+    /// nothing was removed, and the sources hold everything; if one is not, the merged file does. If
+    /// that is missing or damaged all the same, what is left of the sources may have events that are
+    /// nowhere else.
     fn settle_compaction(
         &mut self,
         compaction: &Compaction,
         names: &[(String, bool)],
         sources: &mut Vec<Source>,
-    ) {
+    ) -> Result<()> {
         let merged = compaction.merged;
         let moved = format!("{merged:06}.fbat{}", sidecar::COMPACTED);
-        let is_moved = names.iter().any(|(name, is_file)| *is_file && *name == moved);
+        let moved = names.iter().any(|(name, is_file)| *is_file && *name == moved).then_some(moved);
         let others = compaction.sources.iter().filter(|number| **number != merged);
         let all_there =
             others.clone().all(|number| sources.iter().any(|source| source.number == *number));
-        if all_there && is_moved {
-            sources.retain(|source| source.number != merged);
-            sources.push(Source { number: merged, name: moved });
-            sources.sort_by_key(|source| source.number);
-            let why = "a compaction was interrupted: its sources are used, not what it wrote";
-            self.note(merged, 0, Severity::Leftover, why);
-        } else if !all_there {
-            let left: Vec<u64> = others.copied().collect();
-            sources.retain(|source| !left.contains(&source.number));
-            let why = "a compaction was interrupted at its end: what it wrote is used";
-            self.note(merged, 0, Severity::Leftover, why);
+        let written = sources.iter().find(|source| source.number == merged).cloned();
+        let (severity, why) = match written {
+            _ if all_there && moved.is_some() => {
+                sources.retain(|source| source.number != merged);
+                let why = "a compaction was interrupted: its sources are used, not what it wrote";
+                (Severity::Leftover, why)
+            }
+            Some(_) if all_there => return Ok(()),
+            Some(written) if self.is_whole(&written)? => {
+                let left: Vec<u64> = others.copied().collect();
+                sources.retain(|source| !left.contains(&source.number));
+                let why = "a compaction was interrupted at its end: what it wrote is used";
+                self.note(merged, 0, Severity::Leftover, why);
+                return Ok(());
+            }
+            Some(_) => {
+                let why = "a compaction was interrupted at its end, and what it wrote is damaged";
+                (Severity::Damage, why)
+            }
+            None => {
+                let why = "a compaction was interrupted, and the segment that it wrote is missing";
+                (Severity::Damage, why)
+            }
+        };
+        sources.extend(moved.map(|name| Source { number: merged, name }));
+        sources.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
+        self.note(merged, 0, severity, why);
+        Ok(())
+    }
+
+    /// Whether every byte of a segment that a compaction wrote is in a frame that can be read.
+    fn is_whole(&self, source: &Source) -> Result<bool> {
+        let mut segment = Segment::open(self.files, 0, source)?;
+        let Ok((start, _)) = segment::parse_header(segment.bytes(0, MAX_HEADER_BYTES)?) else {
+            return Ok(false);
+        };
+        let mut at = start as u64;
+        let end = segment.read_index(at, 0, true)?;
+        while at < end {
+            let Ok(length) = segment.frame(at, end)? else { return Ok(false) };
+            let body = segment.bytes(at + PREFIX_BYTES as u64, length as usize)?;
+            if OldEvent::decode(body).is_err() {
+                return Ok(false);
+            }
+            at += PREFIX_BYTES as u64 + u64::from(length);
         }
-        if !sources.iter().any(|source| source.number == merged) {
-            let why = "a compaction was interrupted, and the segment that it wrote is missing";
-            self.note(merged, 0, Severity::Damage, why);
-        }
+        Ok(true)
     }
 
     fn read_ranges(&mut self) -> Result<()> {
@@ -319,7 +352,8 @@ impl Recovery<'_> {
         };
         match sidecar::hidden_ranges(&bytes) {
             Ok(ranges) => self.ranges = ranges,
-            Err(why) => {
+            Err(error) => {
+                let why = error.damage(&self.files.path(sidecar::HIDDEN))?;
                 let why = format!(
                     "{} cannot be read, which says what cancelled fences hide: {why}",
                     sidecar::HIDDEN

@@ -4,9 +4,11 @@
 //! all that follows (u32), both little-endian; the rest is MessagePack.
 
 use super::message::{Parsed, Reader};
+use crate::error::{Error, ErrorKind};
 use crate::format::{crc32, field};
 use crate::ids::Id;
 use std::collections::HashMap;
+use std::path::Path;
 
 pub(crate) const LOCK: &str = ".batpak.lock";
 pub(crate) const HIDDEN: &str = "visibility_ranges.fbv";
@@ -22,25 +24,58 @@ pub(crate) const PASSED_OVER: [&str; 4] = [LOCK, "index.fbati", "index.ckpt", "c
 
 const PREFIX_BYTES: usize = 12;
 
-/// The bytes behind the prefix, and the version.
-fn body<'a>(bytes: &'a [u8], magic: &[u8; 6], newest: u16) -> Parsed<&'a [u8]> {
+/// Why a file cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SidecarError {
+    /// It is of this version, which is a later one.
+    Version(u16),
+    Damaged(&'static str),
+}
+
+impl From<&'static str> for SidecarError {
+    fn from(why: &'static str) -> Self {
+        Self::Damaged(why)
+    }
+}
+
+impl SidecarError {
+    /// The damage, in words. What a later version says is not guessed at: that is an error.
+    pub(crate) fn damage(self, path: &Path) -> crate::error::Result<&'static str> {
+        match self {
+            Self::Damaged(why) => Ok(why),
+            Self::Version(version) => {
+                let why = format!("the file is of version {version}; upgrade to read it");
+                Err(Error::new(ErrorKind::Unsupported, why).at_path(path))
+            }
+        }
+    }
+}
+
+type Read<T> = Result<T, SidecarError>;
+
+/// The bytes behind the prefix.
+fn body<'a>(bytes: &'a [u8], magic: &[u8; 6], newest: u16) -> Read<&'a [u8]> {
     let (prefix, body) = bytes.split_at_checked(PREFIX_BYTES).ok_or("the file is cut off")?;
     if &prefix[..6] != magic {
-        return Err("the file does not begin with its magic");
-    }
-    if field!(prefix, 8, u32) != crc32(&[body]) {
-        return Err("the file's checksum does not match");
+        return Err("the file does not begin with its magic".into());
     }
     let version = field!(prefix, 6, u16);
-    if version == 0 || version > newest {
-        return Err("the file is of a version that is not known");
+    // What stands behind it in a later version, a checksum or something else, is not known.
+    if version > newest {
+        return Err(SidecarError::Version(version));
+    }
+    if version == 0 {
+        return Err("the file is of no version".into());
+    }
+    if field!(prefix, 8, u32) != crc32(&[body]) {
+        return Err("the file's checksum does not match".into());
     }
     Ok(body)
 }
 
 /// The sequences that cancelled fences hide: ranges from the first to the one behind the last,
 /// rising and apart from each other.
-pub(crate) fn hidden_ranges(bytes: &[u8]) -> Parsed<Vec<(u64, u64)>> {
+pub(crate) fn hidden_ranges(bytes: &[u8]) -> Read<Vec<(u64, u64)>> {
     let mut ranges = Vec::new();
     let mut found = false;
     Reader(body(bytes, b"FBATVR", 2)?).fields(|key, value| {
@@ -67,7 +102,7 @@ pub(crate) fn hidden_ranges(bytes: &[u8]) -> Parsed<Vec<(u64, u64)>> {
         Ok(true)
     })?;
     if !found {
-        return Err("the ranges are missing");
+        return Err("the ranges are missing".into());
     }
     ranges.sort_unstable();
     ranges.dedup_by(|next, before| {
@@ -101,7 +136,7 @@ pub(crate) fn encode_hidden_ranges(ranges: &[(u64, u64)]) -> Vec<u8> {
 }
 
 /// The idempotency keys whose events a compaction has removed.
-pub(crate) fn keys_without_events(bytes: &[u8]) -> Parsed<Vec<Id>> {
+pub(crate) fn keys_without_events(bytes: &[u8]) -> Read<Vec<Id>> {
     let mut keys = Vec::new();
     let mut reader = Reader(body(bytes, b"FBATID", 1)?);
     for _ in 0..reader.array()? {
@@ -123,7 +158,7 @@ pub(crate) fn keys_without_events(bytes: &[u8]) -> Parsed<Vec<Id>> {
 }
 
 /// The encryption keys, by the scope that each is for.
-pub(crate) fn keyset(bytes: &[u8]) -> Parsed<HashMap<Vec<u8>, [u8; 32]>> {
+pub(crate) fn keyset(bytes: &[u8]) -> Read<HashMap<Vec<u8>, [u8; 32]>> {
     let mut keys = HashMap::new();
     Reader(body(bytes, b"FBATKS", 1)?).fields(|name, value| {
         if name != b"entries" {
@@ -198,8 +233,16 @@ mod tests {
         assert_eq!(hidden_ranges(&first), Ok(vec![(4, 6), (9, 1 << 33)]));
         for at in 0..first.len() {
             let mut changed = first.clone();
-            changed[at] ^= 1;
-            assert!(hidden_ranges(&changed).is_err() || at == 6, "{at}");
+            changed[at] ^= 2;
+            // The version is not under the checksum.
+            match at {
+                6 => assert_eq!(hidden_ranges(&changed), Err(SidecarError::Version(3))),
+                7 => assert_eq!(hidden_ranges(&changed), Err(SidecarError::Version(0x201))),
+                _ => {
+                    let damaged = matches!(hidden_ranges(&changed), Err(SidecarError::Damaged(_)));
+                    assert!(damaged, "{at}");
+                }
+            }
             assert!(hidden_ranges(&first[..at]).is_err());
         }
         assert!(hidden_ranges(&encode_hidden_ranges(&[(4, 4)])).is_err());

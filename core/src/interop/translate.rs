@@ -3,7 +3,7 @@
 
 use super::frame::OldEvent;
 use super::payload::decrypt;
-use super::{ENCRYPTION, SHREDDED};
+use super::{ENCRYPTION, SHREDDED, UNDECRYPTABLE};
 use crate::event::{MAX_EXTENSION_BYTES, push_extension};
 use crate::format::frame::{self, Fields, Unsealed};
 use crate::ids::{Hash, Id};
@@ -14,11 +14,12 @@ use std::collections::HashMap;
 /// What a reader gets of an encrypted payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payloads {
-    /// The plaintext; without its key, nothing, and the extension [`SHREDDED`].
+    /// The plaintext; without its key, nothing, and the extension [`SHREDDED`]; if its key does not
+    /// open it, nothing, and the extension [`UNDECRYPTABLE`].
     Shown,
     /// The ciphertext, with the extension [`ENCRYPTION`].
     Kept,
-    /// The plaintext; without its key, the ciphertext.
+    /// The plaintext; where it cannot be had, the ciphertext.
     Decrypted,
 }
 
@@ -30,7 +31,9 @@ pub(crate) struct Translator {
 }
 
 impl Translator {
-    /// Appends the frame that shows the event, or says why it cannot be shown.
+    /// Appends the frame that shows the event, or says why it cannot be shown. Gives whether the key
+    /// of its payload, if there is one, opens it: what a key does not open was altered, or is not what
+    /// was encrypted under this name.
     pub(crate) fn translate(
         &self,
         event: &OldEvent<'_>,
@@ -38,7 +41,8 @@ impl Translator {
         sequence: u64,
         batch_continues: bool,
         out: &mut Vec<u8>,
-    ) -> std::result::Result<(), &'static str> {
+    ) -> std::result::Result<bool, &'static str> {
+        let mut opens = true;
         let mut payload = hashed;
         let mut extensions = Vec::new();
         for (key, value) in &event.extensions {
@@ -53,24 +57,21 @@ impl Translator {
             extensions.extend_from_slice(value);
         }
         if let Some(encryption) = &event.encryption {
-            let plaintext = match self.payloads {
-                Payloads::Kept => None,
-                Payloads::Shown | Payloads::Decrypted => {
-                    let key = self.keys.get(&*encryption.keyscope);
-                    key.and_then(|key| decrypt(event, &payload, key))
-                }
-            };
+            let key = self.keys.get(&*encryption.keyscope);
+            let plaintext = key.and_then(|key| decrypt(event, &payload, key));
+            opens = key.is_none() || plaintext.is_some();
             let mut with = Vec::new();
-            match plaintext {
-                Some(plaintext) => {
+            match (self.payloads, plaintext) {
+                (Payloads::Shown | Payloads::Decrypted, Some(plaintext)) => {
                     payload = Cow::Owned(plaintext);
                     with = extensions;
                 }
-                None if self.payloads == Payloads::Shown => {
+                (Payloads::Shown, None) => {
                     payload = Cow::Borrowed(&[]);
-                    push_extension(&extensions, SHREDDED, &encryption.keyscope, &mut with);
+                    let why = if opens { SHREDDED } else { UNDECRYPTABLE };
+                    push_extension(&extensions, why, &encryption.keyscope, &mut with);
                 }
-                None => {
+                (Payloads::Decrypted, None) | (Payloads::Kept, _) => {
                     let how = [&encryption.nonce, &*encryption.keyscope].concat();
                     push_extension(&extensions, ENCRYPTION, &how, &mut with);
                 }
@@ -108,12 +109,13 @@ impl Translator {
             payload: &payload,
             payload_hash: Hash::ZERO,
             batch_continues,
+            keyed: false,
             synced_to: 0,
         };
         let (start, mut unsealed) = (out.len(), Unsealed::default());
         frame::encode(&fields, Id::NONE, out, &mut unsealed);
         frame::seal_with(&mut out[start..], hash);
-        Ok(())
+        Ok(opens)
     }
 }
 

@@ -5,6 +5,7 @@ use super::blocks::Cache;
 use super::{Access, Vfs, VfsFile, read_full_at, write_all_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::segment;
+use crate::process;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,10 @@ pub(crate) struct Files {
     open: Mutex<Vec<(u64, Arc<dyn VfsFile>)>>,
     max_open: usize,
     pub(crate) cache: Arc<Cache>,
+    /// The numbers of segments whose files are to be removed when nobody reads them any more.
+    retired: Mutex<Vec<u64>>,
+    /// The generation of the process that may remove them.
+    process: u64,
 }
 
 impl Files {
@@ -27,7 +32,32 @@ impl Files {
         cache_bytes: usize,
     ) -> Self {
         let cache = Cache::new(cache_bytes);
-        Self { vfs, dir, open: Mutex::new(Vec::new()), max_open: max_open.max(1), cache }
+        let max_open = max_open.max(1);
+        let (open, retired) = (Mutex::default(), Mutex::default());
+        Self { vfs, dir, open, max_open, cache, retired, process: process::generation() }
+    }
+
+    /// The segments that are no longer part of the store, and whose files may still be there.
+    pub(crate) fn retired(&self) -> Vec<u64> {
+        self.retired.lock().clone()
+    }
+
+    /// Notes that a segment is no longer part of the store.
+    pub(crate) fn retire(&self, number: u64) {
+        self.retired.lock().push(number);
+    }
+
+    /// Removes the file of a segment that was retired, now that nobody reads it any more. One that
+    /// cannot be removed is left to the next writer.
+    pub(crate) fn remove_retired(&self, number: u64) {
+        // In a forked child the files are the parent's.
+        if process::generation() != self.process {
+            return;
+        }
+        self.open.lock().retain(|(open, _)| *open != number);
+        if self.vfs.remove(&self.segment_path(number)).is_ok() {
+            self.retired.lock().retain(|retired| *retired != number);
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

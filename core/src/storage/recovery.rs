@@ -2,9 +2,9 @@
 
 use super::{VfsFile, read_full_at};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::frame::{self, Frame};
+use crate::format::frame::{self, Frame, Gap};
 use crate::format::segment::RESERVED_BYTES;
-use crate::ids::Id;
+use crate::ids::{Hash, Id};
 use std::path::Path;
 
 /// How much is read at once.
@@ -14,6 +14,53 @@ pub(crate) const MAX_SEGMENT_FILE_BYTES: u64 = 16 << 30;
 
 /// Why no frame stands where space was reserved.
 const ZEROS: &str = "zeros follow the last whole frame";
+
+/// What a sealed segment consists of.
+pub(crate) enum Stored<'a> {
+    Event(Frame<'a>),
+    /// Events that were dropped.
+    Gap(Gap<'a>),
+}
+
+impl Stored<'_> {
+    pub(crate) fn first_sequence(&self) -> u64 {
+        match self {
+            Self::Event(frame) => frame.sequence(),
+            Self::Gap(gap) => gap.first_sequence(),
+        }
+    }
+
+    /// How many events it stands for.
+    pub(crate) fn events(&self) -> u64 {
+        match self {
+            Self::Event(_) => 1,
+            Self::Gap(gap) => gap.events(),
+        }
+    }
+
+    pub(crate) fn padded(&self) -> usize {
+        match self {
+            Self::Event(frame) => frame.layout().padded(),
+            Self::Gap(gap) => gap.padded(),
+        }
+    }
+
+    /// Whether the last of them is followed by others of its batch.
+    pub(crate) fn batch_continues(&self) -> bool {
+        match self {
+            Self::Event(frame) => frame.batch_continues(),
+            Self::Gap(gap) => gap.batch_continues(),
+        }
+    }
+
+    /// Shows the hashes of those.
+    pub(crate) fn hashes(&self, mut each: impl FnMut(Hash)) {
+        match self {
+            Self::Event(frame) => each(frame.hash()),
+            Self::Gap(gap) => gap.hashes().for_each(each),
+        }
+    }
+}
 
 /// The frames of a segment, one after the other, through a buffer.
 pub(crate) struct Frames<'a> {
@@ -84,6 +131,17 @@ impl<'a> Frames<'a> {
         Ok(Some(Frame::parse(self.window(bytes)?).and_then(|frame| {
             (frame.synced_to() <= at).then_some(frame).ok_or("the frame claims a sync of itself")
         })))
+    }
+
+    /// What stands at `self.at`, a frame or a gap, or why there is neither. `None` where the limit
+    /// or the file ends.
+    pub(crate) fn next(&mut self) -> Result<Option<std::result::Result<Stored<'_>, &'static str>>> {
+        let header = self.window(frame::HEADER_BYTES)?;
+        if let Some(bytes) = frame::probe(header).filter(|_| frame::is_gap(header)) {
+            let gap = Gap::parse(self.window(bytes)?);
+            return Ok(gap.map(|gap| gap.map(Stored::Gap)));
+        }
+        Ok(self.peek()?.map(|frame| frame.map(Stored::Event)))
     }
 
     /// Goes behind the frame that [`peek`](Self::peek) gave.

@@ -45,7 +45,11 @@ impl Store {
     /// is no such event.
     pub fn ancestors(&self, id: Id, link: Link, limit: u64) -> Result<Ancestry> {
         self.0.check_usable()?;
-        let start = self.0.find(id)?.ok_or_else(|| {
+        self.0.across_compactions(|| self.walk(id, link, limit))
+    }
+
+    fn walk(&self, id: Id, link: Link, limit: u64) -> Result<Ancestry> {
+        let start = self.0.find_shown(id)?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("there is no event {id} in the store"))
         })?;
         match link {
@@ -134,7 +138,7 @@ impl Store {
                 Some(id) if seen.contains(&id) => {
                     return Ok(Ancestry { events, boundary: Boundary::Cycle });
                 }
-                Some(id) => self.0.find(id)?,
+                Some(id) => self.0.find_shown(id)?,
             };
         }
         Ok(Ancestry { events, boundary: Boundary::Missing })

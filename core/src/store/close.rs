@@ -91,7 +91,7 @@ impl Inner {
             let mut live = self.live.write();
             let live = &mut *live;
             live.settle(commit.written_end);
-            let Some(tail) = live.tail.as_ref().filter(|tail| tail.events() > 0) else {
+            let Some(tail) = live.tail.as_ref().filter(|tail| tail.next_sequence() > 0) else {
                 return Ok(());
             };
             let end = ClosedEnd {
@@ -100,13 +100,17 @@ impl Inner {
                 events: tail.next_sequence(),
                 root: tail.tree.root(),
             };
-            (commit.manifest.closed != Some(end)).then(|| (end, tail.footer()))
+            let index = (tail.events() > 0).then(|| tail.footer());
+            (commit.manifest.closed != Some(end)).then_some((end, index))
         };
         let _ = self.publish_head(commit, false);
         // Nothing was appended since the last close: its note still stands.
         let Some((end, index)) = note else { return Ok(()) };
-        self.files.replace(TAIL_INDEX, &index)?;
+        if let Some(index) = index {
+            self.files.replace(TAIL_INDEX, &index)?;
+        }
         commit.manifest.closed = Some(end);
+        commit.manifest.retired = self.files.retired();
         self.files.replace(manifest::FILE_NAME, &commit.manifest.encode())
     }
 }

@@ -35,13 +35,15 @@ pub(super) const SEEDED_EPOCH_US: i64 = 1_700_000_000_000_000;
 /// What a store opened for appending has more than a reader.
 pub(super) struct Writer {
     pub(super) queue: Queue,
-    /// Held by the leader of a group, by rotation and by close.
+    /// Held by the leader of a group, by rotation, by close and by the end of a compaction.
     pub(super) commit: Mutex<Commit>,
     /// Why there are no further appends, once there is a reason; and whether there is.
     poison: Mutex<Option<Error>>,
     poisoned: AtomicBool,
     pub(super) restarts: Mutex<Restarts>,
     pub(super) flusher: Mutex<Option<Background>>,
+    /// Held by a compaction: there is one at a time.
+    pub(super) compacting: Mutex<()>,
     /// For the threads of the store's own, which must not keep it alive.
     pub(super) store: Weak<Inner>,
 }
@@ -67,6 +69,8 @@ pub(super) struct Commit {
     /// How many bytes at the start of the buffer are in the file after all, and not shown yet.
     pub(super) in_file: usize,
     pub(super) written_end: u64,
+    /// What no segment has had as its number yet.
+    pub(super) next_number: u64,
     /// What the commit path needs to know of what readers see: the next sequence, how many slots
     /// of streams there are, and whether the newest segment has not reached its size.
     pub(super) next_sequence: u64,
@@ -81,6 +85,14 @@ pub(super) struct Commit {
     pub(super) staging: Staging,
 }
 
+impl Commit {
+    /// A number for a new segment.
+    pub(super) fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+}
+
 impl Writer {
     pub(super) fn new(commit: Commit, store: Weak<Inner>) -> Self {
         Self {
@@ -90,6 +102,7 @@ impl Writer {
             poisoned: AtomicBool::new(false),
             restarts: Mutex::default(),
             flusher: Mutex::new(None),
+            compacting: Mutex::new(()),
             store,
         }
     }
@@ -470,7 +483,7 @@ impl Inner {
             None => None,
             Some(LaneHead { known: Some(known), clock, .. }) => Some((clock, known)),
             Some(LaneHead { sequence, clock, .. }) => {
-                let last = self.event_at(sequence)?.ok_or_else(super::stats::lost_head)?;
+                let last = self.stored_at(sequence)?.ok_or_else(super::stats::lost_head)?;
                 Some((clock, Known { hash: last.hash(), wall_us: last.wall_us() }))
             }
         };
@@ -513,6 +526,7 @@ impl Inner {
                 payload: event.payload(),
                 payload_hash: event.payload_hash,
                 batch_continues: event.batch_continues,
+                keyed: event.id.is_some(),
                 synced_to: commit.durable_end,
             },
             self.lineage,
@@ -750,6 +764,7 @@ impl Inner {
                 durable_events: live.durable_events,
                 writes: commit.head_writes,
                 open_ended,
+                generation: live.generation,
             }
         };
         let written = write_all_at(&**file, &head.encode(), 0);

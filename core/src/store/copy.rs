@@ -53,6 +53,8 @@ pub(super) struct Image {
     pub(super) newest: Option<NewestImage>,
     pub(super) events: u64,
     pub(super) root: Hash,
+    pub(super) generation: u64,
+    pub(super) horizon: u64,
 }
 
 pub(super) struct NewestImage {
@@ -117,6 +119,8 @@ impl Inner {
                 file: newest.file.clone(),
             }),
             events: live.visible(),
+            generation: live.generation,
+            horizon: live.horizon,
             // A store of this format has sealed segments only before a newest one.
             root: live
                 .tail

@@ -4,7 +4,6 @@ use super::{Inner, Store, open};
 use crate::error::{Error, Result};
 use crate::ids::Hash;
 use crate::options::{OpenMode, OpenOptions};
-use crate::region::Query;
 use crate::store::old::Payloads;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -78,13 +77,16 @@ impl Store {
 
     /// The first of these sequences at which the events differ.
     fn first_difference(&self, other: &Store, sequences: Range<u64>) -> Result<u64> {
-        let query = Query::default().from(sequences.start).limit(sequences.end - sequences.start);
-        let hashes = |store: &Store| -> Result<_> {
-            let events = store.read(query.clone())?;
-            Ok(events.map(|event| event.map(|event| (event.sequence(), event.hash()))))
+        let hashes = |store: &Store| -> Result<Vec<(u64, Hash)>> {
+            store.0.across_compactions(|| {
+                let mut hashes = Vec::new();
+                store.hashes(sequences.start, sequences.end, |sequence, hash| {
+                    hashes.push((sequence, hash));
+                })?;
+                Ok(hashes)
+            })
         };
-        for (ours, theirs) in hashes(self)?.zip(hashes(other)?) {
-            let (ours, theirs): ((u64, Hash), (u64, Hash)) = (ours?, theirs?);
+        for (ours, theirs) in hashes(self)?.iter().zip(&hashes(other)?) {
             if ours != theirs {
                 return Ok(ours.0.min(theirs.0));
             }

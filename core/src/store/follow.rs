@@ -223,6 +223,7 @@ impl Inner {
             if let Reader::Beside(head) = reader
                 && head.store == self.store
                 && head.segment == self.newest_number()
+                && head.generation <= self.live.read().generation
             {
                 self.extend(Some(head.visible_offset), Some(head.durable_events), || Ok(true))?;
             } else {
@@ -239,6 +240,34 @@ impl Inner {
         Ok(())
     }
 
+    /// Reads, and reads again if a compaction has put other segments in the place of those that were
+    /// to be read: for a reader in another process, their files may be gone.
+    pub(super) fn across_compactions<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 1..TRIES {
+            let generation = self.live.read().generation;
+            match read() {
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                    if !self.has_newer_segments(generation)? {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+        read()
+    }
+
+    /// Whether a compaction has ended since the one of this generation.
+    pub(super) fn has_newer_segments(&self, generation: u64) -> Result<bool> {
+        if let Some(follower) = &self.follower
+            && open::read_manifest(&self.files)?.is_some_and(|now| now.generation > generation)
+        {
+            let _one = follower.refreshing.lock();
+            self.reload()?;
+        }
+        Ok(self.live.read().generation > generation)
+    }
+
     /// Reads which segments there are, and what of the newest one is visible.
     fn reload(&self) -> Result<Reader> {
         let known = self.live.read().parts.clone();
@@ -249,7 +278,11 @@ impl Inner {
             }
             let newest = manifest.segments.last().map_or(0, |entry| entry.number);
             match reader {
-                Reader::Alone if self.newest_number() == newest && newest != 0 => {
+                Reader::Alone
+                    if self.newest_number() == newest
+                        && newest != 0
+                        && self.live.read().generation == manifest.generation =>
+                {
                     self.end_alone().map(Ok)
                 }
                 _ => open::load(&self.files, manifest, &known, reader)

@@ -57,6 +57,10 @@ impl Store {
         destination: impl AsRef<Path>,
         options: &ForkOptions,
     ) -> Result<CopyReport> {
+        self.0.across_compactions(|| self.fork_now(destination.as_ref(), options))
+    }
+
+    fn fork_now(&self, destination: &Path, options: &ForkOptions) -> Result<CopyReport> {
         let image = self.image()?;
         let at = options.at.unwrap_or(image.events);
         self.check_point(at, &image)?;
@@ -71,9 +75,12 @@ impl Store {
         };
         let (store, lineage) = (ids.fork_id(self.0.store, at), self.0.lineage);
         let created_ns = self.0.now_ns();
-        let manifest = Manifest::new(store, lineage, created_ns / 1000);
+        let mut manifest = Manifest::new(store, lineage, created_ns / 1000);
+        if at > 0 {
+            (manifest.generation, manifest.horizon) = (image.generation, image.horizon);
+        }
         let independent = options.independent;
-        let mut copy = Copying::begin(&self.0, destination.as_ref(), manifest, independent)?;
+        let mut copy = Copying::begin(&self.0, destination, manifest, independent)?;
 
         let all: Vec<_> = image.sealed.iter().filter_map(|part| part.sealed()).collect();
         let (shared, behind) = all.split_at(all.partition_point(|s| s.end_sequence() <= at));
@@ -94,12 +101,23 @@ impl Store {
             Some((number, first_sequence, file)) if first_sequence < at => {
                 (number, first_sequence, Some((file, self.frames_end(&image, at)?)))
             }
-            _ => (shared.last().map_or(1, |sealed| sealed.entry.number + 1), at, None),
+            _ => (0, at, None),
         };
+        // Numbers of segments are not used again, and the newest one's rises.
+        let highest = shared.iter().map(|sealed| sealed.entry.number).max().unwrap_or(0);
+        let number = if number > highest { number } else { highest + 1 };
         let before = shared.last().copied();
         let empty = Tree::default().root();
         let root_before = before.map_or(empty, |sealed| sealed.footer.summary.root);
-        let header = Header { number, created_ns, store, lineage, first_sequence, root_before };
+        let header = Header {
+            number,
+            created_ns,
+            store,
+            lineage,
+            first_sequence,
+            root_before,
+            generation: 0,
+        };
         let source = source.as_ref().map(|(file, end)| (&**file, *end));
         let newest =
             if at == 0 { None } else { Some(copy.add_newest(end_of(before)?, &header, source)?) };
@@ -131,6 +149,13 @@ impl Store {
     /// Refuses a number of events that the log does not have, or whose last one is followed by others
     /// of its batch; then names the nearest numbers that do not cut it.
     fn check_point(&self, at: u64, image: &Image) -> Result<()> {
+        if at > 0 && at < image.horizon {
+            let why = format!(
+                "a retention has dropped events before {}; fork there or behind it",
+                image.horizon
+            );
+            return Err(Error::invalid(why).at_path(self.path()));
+        }
         if at > image.events {
             let why = format!("the log has {} events; it cannot be forked at {at}", image.events);
             return Err(Error::invalid(why).at_path(self.path()));

@@ -46,7 +46,8 @@ pub struct ImportOptions {
     /// would. Without it, a damaged source is refused.
     pub salvage: bool,
     /// Import also the events of a 0.x store that nothing vouches for, since their payload is not
-    /// what their hash says, or their predecessor is another than their link says. They are marked.
+    /// what their hash says, their predecessor is another than their link says, or their key does
+    /// not open them. They are marked.
     pub unvouched: bool,
     /// Import the plaintext of encrypted payloads of a 0.x store whose key is there. Without it the
     /// ciphertext is imported, with what is needed to decrypt it in the extension

@@ -8,7 +8,7 @@ use crate::format::segment::HEADER_BYTES;
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
 use crate::index::tail::Tail;
-use crate::storage::recovery::Frames;
+use crate::storage::recovery::{Frames, Stored};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -24,8 +24,9 @@ pub(super) struct Judged<'a> {
     pub(super) end: u64,
     /// Where every stream ends so far: clock, hash and sequence.
     streams: HashMap<(Arc<str>, u32), (u32, Hash, u64)>,
-    /// Every event so far was read.
+    /// Every event so far was read; some were dropped.
     whole: bool,
+    has_gaps: bool,
     /// The tree as far as a recorded root proves it, and what later events, or themselves, say that
     /// the hashes of the events behind that are.
     proven: Tree,
@@ -48,6 +49,7 @@ impl<'a> Judged<'a> {
             end: 0,
             streams: HashMap::new(),
             whole: true,
+            has_gaps: false,
             proven: Tree::default(),
             hashes: Vec::new(),
         };
@@ -56,30 +58,38 @@ impl<'a> Judged<'a> {
         let mut open: Option<(u64, u64, u64)> = None;
         for tail in tails {
             judged.whole &= tail.first_sequence == next;
-            let start = tail.span(0).map_or(tail.end, |(start, _)| start);
+            let start = tail.start();
             in_place &= judged.whole && start == HEADER_BYTES as u64;
             let path = source.files.segment_path(tail.number);
             let file = source.files.segment(tail.number)?;
             let mut frames = Frames::new(&*file, &path, tail.number, start, tail.end);
             while frames.at < tail.end {
                 let at = frames.at;
-                let Some(Ok(frame)) = frames.peek()? else {
+                let Some(Ok(stored)) = frames.next()? else {
                     let why = "the segment has changed while it was repaired";
                     return Err(Error::corrupt(why).at_path(&path).at(tail.number, at));
                 };
-                judged.take(&frame);
-                let (sequence, synced_to) = (frame.sequence(), frame.synced_to());
-                next = sequence + 1;
+                let synced_to = match &stored {
+                    Stored::Event(frame) => {
+                        judged.take(frame);
+                        frame.synced_to()
+                    }
+                    Stored::Gap(_) => HEADER_BYTES as u64,
+                };
+                stored.hashes(|hash| judged.push(hash));
+                let sequence = stored.first_sequence();
+                judged.has_gaps |= matches!(stored, Stored::Gap(_));
+                next = sequence + stored.events();
                 open = open.filter(|(segment, offset, first)| {
                     *segment == tail.number && synced_to <= *offset && confirmed <= *first
                 });
-                if frame.batch_continues() {
+                if stored.batch_continues() {
                     open.get_or_insert((tail.number, at, sequence));
                 } else {
                     open = None;
                     judged.kept = if in_place { next } else { judged.kept };
                 }
-                let bytes = frame.layout().padded();
+                let bytes = stored.padded();
                 frames.advance(bytes);
             }
         }
@@ -87,13 +97,15 @@ impl<'a> Judged<'a> {
             Some((.., first)) if confirmed <= first => first,
             _ => next,
         };
-        if let Some((first, _)) = judged.doubts.first_key_value() {
-            judged.kept = judged.kept.min(*first);
-        }
-        while let Some(last) = judged.kept.checked_sub(1)
-            && source.event_at(last)?.is_some_and(|event| event.batch_continues())
-        {
-            judged.kept = last;
+        let first = judged.doubts.first_key_value().map(|(first, _)| *first);
+        if let Some(first) = first.filter(|first| *first < judged.kept) {
+            // No batch is cut, nor one that lies in a gap, whose end cannot be seen.
+            judged.kept = first;
+            while let Some(last) = judged.kept.checked_sub(1)
+                && source.stored_at(last)?.is_none_or(|event| event.batch_continues())
+            {
+                judged.kept = last;
+            }
         }
         Ok(judged)
     }
@@ -113,8 +125,8 @@ impl<'a> Judged<'a> {
         let before_hash = before.map_or(Hash::ZERO, |(_, hash, _)| hash);
         if u64::from(clock) == next_clock && frame.prev_hash() == before_hash {
             // It follows the one before it in its stream.
-        } else if u64::from(clock) > next_clock && !self.whole {
-            // The one before it is lost.
+        } else if u64::from(clock) > next_clock && (!self.whole || self.has_gaps) {
+            // The one before it is lost, or was dropped.
         } else if let Some((_, _, before)) = before
             && u64::from(clock) == next_clock
             && before >= self.proven.size()
@@ -127,8 +139,12 @@ impl<'a> Judged<'a> {
         } else {
             self.doubt(sequence, Doubt::PLACE);
         }
+    }
+
+    /// Takes the hash of the next event.
+    fn push(&mut self, hash: Hash) {
         if self.whole {
-            self.hashes.push(frame.hash());
+            self.hashes.push(hash);
             self.prove();
         }
     }

@@ -14,6 +14,7 @@ mod background;
 mod close;
 mod commit;
 mod commit_fence;
+mod compact;
 mod copy;
 mod denial;
 mod diff;
@@ -31,6 +32,7 @@ mod queue;
 mod read;
 mod repair;
 mod restart;
+mod retain;
 mod rotate;
 mod salvage;
 mod snapshot;
@@ -59,6 +61,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 pub use ancestors::{Ancestry, Boundary, Link};
+pub use compact::{CompactOptions, CompactProgress, CompactReport, Progress};
 pub use copy::CopyReport;
 pub use diff::Diff;
 pub use export::{ExportOptions, ExportReport};
@@ -71,6 +74,7 @@ pub use open::OpenReport;
 pub use queue::Then;
 pub use read::Scan;
 pub use repair::{LostEvents, RepairOptions, RepairReport};
+pub use retain::{Keep, KeyOverflow, Keys, Retention, Unwanted};
 pub use salvage::LeftOut;
 pub use snapshot::{SnapshotCheck, SnapshotOptions};
 pub use stats::{Frontier, Head, Stats, StreamHead};
@@ -113,6 +117,10 @@ pub(crate) struct Inner {
 pub(crate) struct Live {
     /// The segments that no longer change, by sequence.
     parts: Arc<Vec<Arc<Part>>>,
+    /// How many compactions these have gone through.
+    generation: u64,
+    /// A retention has decided about the events before this sequence.
+    horizon: u64,
     /// The newest segment; `None` before the first append.
     tail: Option<Tail>,
     newest: Option<Newest>,

@@ -56,10 +56,16 @@ impl Doubt {
     /// Of an event of this format: not all of it is under its hash, as far as can be told.
     pub(super) const PAYLOAD: u8 = 0x01;
     pub(super) const LINK: u8 = 0x02;
-    pub(super) const PLACE: u8 = 0x04;
-    const REASONS: [(u8, FindingKind, &str); 3] = [
+    const KEY: u8 = 0x04;
+    pub(super) const PLACE: u8 = 0x08;
+    const REASONS: [(u8, FindingKind, &str); 4] = [
         (Self::PAYLOAD, FindingKind::Hash, "its payload is not the one that its hash was made of"),
         (Self::LINK, FindingKind::Link, "its link names another event than its predecessor"),
+        (
+            Self::KEY,
+            FindingKind::Hash,
+            "its key does not open its payload: the event was altered, or the key was made anew",
+        ),
         (Self::PLACE, FindingKind::Root, "what was recorded later names another event here"),
     ];
 
@@ -152,7 +158,12 @@ pub(super) fn open(
     };
     let store =
         found.first.map_or(Id::NONE, |first| Id::for_operation("batpak.0x.store", &[&first.0]));
-    let book = Arc::new(Book { translator: found.translator, sources: recovered.sources });
+    let mut translator = found.translator;
+    if payloads == Payloads::Kept {
+        // By now it is known what the keys open, and nothing else is done with them.
+        translator.keys.clear();
+    }
+    let book = Arc::new(Book { translator, sources: recovered.sources });
     let parts = found.runs.into_iter().map(|run| {
         let frames =
             Run { book: book.clone(), source: run.source, frames: run.frames, ways: run.ways };
@@ -293,7 +304,7 @@ impl Run {
         };
         let sequence = tail.first_sequence + u64::from(index);
         let translator = &self.book.translator;
-        translator.translate(&event, hashed, sequence, at.batch_continues, out).ok()
+        translator.translate(&event, hashed, sequence, at.batch_continues, out).ok().map(drop)
     }
 }
 
@@ -336,14 +347,17 @@ impl Building {
         payloads: Payloads,
     ) -> Result<(Self, Recovered)> {
         let mut notes = Notes::default();
-        let keys = match files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)? {
+        let keyset = files.read_small(sidecar::KEYSET, MAX_KEYSET_BYTES)?;
+        let keys = match keyset.map(|bytes| sidecar::keyset(&bytes)) {
             None => HashMap::new(),
-            Some(bytes) => sidecar::keyset(&bytes).unwrap_or_else(|why| {
+            Some(Ok(keys)) => keys,
+            Some(Err(error)) => {
+                let why = error.damage(&files.path(sidecar::KEYSET))?;
                 let what = format!("{} cannot be read: {why}", sidecar::KEYSET);
                 let (severity, sequence) = (Severity::Damage, None);
                 notes.push(Note { segment: 0, offset: 0, severity, events: 0, sequence, what });
                 HashMap::new()
-            }),
+            }
         };
         let mut building = Self {
             translator: Translator { payloads, keys },
@@ -425,11 +439,17 @@ impl Sink for Building {
         frame.clear();
         let shown = self.translator.translate(event, hashed, sequence, batch_continues, &mut frame);
         self.frame = frame;
-        if let Err(why) = shown {
-            return Ok(Taken::Unfit(why));
-        }
+        let opens = match shown {
+            Ok(opens) => opens,
+            Err(why) => return Ok(Taken::Unfit(why)),
+        };
         let mut doubt = Doubt::default();
-        doubt.0 |= if is_right { 0 } else { Doubt::PAYLOAD };
+        doubt.0 |= match (is_right, opens) {
+            // Of another payload, that no key opens it says nothing more.
+            (false, _) => Doubt::PAYLOAD,
+            (true, false) => Doubt::KEY,
+            (true, true) => 0,
+        };
         doubt.0 |= if step == Step::Contradicts { Doubt::LINK } else { 0 };
         if doubt != Doubt::default() {
             self.doubts.insert(sequence, doubt);

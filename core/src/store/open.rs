@@ -220,8 +220,10 @@ pub(super) fn open_for_appending(
         }
     };
 
-    // 2. Files that do not belong, before anything is changed.
-    let leftovers = sort_files(&files, &list(&files)?, &manifest, &mut report)?;
+    // 2. Files that do not belong. They are removed once everything else has been found sound.
+    let names = list(&files)?;
+    refuse_other_than_files(&files, &names)?;
+    let leftovers = sort_files(&files, &names, &manifest, &mut report)?;
 
     // 3. Sealed segments, then the newest one up to where the log ends.
     let found = load(&files, &manifest, &[], Reader::Writer)?;
@@ -267,6 +269,7 @@ pub(super) fn open_for_appending(
         buffer: Vec::new(),
         in_file: 0,
         written_end,
+        next_number: manifest.next_number(),
         next_sequence: 0,
         slots: 0,
         has_room: false,
@@ -393,6 +396,21 @@ pub(super) fn sync_parents(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a directory, a link or a pipe under a name that is the store's to write. It would keep a
+/// later rotation or close from replacing it, when events have been accepted already.
+fn refuse_other_than_files(files: &Files, names: &[(String, bool)]) -> Result<()> {
+    let is_own = |name: &str| {
+        segment::number_of(name).is_some() || name == TAIL_INDEX || is_own_temporary(name)
+    };
+    match names.iter().find(|(name, is_file)| !is_file && is_own(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let why = "a name that is the store's is not a regular file; move it away";
+            Err(Error::new(ErrorKind::Io, why).at_path(&files.path(name)))
+        }
+    }
+}
+
 /// Sorts the directory's names: gives the leftovers that may be removed, notes strangers, and
 /// refuses segments that are not in the manifest.
 pub(super) fn sort_files(
@@ -401,7 +419,7 @@ pub(super) fn sort_files(
     manifest: &Manifest,
     report: &mut OpenReport,
 ) -> Result<Vec<String>> {
-    let newest = manifest.segments.last().map_or(0, |entry| entry.number);
+    let highest = manifest.next_number() - 1;
     let mut leftovers = Vec::new();
     for (name, is_file) in names {
         let own = [manifest::FILE_NAME, head::FILE_NAME, TAIL_INDEX];
@@ -413,7 +431,11 @@ pub(super) fn sort_files(
                 let length = file
                     .size()
                     .map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
-                if number < newest || length > HEADER_BYTES as u64 {
+                let is_empty = number > highest && length <= HEADER_BYTES as u64;
+                let is_left = is_empty
+                    || manifest.retired.contains(&number)
+                    || is_of_later_compaction(&*file, manifest);
+                if !is_left {
                     return Err(Error::corrupt(
                         "a segment is not listed in the manifest: it is foreign, or was renamed or \
                          duplicated; move it away",
@@ -429,6 +451,17 @@ pub(super) fn sort_files(
         }
     }
     Ok(leftovers)
+}
+
+/// Whether the segment was written by a compaction that did not come to its end.
+fn is_of_later_compaction(file: &dyn VfsFile, manifest: &Manifest) -> bool {
+    let mut header = [0; HEADER_BYTES];
+    let read = read_full_at(file, &mut header, 0).is_ok();
+    let header = if read { Header::decode(&header).ok() } else { None };
+    header.is_some_and(|header| {
+        (header.store, header.lineage) == (manifest.store, manifest.lineage)
+            && header.generation > manifest.generation
+    })
 }
 
 /// Whether it is the name under which a file of the store is written before it gets its own.
@@ -460,6 +493,10 @@ pub(super) struct Found {
     pub(super) confirmed: u64,
     /// How many events are known to be durable.
     pub(super) durable_events: u64,
+    /// How many compactions the log has gone through.
+    pub(super) generation: u64,
+    /// A retention has decided about the events before this sequence.
+    pub(super) horizon: u64,
 }
 
 impl Found {
@@ -499,6 +536,8 @@ impl Found {
         });
         Live {
             parts: Arc::new(self.parts),
+            generation: self.generation,
+            horizon: self.horizon,
             tail: self.tail,
             newest,
             unwritten: Vec::new(),
@@ -540,6 +579,8 @@ pub(super) fn load(
         open_ended: false,
         confirmed: HEADER_BYTES as u64,
         durable_events: 0,
+        generation: manifest.generation,
+        horizon: manifest.horizon,
     };
     // A reader beside a writer goes by one head from start to end: a newer one may be ahead of
     // what was read by the older.

@@ -451,7 +451,7 @@ impl<'a> PreparedEvent<'a> {
         let layout = frame.layout();
         self.entity() == frame.entity()
             && self.scope() == frame.scope()
-            && self.kind == frame.kind()
+            && self.kind == frame.appended_kind()
             && self.lane == frame.lane()
             && self.depth == frame.depth()
             && self.flags == frame.flags()
@@ -460,6 +460,9 @@ impl<'a> PreparedEvent<'a> {
             && cause == frame.causation().unwrap_or(Id::NONE)
             && self.timestamp_us.is_none_or(|timestamp| timestamp == frame.timestamp_us())
             && is_same_of_caller(self.extensions(), &stored[layout.extensions()])
-            && self.payload() == &stored[layout.payload()]
+            && match frame.is_erased() {
+                true => self.payload_hash == frame.payload_hash(),
+                false => self.payload() == &stored[layout.payload()],
+            }
     }
 }

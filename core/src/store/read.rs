@@ -8,10 +8,10 @@ use super::{Inner, Live, Newest, Store};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::format::footer;
-use crate::format::frame::{Frame, MAX_FRAME_BYTES};
+use crate::format::frame::{Frame, Gap, MAX_FRAME_BYTES};
 use crate::ids::Id;
-use crate::index::Part;
 use crate::index::tail::Tail;
+use crate::index::{self, Part};
 use crate::region::{Direction, Query, Region};
 use crate::storage::files::Files;
 use std::collections::VecDeque;
@@ -36,11 +36,35 @@ enum Source {
 }
 
 impl Source {
-    /// Whether there is an event with this index.
-    fn holds(&self, index: u32) -> bool {
+    /// Whether there is an event with this index which is shown.
+    fn holds(&self, index: u32) -> Result<bool> {
         match self {
             Self::Part(part) => part.holds(index),
-            Self::Tail => true,
+            Self::Tail => Ok(true),
+        }
+    }
+
+    /// The first events of `low..high` that are shown, or the last ones, by rising index, at most
+    /// so many; and whether there are no more of them.
+    fn some_shown(
+        &self,
+        low: u32,
+        high: u32,
+        most: usize,
+        direction: Direction,
+    ) -> Result<(Vec<u32>, bool)> {
+        match (self, direction) {
+            (Self::Part(part), _) => part.some_shown(low, high, most, direction),
+            (Self::Tail, Direction::Forward) => Ok(index::take(low..high, most)),
+            (Self::Tail, Direction::Backward) => Ok(index::take((low..high).rev(), most)),
+        }
+    }
+
+    /// The number of its segment; of the newest one, whichever that is: 0.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Part(part) => part.number(),
+            Self::Tail => 0,
         }
     }
 }
@@ -87,7 +111,7 @@ impl Inner {
             None => Ok(None),
             Some((source, first, _)) => {
                 let index = (sequence - first) as u32;
-                if !source.holds(index) {
+                if !source.holds(index)? {
                     return Ok(None);
                 }
                 self.fetch_one(&source, first, index).map(Some)
@@ -95,7 +119,28 @@ impl Inner {
         }
     }
 
+    /// The same, also if the event was dropped, as long as it has a frame.
+    pub(super) fn stored_at(&self, sequence: u64) -> Result<Option<Event>> {
+        if let Some((Source::Part(part), first, _)) = self.locate(sequence) {
+            let index = (sequence - first) as u32;
+            let Some((start, end)) = part.span_if_any(index)? else { return Ok(None) };
+            let frames = Frames::Part(part);
+            let chunk = self.read_chunk(&frames, start, end)?;
+            if let Some(Ok(_)) = Gap::parse(&chunk) {
+                return Ok(None);
+            }
+            let place = (frames.number(), frames.offset_in_file(index, start));
+            return self.event_in(&chunk, 0, place, sequence).map(Some);
+        }
+        self.event_at(sequence)
+    }
+
     /// The event with this id, if it is visible.
+    pub(super) fn find_shown(&self, id: Id) -> Result<Option<Event>> {
+        Ok(self.find(id)?.filter(|event| !event.frame().is_dropped()))
+    }
+
+    /// The event with this id, also if it was dropped and its key is kept.
     pub(super) fn find(&self, id: Id) -> Result<Option<Event>> {
         let (parts, in_tail) = {
             let live = self.live.read();
@@ -372,6 +417,10 @@ fn limit_bytes(spans: &mut Vec<(u64, u64)>, max_bytes: usize) {
     spans.truncate(count);
 }
 
+/// The candidates of the segment being read: its number and first sequence, what the index gave,
+/// and whether that was all.
+type Candidates = ((u64, u64), Option<Vec<u32>>, bool);
+
 /// A query being read. It sees what was visible when it began, holds no lock between two pages,
 /// and is an iterator over events.
 pub struct Scan {
@@ -383,9 +432,7 @@ pub struct Scan {
     /// The number of events that were visible at the start.
     end: u64,
     left: u64,
-    /// The candidates of the segment being read: its first sequence, what the index gave, and
-    /// whether that was all.
-    candidates: Option<(u64, Option<Vec<u32>>, bool)>,
+    candidates: Option<Candidates>,
     buffer: VecDeque<Event>,
     page: usize,
 }
@@ -401,13 +448,13 @@ impl Store {
     /// The event with this id.
     pub fn get(&self, id: Id) -> Result<Option<Event>> {
         self.0.check_usable()?;
-        self.0.find(id)
+        self.0.across_compactions(|| self.0.find_shown(id))
     }
 
     /// The event at this sequence.
     pub fn at(&self, sequence: u64) -> Result<Option<Event>> {
         self.0.check_usable()?;
-        self.0.event_at(sequence)
+        self.0.across_compactions(|| self.0.event_at(sequence))
     }
 
     /// Starts to read a query. Reading all of n events costs O(n), also in pages.
@@ -449,6 +496,14 @@ impl Scan {
     /// event if any is left. Empty at the end.
     pub fn next_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
         self.store.0.check_usable()?;
+        let (inner, next, left) = (self.store.0.clone(), self.next, self.left);
+        inner.across_compactions(|| {
+            (self.next, self.left) = (next, left);
+            self.read_page(max_events, max_bytes)
+        })
+    }
+
+    fn read_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
         let mut page = Vec::new();
         let mut bytes = 0;
         while page.len() < max_events && (page.is_empty() || bytes < max_bytes) && self.left > 0 {
@@ -468,11 +523,7 @@ impl Scan {
             // At most as many as are missing, so that nothing is read in vain.
             let room = (max_events - page.len()).clamp(1, LARGEST_PAGE);
             let room = room.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-            let (mut batch, all_seen) = self.batch(&source, first, low, high, room)?;
-            if !forward {
-                // Read from the low end up, so keep what lies nearest to the cursor.
-                batch.sort_unstable();
-            }
+            let (batch, all_seen) = self.batch(&source, first, low, high, room)?;
             let budget = max_bytes.saturating_sub(bytes).max(1);
             let mut events = if batch.is_empty() {
                 Vec::new()
@@ -522,32 +573,25 @@ impl Scan {
         room: usize,
     ) -> Result<(Vec<u32>, bool)> {
         let forward = self.query.direction == Direction::Forward;
+        // One that a compaction wrote may begin where another began.
+        let segment = (source.number(), first);
         let used_up = match &self.candidates {
             Some((of, Some(indexes), complete)) => {
-                *of != first || !complete && crate::index::between(indexes, low, high).is_empty()
+                *of != segment || !complete && index::between(indexes, low, high).is_empty()
             }
-            Some((of, None, _)) => *of != first,
+            Some((of, None, _)) => *of != segment,
             None => true,
         };
         if used_up {
             let (found, complete) =
                 self.store.0.candidates(source, first, &self.query, (low, high), room)?;
-            self.candidates = Some((first, found, complete));
+            self.candidates = Some((segment, found, complete));
         }
         let Some((_, found, complete)) = &self.candidates else { return Ok((Vec::new(), true)) };
         Ok(match found {
-            None if forward => {
-                let mut indexes = (low..high).filter(|index| source.holds(*index));
-                let batch = indexes.by_ref().take(room).collect();
-                (batch, indexes.next().is_none())
-            }
-            None => {
-                let mut indexes = (low..high).rev().filter(|index| source.holds(*index));
-                let batch = indexes.by_ref().take(room).collect();
-                (batch, indexes.next().is_none())
-            }
+            None => source.some_shown(low, high, room, self.query.direction)?,
             Some(indexes) => {
-                let left = crate::index::between(indexes, low, high);
+                let left = index::between(indexes, low, high);
                 let take = room.min(left.len());
                 let batch = if forward { &left[..take] } else { &left[left.len() - take..] };
                 (batch.to_vec(), take == left.len() && *complete)

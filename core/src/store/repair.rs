@@ -13,6 +13,7 @@ use super::{Inner, Store, follow, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::manifest::Manifest;
 use crate::format::segment::Header;
+use crate::format::tree::Tree;
 use crate::ids::{Id, IdSource};
 use crate::index::Part;
 use crate::index::tail::Tail;
@@ -65,6 +66,8 @@ pub struct RepairReport {
     pub kept: u64,
     /// So many behind those were appended anew: under their sequences, with other hashes.
     pub appended: u64,
+    /// So many among those had been dropped by a retention. Their places are held.
+    pub dropped: u64,
     /// So many were lost, and have their places held.
     pub lost: u64,
     /// Which.
@@ -156,7 +159,11 @@ fn repair(
     let (parent, store_id) = (source.0.store, ids.fork_id(source.0.store, kept));
     let known_lineage = Some(source.0.lineage).filter(|lineage| !lineage.is_none());
     let lineage = known_lineage.unwrap_or_else(|| ids.store_id(b"lineage"));
-    let manifest = Manifest::new(store_id, lineage, source.0.now_ns() / 1000);
+    let mut manifest = Manifest::new(store_id, lineage, source.0.now_ns() / 1000);
+    if kept > 0 {
+        let live = source.0.live.read();
+        (manifest.generation, manifest.horizon) = (live.generation, live.horizon.min(kept));
+    }
     let mut copy = Copying::begin(&source.0, destination, manifest, true)?;
     let newest = copy_kept(&mut copy, &source.0, &tails, kept)?;
     if let Some(newest) = &newest {
@@ -169,8 +176,9 @@ fn repair(
     if until > kept {
         let doubts = &judged.doubts;
         let wanted = kept..judged.end;
-        let events = |run: Range<u64>| run.end - run.start;
-        let count = tails.iter().map(|tail| events(within(tail, &wanted))).sum();
+        let events = |runs: &[Range<u64>]| runs.iter().map(|run| run.end - run.start).sum::<u64>();
+        let found: Vec<_> = tails.iter().map(|tail| within(tail, &wanted)).collect();
+        let count = events(&found) - events(&dropped_in(&tails, &wanted));
         let max_lost = options.max_lost;
         let mending = Mending { from: kept, count, until, max_lost, doubts };
         let import = ImportOptions { unvouched: options.keep_altered, ..Default::default() };
@@ -202,6 +210,9 @@ fn repair(
         }
     }
     let lost_events = lost_events(&tails, &without, kept..judged.end, until);
+    let dropped_before = dropped_in(&tails, &(kept..judged.end));
+    let runs = dropped_before.iter().cloned();
+    without.extend(runs.map(|run| (run, "it had been dropped by a retention".to_owned())));
     let unconfirmed = "it was being written: nothing says that it ever was whole";
     without.push((judged.end..u64::MAX, unconfirmed.to_owned()));
     for (run, why) in &without {
@@ -210,11 +221,13 @@ fn repair(
     }
     left_out.sort_by_key(|left| (left.segment, left.offset));
     let lost = lost_events.iter().map(|run| run.events).sum();
+    let dropped = dropped_before.iter().map(|run| run.end - run.start).sum();
     Ok(RepairReport {
         source: parent,
         store_id,
         kept,
-        appended: until - kept - lost,
+        appended: until - kept - lost - dropped,
+        dropped,
         lost,
         lost_events,
         left_out,
@@ -236,14 +249,30 @@ fn within(tail: &Tail, sequences: &Range<u64>) -> Range<u64> {
     start..sequences.end.clamp(start, tail.next_sequence())
 }
 
+/// Runs of those events that were dropped.
+fn dropped_in(tails: &[&Tail], sequences: &Range<u64>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for tail in tails {
+        let is_dropped = |s: &u64| !tail.holds((s - tail.first_sequence) as u32);
+        for sequence in within(tail, sequences).filter(is_dropped) {
+            match runs.last_mut().filter(|run| run.end == sequence) {
+                Some(run) => run.end += 1,
+                None => runs.push(sequence..sequence + 1),
+            }
+        }
+    }
+    runs
+}
+
 /// Where those events stand that have these sequences.
 fn place(tail: &Tail, sequences: &Range<u64>) -> Option<LeftOut> {
     let Range { start, end } = within(tail, sequences);
     if start == end {
         return None;
     }
-    let span = |sequence: u64| tail.span((sequence - tail.first_sequence) as u32);
-    let ((offset, _), (_, last_end)) = (span(start)?, span(end - 1)?);
+    let index = |sequence: u64| (sequence - tail.first_sequence) as u32;
+    let (offset, last_end) = (tail.start_of(index(start))?, tail.start_of(index(end)));
+    let last_end = last_end.unwrap_or(tail.end);
     Some(LeftOut {
         segment: tail.number,
         offset,
@@ -301,12 +330,28 @@ fn copy_kept(
             number = number.max(newest.number + 1);
             before = (newest.tree.clone(), newest.last_hash);
         }
-        let Manifest { store, lineage, .. } = copy.manifest;
-        let root_before = before.0.root();
-        let created_ns = source.now_ns();
-        let header = Header { number, created_ns, store, lineage, first_sequence, root_before };
         let file = source.files.segment(tail.number)?;
+        let header = header_of(copy, number, first_sequence, &before.0, source.now_ns());
         newest = Some(copy.add_newest(before, &header, Some((&*file, offset + bytes)))?);
     }
+    // Only sealed segments may lack events that were dropped.
+    if let Some(last) = newest.take_if(|newest| newest.holes() > 0) {
+        copy.seal_newest(&last)?;
+        let (next, number) = (last.next_sequence(), last.number + 1);
+        let header = header_of(copy, number, next, &last.tree, source.now_ns());
+        newest = Some(copy.add_newest((last.tree, last.last_hash), &header, None)?);
+    }
     Ok(newest)
+}
+
+fn header_of(
+    copy: &Copying<'_>,
+    number: u64,
+    first_sequence: u64,
+    before: &Tree,
+    created_ns: i64,
+) -> Header {
+    let Manifest { store, lineage, generation, .. } = copy.manifest;
+    let root_before = before.root();
+    Header { number, created_ns, store, lineage, first_sequence, root_before, generation }
 }

@@ -71,6 +71,7 @@ impl Inner {
         found.confirm(&self.files)?;
 
         let written_end = found.tail.as_ref().map_or(0, |tail| tail.end);
+        commit.next_number = commit.next_number.max(manifest.next_number());
         commit.manifest = manifest;
         commit.head_writes = commit.head_writes.max(found.head_writes);
         commit.file = found.tail_file.clone();

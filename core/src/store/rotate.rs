@@ -57,7 +57,8 @@ impl Inner {
 
         // 3. The successor, complete before its name appears.
         let first_sequence = self.live.read().visible();
-        let number = sealed.unwrap_or(0) + 1;
+        // It is taken at the end: a leftover under it, from a rotation that failed, is replaced.
+        let number = commit.next_number;
         let (tail, file) = self.start_segment(number, first_sequence)?;
 
         // 4. The manifest names both. Nothing can fail behind it.
@@ -69,6 +70,7 @@ impl Inner {
             }
         };
         manifest.segments.push(Entry { number, first_sequence, events: 0, length: 0 });
+        manifest.retired = self.files.retired();
         self.files.replace(manifest::FILE_NAME, &manifest.encode()).inspect_err(|error| {
             // It may be there or not, unless there was no space for it.
             if error.kind() != ErrorKind::DiskFull {
@@ -76,6 +78,7 @@ impl Inner {
             }
         })?;
         commit.manifest = manifest;
+        commit.next_number = number + 1;
 
         // 5. Readers find the old segment through its footer from now on.
         let mut live = self.live.write();
@@ -145,6 +148,7 @@ impl Inner {
             lineage: self.lineage,
             first_sequence,
             root_before: tree.root(),
+            generation: 0,
         };
         let name = segment::file_name(number);
         self.files.replace(&name, &header.encode())?;

@@ -18,7 +18,7 @@ use crate::index::Part;
 use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::storage::files::Files;
-use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES};
+use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
 use crate::storage::{Access, VfsFile, read_full_at};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,6 +84,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
             _ => report.ignored.push(name),
         }
     }
+    numbers.retain(|number| manifest.as_ref().is_none_or(|m| !m.retired.contains(number)));
     numbers.sort_unstable();
     if numbers.is_empty() && manifest.is_none() {
         return Err(super::open::no_store(&files));
@@ -117,8 +118,9 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
     let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
     report.damage = damage;
 
-    let live = Live { parts: Arc::new(parts), ..Live::default() };
-    report.events = live.parts.iter().map(|part| part.end_sequence() - part.first_sequence()).sum();
+    let (generation, horizon) = (manifest.generation, manifest.horizon);
+    let live = Live { parts: Arc::new(parts), generation, horizon, ..Live::default() };
+    report.events = live.parts.iter().map(|part| part.events()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
     if visible < known_events {
@@ -196,6 +198,11 @@ impl Reading<'_> {
         read_full_at(file, &mut header, 0).map_err(|e| failed(&e))?;
         match Header::decode(&header) {
             Ok(header) => {
+                let known = self.manifest.as_ref().filter(|known| !known.segments.is_empty());
+                if known.is_some_and(|known| header.generation > known.generation) {
+                    // The leftover of a compaction: the ones that it was to replace are there.
+                    return Ok(());
+                }
                 if !self.accepts(&header) {
                     let why = "the segment belongs to another store";
                     return Err(Error::corrupt(why).at_path(path));
@@ -238,27 +245,30 @@ impl Reading<'_> {
             let piece = self.pieces[before..].last();
             let next = piece.filter(|piece| piece.end == at).map(Tail::next_sequence);
             let expected = piece.map(Tail::next_sequence);
-            let why = match frames.peek()? {
+            let why = match frames.next()? {
                 None => break,
                 // Where something was lost, a payload may be taken for frames. An event of this log
                 // has the right hash; without a lineage nothing can be told apart.
-                Some(Ok(frame))
-                    if lineage.is_none_or(|lineage| frame.hash_is_right(lineage))
+                Some(Ok(stored))
+                    if lineage.is_none_or(|lineage| is_of(&stored, lineage, in_step))
                         || self.altered
                             && in_step
-                            && next.is_none_or(|n| n == frame.sequence()) =>
+                            && next.is_none_or(|next| next == stored.first_sequence()) =>
                 {
-                    if next != Some(frame.sequence()) {
-                        let lineage = lineage.unwrap_or_default();
-                        let (tree, first) = (Tree::default(), frame.sequence());
+                    let first = stored.first_sequence();
+                    if next != Some(first) {
+                        let (lineage, tree) = (lineage.unwrap_or_default(), Tree::default());
                         let mut piece = Tail::new(lineage, number, first, tree, Hash::ZERO);
                         piece.end = at;
                         self.pieces.push(piece);
                     }
                     if let Some(piece) = self.pieces.last_mut() {
-                        piece.push(&frame, None);
+                        match &stored {
+                            Stored::Event(frame) => drop(piece.push(frame, None)),
+                            Stored::Gap(gap) => piece.push_gap(gap, |_| {}),
+                        }
                     }
-                    let next = Some(frame.sequence());
+                    let next = Some(first);
                     self.lost.extend(lost.take().map(|lost| Lost { to: at, next, ..lost }));
                     None
                 }
@@ -312,6 +322,7 @@ impl Reading<'_> {
             // the first segments may be of its ancestors.
             None if known.segments.is_empty() && lineage == known.lineage => {
                 known.store = store;
+                known.generation = known.generation.max(header.generation);
                 true
             }
             None => store == known.store,
@@ -406,7 +417,7 @@ impl Reading<'_> {
                 continue;
             }
             self.damage.push(format!("segment {number}: events from {first} on are there twice"));
-            let offset = piece.span(0).map_or(piece.end, |(start, _)| start);
+            let offset = piece.start();
             self.left_out.push(LeftOut {
                 segment: number,
                 offset,
@@ -435,10 +446,10 @@ impl Reading<'_> {
             let path = self.files.segment_path(number);
             let file = self.files.segment(number)?;
             let mut whole = Tail::new(lineage, number, first, before.0, before.1);
-            whole.end = piece.span(0).map_or(piece.end, |(start, _)| start);
+            whole.end = piece.start();
             let mut open_batch = false;
-            whole.extend(&*file, &path, piece.end, |frame| {
-                open_batch = frame.batch_continues();
+            whole.extend(&*file, &path, piece.end, |stored| {
+                open_batch = stored.batch_continues();
             })?;
             if open_batch {
                 let last = whole.next_sequence() - 1;
@@ -449,6 +460,15 @@ impl Reading<'_> {
             parts.push(Arc::new(Part::Indexed(whole, None)));
         }
         Ok(parts)
+    }
+}
+
+/// Whether it was written to a log of this lineage. Nothing in a gap says so, which therefore counts
+/// only where no damage has come before it.
+fn is_of(stored: &Stored<'_>, lineage: Id, in_step: bool) -> bool {
+    match stored {
+        Stored::Event(frame) => frame.hash_is_right(lineage),
+        Stored::Gap(_) => in_step,
     }
 }
 

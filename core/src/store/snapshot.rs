@@ -54,11 +54,16 @@ impl Store {
         destination: impl AsRef<Path>,
         options: &SnapshotOptions,
     ) -> Result<CopyReport> {
+        self.0.across_compactions(|| self.snapshot_now(destination.as_ref(), options))
+    }
+
+    fn snapshot_now(&self, destination: &Path, options: &SnapshotOptions) -> Result<CopyReport> {
         let image = self.image()?;
         let mut manifest = Manifest::new(self.0.store, self.0.lineage, self.0.created_us);
         manifest.ancestors = self.0.ancestors.clone();
+        (manifest.generation, manifest.horizon) = (image.generation, image.horizon);
         let independent = options.independent;
-        let mut copy = Copying::begin(&self.0, destination.as_ref(), manifest, independent)?;
+        let mut copy = Copying::begin(&self.0, destination, manifest, independent)?;
         if let Some(earlier) = &options.earlier {
             copy.share_with(earlier)?;
         }

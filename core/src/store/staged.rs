@@ -315,6 +315,7 @@ impl Staged {
             payload: event.payload(),
             payload_hash: event.payload_hash,
             batch_continues: false,
+            keyed: event.id.is_some(),
             synced_to: 0,
         };
         // It gets no hash: it has no predecessor yet.

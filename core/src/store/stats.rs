@@ -128,20 +128,55 @@ impl Store {
         if let Some(head) = self.0.recorded_head(events) {
             return Ok(head);
         }
-        let (first, mut tree) = self.0.tree_before(last)?;
-        let mut last_hash = Hash::ZERO;
-        for event in self.read(Query::default().from(first).limit(events - first))? {
+        self.0.across_compactions(|| {
+            let (first, mut tree) = self.0.tree_before(last)?;
+            let mut last_hash = Hash::ZERO;
+            self.hashes(first, events, |_, hash| {
+                last_hash = hash;
+                tree.push(&hash);
+            })?;
+            if tree.size() != events && self.0.old.is_none() {
+                return Err(Error::corrupt(format!("events before {events} are missing")));
+            }
+            Ok(Head { events, last_hash, root: tree.root() })
+        })
+    }
+
+    /// Shows the sequence and the hash of every event from one sequence to before another, also of
+    /// dropped ones.
+    pub(super) fn hashes(&self, from: u64, to: u64, mut each: impl FnMut(u64, Hash)) -> Result<()> {
+        let parts = self.0.live.read().parts.clone();
+        let mut next = from;
+        for sealed in parts.iter().filter_map(|part| part.sealed()) {
+            if sealed.end_sequence() <= next || sealed.entry.first_sequence >= to {
+                continue;
+            }
+            if sealed.shown() < sealed.entry.events {
+                self.scan_hashes(next, sealed.entry.first_sequence, &mut each)?;
+                sealed.hashes(|sequence, hash| {
+                    if (from..to).contains(&sequence) {
+                        each(sequence, hash);
+                    }
+                })?;
+                next = sealed.end_sequence();
+            }
+        }
+        self.scan_hashes(next, to, &mut each)
+    }
+
+    /// The same where no event was dropped.
+    fn scan_hashes(&self, from: u64, to: u64, each: &mut impl FnMut(u64, Hash)) -> Result<()> {
+        if from >= to {
+            return Ok(());
+        }
+        for event in self.scan(Query::default().from(from).limit(to - from)) {
             let event = event?;
-            if event.sequence() >= events {
+            if event.sequence() >= to {
                 break;
             }
-            last_hash = event.hash();
-            tree.push(&last_hash);
+            each(event.sequence(), event.hash());
         }
-        if tree.size() != events && self.0.old.is_none() {
-            return Err(Error::corrupt(format!("events before {events} are missing")));
-        }
-        Ok(Head { events, last_hash, root: tree.root() })
+        Ok(())
     }
 
     /// The end of the stream that is this lane of this entity; `None` when it has no event.
@@ -150,12 +185,14 @@ impl Store {
         if self.0.old.is_none() {
             crate::coordinate::check_component("entity", entity)?;
         }
-        let Some(head) = self.0.stream_end(entity, lane)? else { return Ok(None) };
-        let hash = match head.known {
-            Some(known) => known.hash,
-            None => self.0.event_at(head.sequence)?.ok_or_else(lost_head)?.hash(),
-        };
-        Ok(Some(StreamHead { clock: head.clock, sequence: head.sequence, hash }))
+        self.0.across_compactions(|| {
+            let Some(head) = self.0.stream_end(entity, lane)? else { return Ok(None) };
+            let hash = match head.known {
+                Some(known) => known.hash,
+                None => self.0.stored_at(head.sequence)?.ok_or_else(lost_head)?.hash(),
+            };
+            Ok(Some(StreamHead { clock: head.clock, sequence: head.sequence, hash }))
+        })
     }
 
     /// How far events have come.
@@ -174,6 +211,10 @@ impl Store {
     /// every segment, so this takes longer the more there are.
     pub fn stats(&self) -> Result<Stats> {
         self.0.check_usable()?;
+        self.0.across_compactions(|| self.count())
+    }
+
+    fn count(&self) -> Result<Stats> {
         let mut streams = HashSet::new();
         let mut note = |entity: &str, lane: u32| {
             streams.insert((Box::from(entity), lane));

@@ -4,8 +4,8 @@ import {
   inspectSync, operationId,
 } from 'batpak'
 import type {
-  Ancestry, AppendOptions, CopyReport, Diff, Dropped, ExportOptions, ExportReport, ForkOptions,
-  Frontier, Gate, Head, ImportOptions, ImportReport, Inspection, NewEvent, OpenReport, Parent,
+  Ancestry, AppendOptions, CommitOptions, Committed, CopyReport, Diff, Dropped, ExportOptions,
+  ExportReport, Fence, FenceOptions, ForkOptions, Frontier, Gate, Head, ImportOptions, ImportReport, Inspection, NewEvent, OpenReport, Parent,
   Query, Receipt, SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
 } from 'batpak'
 
@@ -93,6 +93,18 @@ export async function everyMethod(): Promise<void> {
   const covers: Buffer[] = [cover, reader.receiptCover0xSync(0)]
   const format: number = brought.sequencesKept ? brought.format : report.format
   void [dropped, given.bytes, covers, format, report.hidden]
+  const staging: FenceOptions = { memoryBytes: 1 << 20 }
+  using fence: Fence = store.beginFence(staging)
+  const place: number = fence.append({ ...event, causation: { item: fence.appendBatch(others) } })
+  for await (const item of fence.read({ from: place })) item satisfies Event
+  for await (const page of fence.pages({}, { events: 10 })) page satisfies Event[]
+  for (const page of fence.pagesSync()) page satisfies Event[]
+  const staged: Event[] = [...fence.readSync({ from: fence.events })]
+  const safely: CommitOptions = { durability: 'written' }
+  const done: Committed = await fence.commit(safely)
+  const first: bigint = store.beginFence().commitSync().firstSequence
+  store.beginFence({ memoryBytes: 0n }).cancel()
+  void [staged, done.duplicate, done.events, first]
   const keeping: SnapshotOptions = { earlier: new URL('file:///earlier'), independent: true }
   const kept: CopyReport = await store.snapshotTo(new URL('file:///copy'), keeping)
   const branching: ForkOptions = { at: kept.events, independent: false }
@@ -176,6 +188,14 @@ export function refused(store: Store): void {
   store.exportToSync(Buffer.from('old'))
   // @ts-expect-error an export has no salvage
   store.exportToSync('old', { salvage: true })
+  // @ts-expect-error a fence is as safe as its commit
+  store.beginFence({ durability: 'written' })
+  // @ts-expect-error gates are not asked about staged events
+  store.beginFence().append(event, { gates: [gate] })
+  // @ts-expect-error a place is no sequence
+  store.beginFence().append(event) satisfies bigint
+  // @ts-expect-error no such word
+  store.beginFence().commitSync({ durability: 'safe' })
   // @ts-expect-error a snapshot is of everything
   store.snapshotToSync('copy', { at: 3 })
   // @ts-expect-error a fork has no earlier one

@@ -3,10 +3,11 @@
 use crate::files;
 use crate::words::{self, Failure, Variables, Words, escape, hex, show_payload};
 use batpak_core::{
-    Boundary, Causation, CopyReport, Diff, Direction, Dropped, Durability, Error, ErrorKind, Event,
-    EventKind, Expected, ExportOptions, Fence, FenceOptions, ForkOptions, GateMode, GateSet,
-    ImportOptions, KindFilter, Link, NewEvent, OpenMode, OpenOptions, OpenReport, Query, Receipt,
-    Refusal, Region, RepairOptions, SnapshotOptions, Store, VerifyReport,
+    Boundary, Causation, CompactOptions, CompactProgress, CopyReport, Diff, Direction, Dropped,
+    Durability, Error, ErrorKind, Event, EventKind, Expected, ExportOptions, Fence, FenceOptions,
+    ForkOptions, GateMode, GateSet, ImportOptions, KeyOverflow, Keys, KindFilter, Link, NewEvent,
+    OpenMode, OpenOptions, OpenReport, Query, Receipt, Refusal, Region, RepairOptions, Retention,
+    SnapshotOptions, Store, Unwanted, VerifyReport,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,7 @@ impl Machine {
             "repair" => repair(&self.directory, &words),
             "import" => import(&self.opened(&words)?.0, &self.directory, &words),
             "export" => export(&self.opened(&words)?.0, &self.directory, &words),
+            "compact" | "retain" => compact(&self.opened(&words)?.0, &words),
             "snapshot" | "verify_snapshot" | "fork" | "diff" => {
                 copies(&self.opened(&words)?.0, &self.directory, &words)
             }
@@ -294,7 +296,8 @@ fn repair(directory: &Path, words: &Words) -> Lines {
     let (from, to) = (directory.join(words.name(1)?), directory.join(words.name(2)?));
     let r = Store::repair(from, to, &options)?;
     let intact = if r.verify.is_intact() { "yes" } else { "no" };
-    let events = format!("kept={} appended={} lost={}", r.kept, r.appended, r.lost);
+    let held = format!("dropped={} lost={}", r.dropped, r.lost);
+    let events = format!("kept={} appended={} {held}", r.kept, r.appended);
     let first = format!("ok source={} store={} {events} intact={intact}", r.source, r.store_id);
     let lost = r.lost_events.iter();
     let lost = lost.map(|l| format!("lost first={} events={}", l.first_sequence, l.events));
@@ -508,6 +511,52 @@ fn copies(store: &Store, directory: &Path, words: &Words) -> Lines {
     }
 }
 
+fn compact(store: &Store, words: &Words) -> Lines {
+    let failure = |why: &str| Error::new(ErrorKind::Callback, why);
+    let (mut steps, fails_at) = (0, words.number_option("cancel")?);
+    let mut progress = |_: &CompactProgress| {
+        steps += 1;
+        if Some(steps) == fails_at { Err(failure("cancelled")) } else { Ok(()) }
+    };
+    let every: Option<u64> = words.number_option("keep_every")?;
+    let fails: Option<u64> = words.number_option("keep_fails")?;
+    let mut keep = |event: &Event| match event.sequence() {
+        at if Some(at) == fails => Err(failure("the predicate failed")),
+        at => Ok(every.is_none_or(|every| at.is_multiple_of(every))),
+    };
+    let unwanted =
+        [("drop", Unwanted::Drop), ("tombstone", Unwanted::Tombstone), ("erase", Unwanted::Erase)];
+    let overflow = [("warn", KeyOverflow::Warn), ("refuse", KeyOverflow::Refuse)];
+    let keys = Keys::default();
+    let mut retention = Retention {
+        region: region(words)?,
+        before: words.number_option("before")?,
+        older_than_us: words.number_option("older_than")?,
+        newest_per_entity: words.number_option("newest")?,
+        keep: None,
+        unwanted: words.choice("unwanted", &unwanted)?,
+        keys: Keys {
+            window: words.number_option("window")?.unwrap_or(keys.window),
+            most: words.number_option("most")?.unwrap_or(keys.most),
+            overflow: words.choice("overflow", &overflow)?,
+        },
+    };
+    if every.is_some() || fails.is_some() {
+        retention.keep = Some(&mut keep);
+    }
+    let r = store.compact(CompactOptions {
+        retention: (words.word(0)? == "retain").then_some(retention),
+        bytes_per_second: words.number_option("rate")?.unwrap_or(0),
+        progress: Some(&mut progress),
+    })?;
+    let events = format!("dropped={} tombstones={}", r.events_dropped, r.tombstones);
+    let keys = format!("keys={} over={}", r.keys_kept, r.keys_over);
+    let segments = format!("segments={}/{}", r.segments_after, r.segments_before);
+    let bytes = format!("bytes={}/{}", r.bytes_after, r.bytes_before);
+    let written = format!("replaced={} written={}", r.segments_replaced, r.segments_written);
+    line(format!("ok {events} {keys} {segments} {bytes} {written}"))
+}
+
 fn import(store: &Store, directory: &Path, words: &Words) -> Lines {
     let asked = |key| words.choice(key, &[("no", false), ("yes", true)]);
     let (salvage, unvouched) = (asked("salvage")?, asked("unvouched")?);
@@ -563,7 +612,7 @@ fn event_line(e: &Event) -> String {
     let when = format!("time={} wall={}", e.timestamp_us(), e.wall_us());
     let why = format!("corr={} cause={cause}", e.correlation());
     let chain = format!("prev={} hash={}", e.prev_hash(), e.hash());
-    let payload = show_payload(e.payload());
+    let payload = if e.is_erased() { "erased".into() } else { show_payload(e.payload()) };
     format!("event {who} {what} {when} {why} {chain} ext={ext} payload={payload}")
 }
 

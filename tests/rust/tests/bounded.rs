@@ -33,6 +33,7 @@ static COUNTING: Counting = Counting;
 
 /// Buffered events wait for space on a disk that stays full, and every further append, which would
 /// write them first, is refused: what is buffered is held once, however many are refused.
+/// Recovery row 118.
 #[test]
 fn refused_appends_leave_nothing_behind() {
     const PAYLOAD_BYTES: usize = 900 << 10;

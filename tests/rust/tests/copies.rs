@@ -235,6 +235,7 @@ fn a_batch_is_not_cut() {
 }
 
 /// Links are not followed, wherever they stand, and nothing is written into the store.
+/// Recovery row 3.
 #[test]
 fn links_are_refused() {
     let scratch = Scratch::new().unwrap();

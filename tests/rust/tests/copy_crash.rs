@@ -273,11 +273,13 @@ fn fail_everywhere(fault: Fault, kind: ErrorKind) {
     }
 }
 
+/// Recovery row 112.
 #[test]
 fn a_full_disk_at_any_change() {
     fail_everywhere(Fault::DiskFull, ErrorKind::DiskFull);
 }
 
+/// Recovery row 112.
 #[test]
 fn an_input_output_error_at_any_change() {
     fail_everywhere(Fault::Io, ErrorKind::Io);

@@ -69,6 +69,7 @@ fn strike(
     count
 }
 
+/// Recovery row 112.
 #[test]
 fn every_call_fails_once() {
     for (name, operation) in OPERATIONS {

@@ -172,21 +172,25 @@ fn seeds(first: u64) -> std::ops::Range<u64> {
     first..first + count
 }
 
+/// Recovery rows 50, 63, 117.
 #[test]
 fn killed_before_any_change() {
     assert!(crash_everywhere(Fault::Crash, |_| Loss::Process, seeds(0)) > 500);
 }
 
+/// Recovery rows 63, 117.
 #[test]
 fn killed_in_the_middle_of_any_change() {
     assert!(crash_everywhere(Fault::CrashMidway, |_| Loss::Process, seeds(1 << 20)) > 500);
 }
 
+/// Recovery rows 63, 117.
 #[test]
 fn power_cut_before_any_change() {
     assert!(crash_everywhere(Fault::Crash, Loss::Power, seeds(2 << 20)) > 500);
 }
 
+/// Recovery rows 63, 117.
 #[test]
 fn power_cut_in_the_middle_of_any_change() {
     assert!(crash_everywhere(Fault::CrashMidway, Loss::Power, seeds(3 << 20)) > 500);
@@ -194,6 +198,7 @@ fn power_cut_in_the_middle_of_any_change() {
 
 /// A kill leaves names and bytes that no sync has covered; a power cut after the next life must not
 /// take away what that life was built on.
+/// Recovery row 117.
 #[test]
 fn killed_then_power_cut() {
     let mixed = |n: u64| if n.is_multiple_of(2) { Loss::Process } else { Loss::Power(n) };
@@ -251,6 +256,7 @@ fn a_write_taken_back_stays_so() {
 
 /// After a failed sync the system takes its pages for clean, and a second sync would not write them:
 /// what a reopening finds and builds on must be written again.
+/// Recovery row 12.
 #[test]
 fn reopened_after_a_failed_sync() {
     let event = NewEvent::new("e", "s", EventKind::DATA, &[7; 900]);

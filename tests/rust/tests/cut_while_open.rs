@@ -57,6 +57,7 @@ fn every_read_of_a_cut_segment(mode: OpenMode, cache_bytes: usize, to: u64) {
     assert!(store.verify().map_or(true, |report| !report.is_intact()));
 }
 
+/// Recovery row 52.
 #[test]
 fn without_a_cache() {
     for to in [0, 200, 1000] {

@@ -46,6 +46,7 @@ fn check(path: &Path) -> (u64, bool) {
     (events / EVENTS, report.cut_bytes > 0)
 }
 
+/// Recovery row 66.
 #[test]
 fn killed_while_fences_are_committed() {
     if let Some(path) = std::env::var_os(STORE) {

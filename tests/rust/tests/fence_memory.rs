@@ -39,6 +39,7 @@ fn most_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, MOST.load(Ordering::SeqCst) - before)
 }
 
+/// Recovery row 118.
 #[test]
 fn a_million_events_in_one_fence() {
     const EVENTS: usize = 1_000_000;

@@ -349,6 +349,7 @@ fn random_life(seed: u64, outcomes: &mut BTreeMap<String, u64>) {
     }
 }
 
+/// Recovery row 65.
 #[test]
 fn as_the_model_says() {
     let mut outcomes = BTreeMap::new();
@@ -456,6 +457,7 @@ fn crash_everywhere(fault: Fault, losses: &[Loss], before_bytes: usize) {
     assert!(leftovers > 0, "a fence's file has no name but for a moment, which was not met");
 }
 
+/// Recovery rows 63, 66.
 #[test]
 fn a_crash_at_any_change_leaves_all_or_nothing() {
     let losses = [Loss::Process, Loss::Power(1), Loss::Power(2), Loss::Power(3)];

@@ -118,6 +118,7 @@ fn a_full_file_system_at_creation() {
 
 /// A copy that finds no room leaves nothing behind, and works when there is some. On another file system
 /// than the store's, the first one is copied, and the next one shares what that has.
+/// Recovery row 112.
 #[test]
 fn a_full_file_system_for_copies() {
     let scratch = Scratch::new().unwrap();

@@ -36,6 +36,7 @@ fn with_replaced(name: &str, replace: impl Fn(&Path)) -> Vec<ErrorKind> {
     open_kinds(&path)
 }
 
+/// Recovery row 3.
 #[test]
 fn links_are_not_followed() {
     for name in ["manifest", "000001.fbat", "000004.fbat"] {
@@ -95,6 +96,7 @@ fn accelerators_that_are_no_files_can_be_salvaged_around() {
 }
 
 /// A manifest that names four billion segments is refused for its length, before room is made.
+/// Recovery row 118.
 #[test]
 fn a_manifest_that_counts_too_many_segments() {
     let scratch = Scratch::new().unwrap();

@@ -253,6 +253,7 @@ fn both(path: &Path) -> [Result<u64, ErrorKind>; 2] {
     [OpenMode::ReadOnly, OpenMode::Salvage].map(|mode| open_as(path, mode))
 }
 
+/// Recovery rows 30, 38, 108.
 #[test]
 fn directories_made_to_harm_end_in_an_error_and_soon() {
     use std::os::unix::fs::{FileExt, symlink};
@@ -382,6 +383,7 @@ fn hide(path: &Path, ranges: &[(u8, u8)]) {
     std::fs::write(path.join("visibility_ranges.fbv"), bytes).unwrap();
 }
 
+/// Recovery row 65.
 #[test]
 fn what_a_fence_hides_stays_hidden_and_keeps_its_place() {
     let scratch = Scratch::new().unwrap();

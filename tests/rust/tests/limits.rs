@@ -42,6 +42,7 @@ fn a_payload_of_64_mib_and_no_byte_more() {
     assert!(store.verify().unwrap().is_intact());
 }
 
+/// Recovery row 118.
 #[test]
 fn a_batch_of_256_mib_and_no_more() {
     let scratch = Scratch::new().unwrap();

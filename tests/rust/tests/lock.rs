@@ -18,6 +18,7 @@ fn assert_locked(path: &Path) {
     }
 }
 
+/// Recovery row 3.
 #[test]
 fn through_links_and_relative_parts() {
     let scratch = Scratch::new().unwrap();
@@ -54,6 +55,7 @@ fn with_every_file_deleted() {
     assert_locked(&path);
 }
 
+/// Recovery row 2.
 #[test]
 fn in_another_process() {
     let scratch = Scratch::new().unwrap();

@@ -34,6 +34,7 @@ fn state(directory: &Path) -> BTreeMap<String, (u64, i64, i64, Vec<u8>)> {
     state
 }
 
+/// Recovery row 5.
 #[test]
 fn reading_changes_no_file() {
     let scratch = Scratch::new().unwrap();
@@ -60,6 +61,7 @@ fn reading_changes_no_file() {
     assert_eq!(state(&path), before);
 }
 
+/// Recovery row 4.
 #[test]
 fn a_directory_without_the_right_to_write() {
     let scratch = Scratch::new().unwrap();

@@ -41,6 +41,7 @@ fn assert_intact(store: &Store, events: u64) {
 
 /// A kill, or a power cut, leaves the zeros behind; writers and readers open without a cut, and the next
 /// event goes where the last one ended.
+/// Recovery row 37.
 #[test]
 fn zeros_behind_the_end_are_no_damage() {
     let losses = std::iter::once(Loss::Process).chain((0..20).map(Loss::Power));

@@ -192,6 +192,7 @@ fn forge(number: u64, forgery: impl Fn(&mut Vec<u8>)) -> Vec<Verdict> {
 
 // ---------------------------------------------------------------- the forgeries
 
+/// Recovery row 13.
 #[test]
 fn an_edited_field_with_a_mended_checksum() {
     for number in [1, 2, 3] {
@@ -298,6 +299,7 @@ fn an_event_dropped_and_the_rest_moved_up() {
     }
 }
 
+/// Recovery row 50.
 #[test]
 fn an_event_dropped_and_the_rest_renumbered() {
     forge(3, |segment| {
@@ -435,7 +437,7 @@ fn a_salvage_is_not_deceived_by_payloads() {
 #[test]
 fn an_event_of_a_newer_format() {
     // A bit that is reserved in the state byte, and one for an optional field.
-    for (at, bit) in [(9, 0x02), (9, 0x80), (99, 0x20)] {
+    for (at, bit) in [(9, 0x04), (9, 0x80), (99, 0x20)] {
         let vfs = build(1, false);
         let mut bytes = vfs.content(&segment(3)).unwrap();
         let last = frames(&bytes).pop().unwrap();
@@ -645,6 +647,7 @@ fn flip(mask: u8) -> impl Fn(&[u8], usize) -> Option<Vec<u8>> {
     }
 }
 
+/// Recovery row 15.
 #[test]
 fn every_byte_flipped_in_a_closed_store() {
     for mask in [0x01, 0x80] {
@@ -661,6 +664,7 @@ fn every_byte_flipped_in_a_killed_store() {
     }
 }
 
+/// Recovery rows 15, 117.
 #[test]
 fn every_truncation() {
     for close in [true, false] {

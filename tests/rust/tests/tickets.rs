@@ -338,6 +338,7 @@ fn what_is_called_may_end_the_store() {
 }
 
 /// A function that panics takes nothing from others: not their results, and no thread.
+/// Recovery row 11.
 #[test]
 fn what_is_called_may_panic() {
     let bench = Bench::new();
