@@ -528,7 +528,7 @@ fn a_compacted_store() {
             assert_eq!(copied.map(|copied| said(&copied)), Some(said(event)), "{context}");
         }
         let shown = copy.read(Query::default()).unwrap().map(Result::unwrap);
-        let held = shown.filter(|event| is_place(event)).count() as u64;
+        let held = shown.filter(is_place).count() as u64;
         assert_eq!(held, dropped + lost, "{context}");
         copy.append(&NewEvent::new("user:0", "app", EventKind::DATA, b"on"), None).unwrap();
         copy.compact(CompactOptions::default()).unwrap();
