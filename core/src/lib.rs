@@ -66,6 +66,7 @@ pub use store::{
     Ancestry, Boundary, Committed, CompactOptions, CompactProgress, CompactReport, CopyReport,
     Diff, Dropped, ExportOptions, ExportReport, Fence, FenceOptions, Finding, FindingKind, Follow,
     ForkOptions, Frontier, Head, ImportOptions, ImportReport, Inspection, Keep, KeyOverflow, Keys,
-    Link, MOST_DROPS, OpenReport, Opening, Parent, Progress, Retention, Scan, SnapshotCheck,
-    SnapshotOptions, Stats, Store, StreamHead, Then, Ticket, Unwanted, VerifyReport,
+    LeftOut, Link, LostEvents, MOST_DROPS, OpenReport, Opening, Parent, Progress, RepairOptions,
+    RepairReport, Retention, Scan, SnapshotCheck, SnapshotOptions, Stats, Store, StreamHead, Then,
+    Ticket, Unwanted, VerifyReport,
 };

@@ -296,6 +296,11 @@ impl Tail {
         self.offsets.first().map_or(self.end, |offset| u64::from(*offset) * 8)
     }
 
+    /// Where the frame or the gap of an event starts.
+    pub(crate) fn start_of(&self, index: u32) -> Option<u64> {
+        self.offsets.get(index as usize).map(|offset| u64::from(*offset) * 8)
+    }
+
     /// Where a frame starts and ends.
     pub(crate) fn span(&self, index: u32) -> Option<(u64, u64)> {
         let start = u64::from(*self.offsets.get(index as usize)?) * 8;

@@ -16,7 +16,7 @@ use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
 use crate::options::OpenMode;
 use crate::storage::files::Files;
-use crate::storage::{VfsFile, read_full_at, write_all_at};
+use crate::storage::{Access, VfsFile, read_full_at, write_all_at};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -219,18 +219,14 @@ impl<'a> Copying<'a> {
         Ok(false)
     }
 
-    /// Adds the newest segment, which follows the sealed one `before`: a header, and behind it what
-    /// another file holds up to an offset. Gives its index.
+    /// Adds the newest segment, with the tree and the last hash of the log before it: a header, and
+    /// behind it what another file holds up to an offset. Gives its index.
     pub(super) fn add_newest(
         &mut self,
-        before: Option<&Sealed>,
+        (tree, last_hash): (Tree, Hash),
         header: &Header,
         source: Option<(&dyn VfsFile, u64)>,
     ) -> Result<Tail> {
-        let (tree, last_hash) = match before {
-            Some(sealed) => (sealed.tree()?, sealed.footer.summary.last_hash),
-            None => Default::default(),
-        };
         let number = header.number;
         let (lineage, first) = (header.lineage, header.first_sequence);
         let (to, file) = self.to.create(&segment::file_name(number))?;
@@ -248,6 +244,19 @@ impl<'a> Copying<'a> {
         self.manifest.segments.push(Entry { number, first_sequence: first, events, length });
         self.report.copied += 1;
         Ok(tail)
+    }
+
+    /// Seals the newest segment, so that another one can follow.
+    pub(super) fn seal_newest(&mut self, newest: &Tail) -> Result<()> {
+        let name = segment::file_name(newest.number);
+        let (file, footer) = (self.files.open(&name, Access::Write)?, newest.footer());
+        write_all_at(&*file, &footer, newest.end)
+            .and_then(|()| file.sync())
+            .map_err(|e| Error::io("cannot seal the segment", &self.files.path(&name), &e))?;
+        if let Some(entry) = self.manifest.segments.last_mut() {
+            (entry.events, entry.length) = (newest.events(), newest.end + footer.len() as u64);
+        }
+        Ok(())
     }
 
     fn copy_bytes(
@@ -276,6 +285,23 @@ impl<'a> Copying<'a> {
 
     /// Leaves the copy as a clean close would, and gives it its name.
     pub(super) fn finish(mut self, newest: Option<Tail>) -> Result<CopyReport> {
+        self.complete(newest)?;
+        self.name()
+    }
+
+    /// The files of the copy, which has no name yet.
+    pub(super) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Gives the copy its name.
+    pub(super) fn name(self) -> Result<CopyReport> {
+        self.to.finish()?;
+        Ok(self.report)
+    }
+
+    /// Leaves the copy as a clean close would.
+    pub(super) fn complete(&mut self, newest: Option<Tail>) -> Result<()> {
         self.report.root = Tree::default().root();
         if let Some(tail) = newest {
             (self.report.events, self.report.root) = (tail.next_sequence(), tail.tree.root());
@@ -290,10 +316,14 @@ impl<'a> Copying<'a> {
             }
         }
         self.report.segments = self.manifest.segments.len() as u64;
-        self.to.write(manifest::FILE_NAME, &self.manifest.encode())?;
-        self.to.finish()?;
-        Ok(self.report)
+        self.to.write(manifest::FILE_NAME, &self.manifest.encode())
     }
+}
+
+/// The tree and the last hash of the log where a segment ends, or where it begins.
+pub(super) fn end_of(sealed: Option<&Sealed>) -> Result<(Tree, Hash)> {
+    let end = sealed.map(|sealed| Ok((sealed.tree()?, sealed.footer.summary.last_hash)));
+    end.unwrap_or_else(|| Ok(Default::default()))
 }
 
 /// Whether two segments are one, as far as their headers and the beginnings of their footers say,

@@ -1,7 +1,7 @@
 //! Forks: stores of their own that begin with the events of another one.
 
-use super::Store;
-use super::copy::{CopyReport, Copying, Image};
+use super::copy::{CopyReport, Copying, Image, end_of};
+use super::{Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::manifest::{Ancestor, MAX_ANCESTORS, Manifest};
 use crate::format::segment::Header;
@@ -29,6 +29,19 @@ pub struct Parent {
     pub events: u64,
     /// The root of the tree over those.
     pub root: Hash,
+}
+
+impl Inner {
+    /// The ancestors of a store that has the first so many events in common with this one.
+    pub(super) fn ancestors_of_fork(&self, events: u64, root: Hash) -> Vec<Ancestor> {
+        let parent = Ancestor { store: self.store, events, root };
+        // With those from which the log had parted before, as much is common as it was.
+        let further = self.ancestors.iter().map(|ancestor| match ancestor.events > events {
+            true => Ancestor { store: ancestor.store, ..parent },
+            false => *ancestor,
+        });
+        [parent].into_iter().chain(further).take(MAX_ANCESTORS).collect()
+    }
 }
 
 impl Store {
@@ -106,7 +119,8 @@ impl Store {
             generation: 0,
         };
         let source = source.as_ref().map(|(file, end)| (&**file, *end));
-        let newest = if at == 0 { None } else { Some(copy.add_newest(before, &header, source)?) };
+        let newest =
+            if at == 0 { None } else { Some(copy.add_newest(end_of(before)?, &header, source)?) };
 
         let root = newest.as_ref().map_or(empty, |tail| tail.tree.root());
         let events = newest.as_ref().map_or(0, |tail| tail.next_sequence());
@@ -114,13 +128,7 @@ impl Store {
             let why = "the events up to the fork are not those that were appended";
             return Err(Error::corrupt(why).at_path(self.path()));
         }
-        // With those from which the log had parted before, as much is common as it was.
-        let parent = Ancestor { store: self.0.store, events: at, root };
-        let further = self.0.ancestors.iter().map(|ancestor| match ancestor.events > at {
-            true => Ancestor { store: ancestor.store, ..parent },
-            false => *ancestor,
-        });
-        copy.manifest.ancestors = [parent].into_iter().chain(further).collect();
+        copy.manifest.ancestors = self.0.ancestors_of_fork(at, root);
         copy.finish(newest)
     }
 

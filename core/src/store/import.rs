@@ -9,14 +9,14 @@ use super::old::{Doubt, Payloads};
 use super::prepare::{Recorded, Request, is_same_of_caller};
 use super::{Inner, Store, open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Causation, Event, MAX_EXTENSION_BYTES, push_extension};
+use crate::event::{Causation, Event, Extensions, MAX_EXTENSION_BYTES, push_extension};
 use crate::ids::Id;
 use crate::kind::EventKind;
 use crate::options::{
     Durability, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_PAYLOAD_BYTES, OpenMode, OpenOptions,
 };
 use crate::region::{Query, Region};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// The extension that says where an imported event comes from. Its bytes: docs/format.md, "Imported
@@ -53,6 +53,19 @@ pub struct ImportOptions {
     /// ciphertext is imported, with what is needed to decrypt it in the extension
     /// `batpak.encryption`.
     pub decrypt: bool,
+}
+
+/// What a repair asks of the import that brings over what is behind the first damage.
+pub(super) struct Mending<'a> {
+    /// These events of the source come over, each to its own sequence.
+    pub(super) from: u64,
+    pub(super) count: u64,
+    /// So many events the log had: the places of those that do not come over are held.
+    pub(super) until: u64,
+    /// The places of so many at the most.
+    pub(super) max_lost: u64,
+    /// The events that something speaks against.
+    pub(super) doubts: &'a BTreeMap<u64, Doubt>,
 }
 
 /// What an import did. The counts add up to the events of the source.
@@ -151,6 +164,10 @@ impl Origin {
     }
 }
 
+/// Where the place of an event stands that was lost.
+const LOST_ENTITY: &str = "batpak:repair";
+const LOST_SCOPE: &str = "batpak:lost";
+
 /// Whether the event only holds the place of one that the source hides.
 pub(crate) fn is_hidden_place(event: &Event) -> bool {
     event.kind() == EventKind::TOMBSTONE && is_place(event.entity(), event.scope())
@@ -190,6 +207,23 @@ impl Store {
     }
 }
 
+/// Brings over to the copy of a damaged store what is behind the part that was kept. Gives the events
+/// that were left out.
+pub(super) fn mend(
+    to: &Store,
+    source: &Store,
+    options: &ImportOptions,
+    mending: Mending<'_>,
+) -> Result<Vec<Dropped>> {
+    let region = Region::all();
+    let mut import = Import::new(&to.0, source, &region, options);
+    import.doubts = Some(mending.doubts);
+    import.mending = Some(mending);
+    import.run()?;
+    to.sync()?;
+    Ok(import.report.drops)
+}
+
 impl Inner {
     fn open_source(&self, path: &Path, options: &ImportOptions) -> Result<Store> {
         let mode = if options.salvage { OpenMode::Salvage } else { OpenMode::ReadOnly };
@@ -212,17 +246,28 @@ fn is_same(event: &Recorded<'_>, extensions: &[u8], found: &Event) -> bool {
     *event == there && is_same_of_caller(extensions, found.extension_bytes())
 }
 
+/// Whether there is room among its extensions to say where an event comes from, if they do not yet.
+fn has_room(extensions: &[u8]) -> bool {
+    Extensions::of(extensions).any(|(key, _)| key == ORIGIN)
+        || extensions.len() + ORIGIN_BYTES <= MAX_EXTENSION_BYTES
+}
+
 struct Import<'a> {
     to: &'a Inner,
     source: &'a Store,
     region: &'a Region,
     unvouched: bool,
+    /// The events that nothing vouches for.
+    doubts: Option<&'a BTreeMap<u64, Doubt>>,
+    mending: Option<Mending<'a>>,
     report: ImportReport,
     /// The next group, and the ids in it.
     request: Box<Request>,
     ids: HashSet<Id>,
     /// The sequence in the source of the event that was added last.
     last: Option<u64>,
+    /// When the event was that was taken last, and when it was recorded.
+    times: (i64, i64),
     /// The sequence that the next event to be appended gets, if nobody else appends.
     next: u64,
     extensions: Vec<u8>,
@@ -243,10 +288,13 @@ impl<'a> Import<'a> {
             source,
             region,
             unvouched: options.unvouched,
+            doubts: source.0.old.as_ref().map(|old| &old.doubts),
+            mending: None,
             report,
             request: Request::settling(Durability::Written),
             ids: HashSet::new(),
             last: None,
+            times: (source.0.created_us, source.0.created_us),
             next: to.live.read().visible(),
             extensions: Vec::new(),
         }
@@ -258,7 +306,11 @@ impl<'a> Import<'a> {
         }
         self.report.dropped = self.source.0.old.as_ref().map_or(0, |old| old.dropped_events);
         // One thread reads while this one appends.
-        let mut scan = self.source.read(Query::new(self.region.clone()))?;
+        let mut query = Query::new(self.region.clone());
+        if let Some(mending) = &self.mending {
+            query = query.from(mending.from).limit(mending.count);
+        }
+        let mut scan = self.source.read(query)?;
         let (sender, pages) = flume::bounded(PAGES_AHEAD);
         std::thread::scope(|scope| {
             let reader = std::thread::Builder::new().name("batpak-import".to_owned());
@@ -291,6 +343,9 @@ impl<'a> Import<'a> {
                 self.append()?;
             }
         }
+        if let Some(Mending { until, .. }) = self.mending {
+            self.keep_places(until, self.times)?;
+        }
         self.append()?;
         self.report.outside = self.source.0.report.events.saturating_sub(inside);
         self.report.sequences_kept &= self.report.imported + self.report.already_there > 0;
@@ -305,17 +360,25 @@ impl<'a> Import<'a> {
     /// Adds an event to the group, or says why not.
     fn take(&mut self, event: &Event) -> Result<()> {
         if let Err(reason) = self.check(event) {
-            self.report.dropped += 1;
-            self.report.sequences_kept = false;
-            tell(&mut self.report.drops, Dropped::of(event, reason));
+            self.drop(Dropped::of(event, reason));
             return Ok(());
         }
         if self.ids.contains(&event.id()) {
             self.append()?;
         }
         self.report.hidden += u64::from(is_hidden_place(event));
-        self.keep_place_of_hidden(event)?;
+        self.times = (event.timestamp_us(), event.wall_us());
+        self.keep_places(event.sequence(), self.times)?;
         self.add(&Recorded::of(event), event.extension_bytes(), event.sequence(), event.clock())
+    }
+
+    fn drop(&mut self, dropped: Dropped) {
+        self.report.dropped += 1;
+        self.report.sequences_kept = false;
+        match self.mending {
+            Some(_) => self.report.drops.push(dropped),
+            None => tell(&mut self.report.drops, dropped),
+        }
     }
 
     /// Why an event cannot be imported, or is not without being asked for.
@@ -323,7 +386,7 @@ impl<'a> Import<'a> {
         if let Some(doubt) = self.doubt_of(event.sequence())
             && !self.unvouched
         {
-            return Err(format!("{}; it is imported on request", doubt.reasons()));
+            return Err(format!("{}; it is taken over on request", doubt.reasons()));
         }
         if event.id().is_none() {
             return Err("its id is all zeros, which means `none`".to_owned());
@@ -335,42 +398,52 @@ impl<'a> Import<'a> {
         if event.payload().len() > MAX_PAYLOAD_BYTES as usize {
             return Err(format!("its payload has {} bytes", event.payload().len()));
         }
-        let has_origin = event.extensions().any(|(key, _)| key == ORIGIN);
-        if !has_origin && event.extension_bytes().len() + ORIGIN_BYTES > MAX_EXTENSION_BYTES {
+        if !has_room(event.extension_bytes()) && self.mending.is_none() {
             return Err("its extensions leave no room for where it comes from".to_owned());
         }
         Ok(())
     }
 
     fn doubt_of(&self, sequence: u64) -> Option<Doubt> {
-        self.source.0.old.as_ref()?.doubts.get(&sequence).copied()
+        self.doubts?.get(&sequence).copied()
     }
 
-    /// Puts an empty event in the place of each that the source hides just before this one, if that
-    /// is what keeps this one's sequence.
-    fn keep_place_of_hidden(&mut self, event: &Event) -> Result<()> {
-        let place = self.next + self.request.len() as u64;
-        if !self.report.sequences_kept || place >= event.sequence() {
+    /// Puts an empty event in the place of each that the source hides, or has lost, up to this
+    /// sequence, if that is what keeps it. `times` are those of the event behind them.
+    fn keep_places(&mut self, until: u64, times: (i64, i64)) -> Result<()> {
+        let places = self.next + self.request.len() as u64..until;
+        if places.is_empty() {
             return Ok(());
         }
-        let Some(old) = &self.source.0.old else { return Ok(()) };
-        if !(place..event.sequence()).all(|sequence| old.hidden.binary_search(&sequence).is_ok()) {
-            return Ok(());
-        }
+        let (domain, entity, scope) = match (&mut self.mending, &self.source.0.old) {
+            (Some(mending), _) => {
+                let count = until - places.start;
+                mending.max_lost = mending.max_lost.checked_sub(count).ok_or_else(|| {
+                    let why = format!("{count} events are lost before event {until}");
+                    Error::new(ErrorKind::TooLarge, why + "; allow for more to hold their places")
+                })?;
+                ("batpak.repair.lost", LOST_ENTITY, LOST_SCOPE)
+            }
+            (None, Some(old))
+                if self.report.sequences_kept
+                    && places.clone().all(|place| old.hidden.binary_search(&place).is_ok()) =>
+            {
+                ("batpak.import.hidden", HIDDEN_ENTITY, HIDDEN_SCOPE)
+            }
+            _ => return Ok(()),
+        };
         self.request.end_batch();
-        for sequence in place..event.sequence() {
-            let id = Id::for_operation(
-                "batpak.import.hidden",
-                &[&self.report.source.0, &sequence.to_le_bytes()],
-            );
+        for sequence in places {
+            let parts: [&[u8]; 2] = [&self.report.source.0, &sequence.to_le_bytes()];
+            let id = Id::for_operation(domain, &parts);
             let place = Recorded {
                 id,
                 correlation: id,
-                entity: HIDDEN_ENTITY,
-                scope: HIDDEN_SCOPE,
+                entity,
+                scope,
                 kind: EventKind::TOMBSTONE.0,
-                timestamp_us: event.timestamp_us(),
-                wall_us: event.wall_us(),
+                timestamp_us: times.0,
+                wall_us: times.1,
                 ..Recorded::default()
             };
             self.add(&place, &[], sequence, 0)?;
@@ -404,7 +477,11 @@ impl<'a> Import<'a> {
         };
         self.extensions.clear();
         // One that was imported into the source keeps where it first came from.
-        push_extension(extensions, ORIGIN, &origin.encode(), &mut self.extensions);
+        if has_room(extensions) {
+            push_extension(extensions, ORIGIN, &origin.encode(), &mut self.extensions);
+        } else {
+            self.extensions.extend_from_slice(extensions);
+        }
         self.request.add_recorded(event, &self.extensions);
 
         let known = self.to.find(event.id)?;
@@ -418,7 +495,7 @@ impl<'a> Import<'a> {
         self.request.remove_last();
         self.request.end_batch();
         self.last = None;
-        if same {
+        if same && self.mending.is_none() {
             self.report.already_there += u64::from(!is_place);
             self.report.sequences_kept &= found.sequence() == sequence;
             return Ok(());
@@ -428,16 +505,11 @@ impl<'a> Import<'a> {
     }
 
     fn tell_taken(&mut self, id: Id, sequence: Option<u64>, by: u64) {
-        self.report.dropped += 1;
-        self.report.sequences_kept = false;
-        let taken = Dropped {
-            segment: 0,
-            offset: 0,
-            sequence,
-            is_event: true,
-            reason: format!("its id {id} is taken by event {by} with other content"),
+        let reason = match self.mending {
+            Some(_) => format!("its id {id} is that of event {by}"),
+            None => format!("its id {id} is taken by event {by} with other content"),
         };
-        tell(&mut self.report.drops, taken);
+        self.drop(Dropped { segment: 0, offset: 0, sequence, is_event: true, reason });
     }
 
     /// Appends the group.
@@ -469,7 +541,8 @@ impl<'a> Import<'a> {
             let receipts = request.finish().map_err(|error| {
                 let kind = error.kind();
                 let why = "the import stopped; running it again goes on from there";
-                if kind == ErrorKind::Indeterminate { error } else { error.into_kind(kind, why) }
+                let is_told = kind == ErrorKind::Indeterminate || self.mending.is_some();
+                if is_told { error } else { error.into_kind(kind, why) }
             })?;
             let first = receipts.first().map_or(self.next, |receipt| receipt.sequence);
             self.report.sequences_kept &= first == self.next;

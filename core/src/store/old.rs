@@ -53,10 +53,12 @@ pub(super) enum Locking {
 pub(crate) struct Doubt(pub(crate) u8);
 
 impl Doubt {
-    const PAYLOAD: u8 = 0x01;
-    const LINK: u8 = 0x02;
+    /// Of an event of this format: not all of it is under its hash, as far as can be told.
+    pub(super) const PAYLOAD: u8 = 0x01;
+    pub(super) const LINK: u8 = 0x02;
     const KEY: u8 = 0x04;
-    const REASONS: [(u8, FindingKind, &str); 3] = [
+    pub(super) const PLACE: u8 = 0x08;
+    const REASONS: [(u8, FindingKind, &str); 4] = [
         (Self::PAYLOAD, FindingKind::Hash, "its payload is not the one that its hash was made of"),
         (Self::LINK, FindingKind::Link, "its link names another event than its predecessor"),
         (
@@ -64,6 +66,7 @@ impl Doubt {
             FindingKind::Hash,
             "its key does not open its payload: the event was altered, or the key was made anew",
         ),
+        (Self::PLACE, FindingKind::Root, "what was recorded later names another event here"),
     ];
 
     fn held(self) -> impl Iterator<Item = (FindingKind, &'static str)> {

@@ -75,12 +75,25 @@ impl Store {
             return open_for_reading(vfs, path, options, Payloads::Shown);
         }
         let files = locate(vfs, path, options)?;
-        let (mut inner, commit) = open_for_appending(files, options)?;
-        Ok(Store(Arc::new_cyclic(|store| {
-            inner.writer = Some(Writer::new(commit, store.clone()));
-            inner
-        })))
+        // It is on the directory itself, which nobody can delete while it has files.
+        let lock = lock(&files)?;
+        open_for_appending(files, options, Some(lock))
     }
+}
+
+/// Takes the lock that keeps other writers away.
+pub(super) fn lock(files: &Files) -> Result<Arc<dyn VfsFile>> {
+    let lock = files
+        .vfs
+        .lock_dir(&files.dir)
+        .map_err(|e| Error::io("cannot lock the store's directory", &files.dir, &e))?;
+    lock.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Locked,
+            "another writer has the store open; close it there, or open it read-only",
+        )
+        .at_path(&files.dir)
+    })
 }
 
 /// Opens a store of any format for reading. `payloads` is for one of the batpak crate 0.x.
@@ -180,21 +193,13 @@ impl Inner {
     }
 }
 
-fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner, Commit)> {
-    // 1. The lock. It is on the directory itself, which nobody can delete while it has files.
-    let lock = files
-        .vfs
-        .lock_dir(&files.dir)
-        .map_err(|e| Error::io("cannot lock the store's directory", &files.dir, &e))?;
-    let lock = lock.ok_or_else(|| {
-        Error::new(
-            ErrorKind::Locked,
-            "another writer has the store open; close it there, or open it read-only",
-        )
-        .at_path(&files.dir)
-    })?;
-
-    // 2. The manifest, or a new store.
+/// Opens a store whose directory is locked. Without the lock, it is the caller who keeps it.
+pub(super) fn open_for_appending(
+    files: Arc<Files>,
+    options: &OpenOptions,
+    lock: Option<Arc<dyn VfsFile>>,
+) -> Result<Store> {
+    // 1. The manifest, or a new store.
     let mut report = OpenReport { format: 2, ..OpenReport::default() };
     let mut ids = match options.seed {
         Some(seed) => IdSource::seeded(seed),
@@ -215,14 +220,14 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         }
     };
 
-    // 3. Files that do not belong. They are removed once everything else has been found sound.
+    // 2. Files that do not belong. They are removed once everything else has been found sound.
     let names = list(&files)?;
     refuse_other_than_files(&files, &names)?;
     let leftovers = sort_files(&files, &names, &manifest, &mut report)?;
 
-    // 4. Sealed segments, then the newest one up to where the log ends.
+    // 3. Sealed segments, then the newest one up to where the log ends.
     let found = load(&files, &manifest, &[], Reader::Writer)?;
-    // 5. Behind the end nothing was ever confirmed.
+    // 4. Behind the end nothing was ever confirmed.
     found.cut_end(&files, &mut report)?;
     let sync_names = || {
         let synced = files.vfs.sync_dir(&files.dir);
@@ -245,7 +250,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         sync_names()?;
     }
 
-    // 6. What was found may never have been synced: the names by a process that was killed between
+    // 5. What was found may never have been synced: the names by a process that was killed between
     // a rename and its sync, the events by one that wrote them, or whose sync failed. After
     // a failed sync the system may take its copy for clean, so the bytes are written once more. Only
     // then is it true what later frames say of them.
@@ -261,7 +266,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     report.segments = manifest.segments.len() as u64;
     report.clean = found.clean && report.cut_bytes == 0;
 
-    // 7. The head: locked, which tells readers that a writer lives.
+    // 6. The head: locked, which tells readers that a writer lives.
     let head = files.open(head::FILE_NAME, Access::Keep)?;
     lock_head(&files, &*head)?;
 
@@ -269,7 +274,7 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
     let mut commit = Commit {
         manifest: manifest.clone(),
         ids,
-        lock: Some(lock),
+        lock,
         head: Some(head),
         head_writes: found.head_writes,
         file: found.tail_file.clone(),
@@ -288,10 +293,13 @@ fn open_for_appending(files: Arc<Files>, options: &OpenOptions) -> Result<(Inner
         staging: Staging::default(),
     };
     let live = found.into_live(&files, options);
-    let inner = Inner::new(files, options, &manifest, live, report);
+    let mut inner = Inner::new(files, options, &manifest, live, report);
     inner.note(&mut commit, &inner.live.read());
     let _ = inner.publish_head(&mut commit, false);
-    Ok((inner, commit))
+    Ok(Store(Arc::new_cyclic(|store| {
+        inner.writer = Some(Writer::new(commit, store.clone()));
+        inner
+    })))
 }
 
 /// Takes the lock on the head. A reader holds it for a moment when it looks whether a writer lives.

@@ -7,7 +7,8 @@ use super::close::TAIL_INDEX;
 use super::open::{list, read_head, read_manifest};
 use super::{Inner, Live, OpenReport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::footer;
+use crate::format::footer::{self, Footer, Summary};
+use crate::format::frame;
 use crate::format::head;
 use crate::format::manifest::{self, Manifest};
 use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
@@ -19,13 +20,49 @@ use crate::options::OpenOptions;
 use crate::storage::files::Files;
 use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
 use crate::storage::{Access, VfsFile, read_full_at};
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Bytes of a damaged store that its repaired copy lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The segment.
+    pub segment: u64,
+    /// The offset of the first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// The sequence of the first event that stood there, as far as that can be told.
+    pub first_sequence: u64,
+    /// How many events stood there; 0 also if that cannot be told.
+    pub events: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// What can be read of a damaged store, and what not.
+pub(super) struct Salvaged {
+    pub(super) inner: Inner,
+    /// The last segment that is known to be sealed: up to its end every batch was whole.
+    pub(super) sealed: Option<u64>,
+    pub(super) left_out: Vec<LeftOut>,
+    /// So many events are known to have been appended.
+    pub(super) known_events: u64,
+    /// The roots that are recorded, by the number of events.
+    pub(super) roots: BTreeMap<u64, Vec<Hash>>,
+    /// There are frames of a later version.
+    pub(super) is_newer: bool,
+}
 
 /// Opens what can be read, for reading.
 pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
+    Ok(read(files, options, false)?.inner)
+}
+
+/// Reads what can be read. With `altered`, also events whose hash is not that of their fields.
+pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> Result<Salvaged> {
     let mut report = OpenReport { format: 2, ..OpenReport::default() };
-    let mut manifest = match read_manifest(&files) {
+    let manifest = match read_manifest(&files) {
         Ok(Some(manifest)) => Some(manifest),
         Ok(None) => {
             report.damage.push("the manifest is missing".to_owned());
@@ -58,154 +95,372 @@ pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
         }
     }
 
-    let mut pieces: Vec<Tail> = Vec::new();
+    let mut reading = Reading {
+        files: &files,
+        altered,
+        manifest,
+        damage: report.damage,
+        sealed: numbers.iter().rev().nth(1).copied(),
+        pieces: Vec::new(),
+        lost: Vec::new(),
+        left_out: Vec::new(),
+        headers: BTreeMap::new(),
+        ends: Vec::new(),
+    };
     for number in &numbers {
-        let path = files.segment_path(*number);
-        let found = read_segment(&files, *number, &path, &mut manifest, &mut report.damage);
-        match found {
-            Ok(found) => pieces.extend(found),
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
-            Err(error) => report.damage.push(error.to_string()),
-        }
+        reading.read(*number)?;
     }
-    // Of two that begin alike, the longer one first.
-    pieces.sort_by_key(|piece| (piece.first_sequence, u64::MAX - piece.events(), piece.number));
-    let lineage = manifest.as_ref().map(|manifest| manifest.lineage).unwrap_or_default();
-    let parts = join(&files, lineage, pieces, &mut report.damage)?;
+    let is_newer = reading.lost.iter().any(|lost| lost.whys.contains(&frame::NEWER));
+    let known_events = reading.known_events();
+    reading.tell_lost(known_events);
+    let (parts, roots) = (reading.join()?, reading.roots());
+    let Reading { manifest, damage, sealed, left_out, .. } = reading;
     let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
+    report.damage = damage;
 
-    let live = Live { parts: Arc::new(parts), ..Live::default() };
+    let (generation, horizon) = (manifest.generation, manifest.horizon);
+    let live = Live { parts: Arc::new(parts), generation, horizon, ..Live::default() };
     report.events = live.parts.iter().map(|part| part.events()).sum();
     report.segments = numbers.len() as u64;
     let visible = live.visible();
-    let closed = manifest.closed.map_or(0, |closed| closed.events);
-    // The head is advice; one that cannot be read says nothing.
-    let head = read_head(&files).ok().flatten().filter(|head| head.store == manifest.store);
-    let durable = closed.max(head.map_or(0, |head| head.durable_events));
-    if visible < durable {
-        report.damage.push(format!("the events {visible} to {} are missing", durable - 1));
+    if visible < known_events {
+        report.damage.push(format!("the events {visible} to {} are missing", known_events - 1));
     }
     report.clean =
         report.damage.is_empty() && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };
-    Ok(Inner::new(files, options, &manifest, live, report))
+    let inner = Inner::new(files, options, &manifest, live, report);
+    Ok(Salvaged { inner, sealed, left_out, known_events, roots, is_newer })
 }
 
-/// The runs of consecutive events in one segment.
-fn read_segment(
-    files: &Files,
+/// A run of bytes in a segment of which nothing can be read.
+#[derive(Default)]
+struct Lost {
     number: u64,
-    path: &Path,
-    manifest: &mut Option<Manifest>,
-    damage: &mut Vec<String>,
-) -> Result<Vec<Tail>> {
-    let file = files.open(&segment::file_name(number), Access::Read)?;
-    let length = file.size().map_err(|e| Error::io("cannot read the segment", path, &e))?;
-    if length > MAX_SEGMENT_FILE_BYTES {
-        return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
-    }
-    let mut header = vec![0; HEADER_BYTES.min(length as usize)];
-    read_full_at(&*file, &mut header, 0)
-        .map_err(|e| Error::io("cannot read the segment", path, &e))?;
-    match Header::decode(&header) {
-        Ok(header) if header.number == number => {
-            let (store, lineage) = (header.store, header.lineage);
-            let known = manifest.get_or_insert_with(|| Manifest::new(store, lineage, 0));
-            let accepted = match known.segments.iter().find(|entry| entry.number == number) {
-                Some(entry) => known.accepts(store, entry),
-                // Without a manifest the last readable header says which store this was: in a fork,
-                // the first segments may be of its ancestors.
-                None if known.segments.is_empty() && lineage == known.lineage => {
-                    known.store = store;
-                    true
-                }
-                None => store == known.store,
-            };
-            if !known.segments.is_empty() && header.generation > known.generation {
-                // The leftover of a compaction: the ones that it was to replace are there.
-                return Ok(Vec::new());
-            }
-            if !accepted {
-                return Err(Error::corrupt("the segment belongs to another store").at_path(path));
+    from: u64,
+    to: u64,
+    /// The sequence that should follow the event before it, and that of the event behind it, where
+    /// there are such in the segment.
+    expected: Option<u64>,
+    next: Option<u64>,
+    whys: Vec<&'static str>,
+    /// It may have been reserved.
+    is_zeros: bool,
+}
+
+struct Reading<'a> {
+    files: &'a Files,
+    altered: bool,
+    /// Without one, what the headers say.
+    manifest: Option<Manifest>,
+    damage: Vec<String>,
+    sealed: Option<u64>,
+    /// The runs of consecutive events in one segment.
+    pieces: Vec<Tail>,
+    lost: Vec<Lost>,
+    left_out: Vec<LeftOut>,
+    /// Those of this store that can be read.
+    headers: BTreeMap<u64, Header>,
+    /// What their footers say: the number of events in the log, and the root over them.
+    ends: Vec<(u64, Hash)>,
+}
+
+impl Reading<'_> {
+    /// Reads a segment, or says why not.
+    fn read(&mut self, number: u64) -> Result<()> {
+        let mut length = 0;
+        let (pieces, lost) = (self.pieces.len(), self.lost.len());
+        match self.read_segment(number, &mut length) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
+            Err(error) => {
+                self.damage.push(error.to_string());
+                self.pieces.truncate(pieces);
+                self.lost.truncate(lost);
+                let (segment, bytes, why) = (number, length, error.message().to_owned());
+                self.left_out.push(LeftOut { segment, bytes, why, ..LeftOut::default() });
             }
         }
-        Err(HeaderError::Version(version)) => {
-            let why = format!("the segment is of FBAT version {version}; this is no damage");
-            return Err(Error::new(ErrorKind::Unsupported, why).at_path(path));
-        }
-        _ => damage.push(format!("segment {number}: the header is damaged")),
+        Ok(())
     }
 
-    let to = footer_start(&*file, length).unwrap_or(length);
-    let lineage = manifest.as_ref().map(|manifest| manifest.lineage);
-    let mut pieces: Vec<Tail> = Vec::new();
-    let mut budget = length.saturating_mul(2);
-    let mut in_step = true;
-    let mut frames = Frames::new(&*file, path, number, HEADER_BYTES as u64, to);
-    let mut lost_from = None;
-    while frames.at < to {
-        let at = frames.at;
-        let header = frames.header_at()?;
-        let whole = match frames.next()? {
-            None => break,
-            // Where something was lost, a payload may be taken for frames. An event of this log
-            // has the right hash; without a lineage nothing can be told apart.
-            Some(Ok(stored)) if lineage.is_none_or(|lineage| is_of(&stored, lineage, in_step)) => {
-                let first = stored.first_sequence();
-                let follows = pieces
-                    .last()
-                    .is_some_and(|piece| piece.end == at && piece.next_sequence() == first);
-                if !follows {
-                    let mut piece = Tail::new(
-                        lineage.unwrap_or_default(),
-                        number,
-                        first,
-                        Tree::default(),
-                        Hash::ZERO,
-                    );
-                    piece.end = at;
-                    pieces.push(piece);
+    /// Finds the pieces of a segment, and what is lost between them.
+    fn read_segment(&mut self, number: u64, length: &mut u64) -> Result<()> {
+        let path = &self.files.segment_path(number);
+        let failed = |e: &std::io::Error| Error::io("cannot read the segment", path, e);
+        let file = &*self.files.open(&segment::file_name(number), Access::Read)?;
+        *length = file.size().map_err(|e| failed(&e))?;
+        let length = *length;
+        if length > MAX_SEGMENT_FILE_BYTES {
+            return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
+        }
+        let mut header = vec![0; HEADER_BYTES.min(length as usize)];
+        read_full_at(file, &mut header, 0).map_err(|e| failed(&e))?;
+        match Header::decode(&header) {
+            Ok(header) => {
+                let known = self.manifest.as_ref().filter(|known| !known.segments.is_empty());
+                if known.is_some_and(|known| header.generation > known.generation) {
+                    // The leftover of a compaction: the ones that it was to replace are there.
+                    return Ok(());
                 }
-                if let Some(piece) = pieces.last_mut() {
-                    match &stored {
-                        Stored::Event(frame) => drop(piece.push(frame, None)),
-                        Stored::Gap(gap) => piece.push_gap(gap, |_| {}),
+                if !self.accepts(&header) {
+                    let why = "the segment belongs to another store";
+                    return Err(Error::corrupt(why).at_path(path));
+                }
+                if header.number != number {
+                    let why =
+                        format!("segment {number}: it is segment {} by its header", header.number);
+                    self.damage.push(why);
+                }
+                self.headers.insert(number, header);
+            }
+            Err(HeaderError::Version(version)) => {
+                let why = format!("the segment is of FBAT version {version}; this is no damage");
+                return Err(Error::new(ErrorKind::Unsupported, why).at_path(path));
+            }
+            Err(HeaderError::Damaged(why)) => {
+                self.damage.push(format!("segment {number}: the header is damaged"));
+                let (to, next, whys) = (header.len() as u64, Some(0), vec![why]);
+                self.lost.push(Lost { number, to, next, whys, ..Lost::default() });
+            }
+        }
+
+        let footer = read_footer(file, length);
+        self.sealed = self.sealed.max(footer.is_some().then_some(number));
+        let (to, summary) = footer.unwrap_or((length, None));
+        if let Some(summary) = summary
+            && self.headers.get(&number).is_some_and(|header| header.number == summary.number)
+        {
+            self.ends.push((summary.first_sequence + summary.events, summary.root));
+        }
+        let lineage = self.manifest.as_ref().map(|manifest| manifest.lineage);
+        let before = self.pieces.len();
+        let mut budget = length.saturating_mul(2);
+        let mut in_step = true;
+        let mut frames = Frames::new(file, path, number, HEADER_BYTES as u64, to);
+        let mut lost: Option<Lost> = None;
+        while frames.at < to {
+            let at = frames.at;
+            let header = frames.header_at()?;
+            let piece = self.pieces[before..].last();
+            let next = piece.filter(|piece| piece.end == at).map(Tail::next_sequence);
+            let expected = piece.map(Tail::next_sequence);
+            let why = match frames.next()? {
+                None => break,
+                // Where something was lost, a payload may be taken for frames. An event of this log
+                // has the right hash; without a lineage nothing can be told apart.
+                Some(Ok(stored))
+                    if lineage.is_none_or(|lineage| is_of(&stored, lineage, in_step))
+                        || self.altered
+                            && in_step
+                            && next.is_none_or(|next| next == stored.first_sequence()) =>
+                {
+                    let first = stored.first_sequence();
+                    if next != Some(first) {
+                        let (lineage, tree) = (lineage.unwrap_or_default(), Tree::default());
+                        let mut piece = Tail::new(lineage, number, first, tree, Hash::ZERO);
+                        piece.end = at;
+                        self.pieces.push(piece);
                     }
+                    if let Some(piece) = self.pieces.last_mut() {
+                        match &stored {
+                            Stored::Event(frame) => drop(piece.push(frame, None)),
+                            Stored::Gap(gap) => piece.push_gap(gap, |_| {}),
+                        }
+                    }
+                    let next = Some(first);
+                    self.lost.extend(lost.take().map(|lost| Lost { to: at, next, ..lost }));
+                    None
                 }
-                if let Some(from) = lost_from.take() {
-                    damage.push(lost(number, from, at));
+                Some(Ok(_)) => Some("an event's hash is not the hash of its fields"),
+                // Elsewhere it may be the content of a payload.
+                Some(Err(frame::NEWER)) if !in_step => Some("nothing that is a frame begins here"),
+                Some(Err(why)) => Some(why),
+            };
+            if let Some(why) = why {
+                let begins = || Lost { number, from: at, to, expected, ..Lost::default() };
+                let lost = lost.get_or_insert_with(begins);
+                if !lost.whys.contains(&why) {
+                    lost.whys.push(why);
                 }
-                true
             }
-            Some(_) => {
-                lost_from.get_or_insert(at);
-                false
-            }
-        };
-        budget = match budget.checked_sub(header.unwrap_or(8).min(length - at)) {
-            Some(budget) => budget,
-            None => {
-                damage.push(format!("segment {number}: given up at offset {at}"));
-                break;
-            }
-        };
-        match header {
-            Some(bytes) if whole || in_step => frames.at += bytes,
-            _ => {
-                in_step = false;
-                frames.at += 8;
-                if !frames.seek_header()? {
+            budget = match budget.checked_sub(header.unwrap_or(8).min(length - at)) {
+                Some(budget) => budget,
+                None => {
+                    self.damage.push(format!("segment {number}: given up at offset {at}"));
+                    let from = if why.is_none() { at + header.unwrap_or(8) } else { at };
+                    let whys = vec!["it looks like frames everywhere"];
+                    lost.get_or_insert(Lost { number, from, to, whys, ..Lost::default() });
                     break;
+                }
+            };
+            match header {
+                Some(bytes) if why.is_none() || in_step => frames.at += bytes,
+                _ => {
+                    in_step = false;
+                    frames.at += 8;
+                    if !frames.seek_header()? {
+                        break;
+                    }
                 }
             }
         }
+        if let Some(mut lost) = lost {
+            lost.is_zeros = Frames::new(file, path, number, lost.from, length).is_reserved()?;
+            self.lost.push(lost);
+        }
+        Ok(())
     }
-    if let Some(from) = lost_from
-        && !Frames::new(&*file, path, number, from, length).is_reserved()?
-    {
-        damage.push(lost(number, from, to));
+
+    /// Whether a segment with this header may be of this store.
+    fn accepts(&mut self, header: &Header) -> bool {
+        let (store, lineage) = (header.store, header.lineage);
+        let known = self.manifest.get_or_insert_with(|| Manifest::new(store, lineage, 0));
+        match known.segments.iter().find(|entry| entry.number == header.number) {
+            Some(entry) => known.accepts(store, entry),
+            // Without a manifest the last readable header says which store this was: in a fork,
+            // the first segments may be of its ancestors.
+            None if known.segments.is_empty() && lineage == known.lineage => {
+                known.store = store;
+                known.generation = known.generation.max(header.generation);
+                true
+            }
+            None => store == known.store,
+        }
     }
-    Ok(pieces)
+
+    /// How many events the log is known to have had.
+    fn known_events(&self) -> u64 {
+        let manifest = self.manifest.as_ref();
+        let closed = manifest.and_then(|manifest| manifest.closed).map(|closed| closed.events);
+        let newest = manifest.and_then(|manifest| manifest.segments.last());
+        // The head is advice; one that cannot be read says nothing.
+        let head = read_head(self.files).ok().flatten();
+        let head = head.filter(|head| manifest.is_some_and(|known| known.store == head.store));
+        let noted = [closed, newest.map(|e| e.first_sequence), head.map(|h| h.durable_events)];
+        let begins = self.headers.values().map(|header| header.first_sequence);
+        let ends = self.ends.iter().map(|(events, _)| *events);
+        noted.into_iter().flatten().chain(begins).chain(ends).max().unwrap_or_default()
+    }
+
+    /// The roots that are recorded, by the number of events.
+    fn roots(&self) -> BTreeMap<u64, Vec<Hash>> {
+        let manifest = self.manifest.iter();
+        let noted = manifest.flat_map(|manifest| {
+            let closed = manifest.closed.iter().map(|closed| (closed.events, closed.root));
+            closed.chain(manifest.ancestors.iter().map(|common| (common.events, common.root)))
+        });
+        let before =
+            self.headers.values().map(|header| (header.first_sequence, header.root_before));
+        let mut roots: BTreeMap<u64, Vec<Hash>> = BTreeMap::new();
+        for (events, root) in noted.chain(before).chain(self.ends.iter().copied()) {
+            roots.entry(events).or_default().push(root);
+        }
+        roots
+    }
+
+    /// Says what is lost, and which events that were.
+    fn tell_lost(&mut self, known_events: u64) {
+        for lost in std::mem::take(&mut self.lost) {
+            let Lost { number, from, to, .. } = lost;
+            if from == to {
+                continue;
+            }
+            let entry = self.manifest.iter().flat_map(|manifest| &manifest.segments);
+            let entry = entry.copied().find(|entry| entry.number == number);
+            let earlier = self.pieces.iter().filter(|piece| piece.number < number);
+            let first = lost
+                .expected
+                .or_else(|| self.headers.get(&number).map(|header| header.first_sequence))
+                .or_else(|| entry.map(|entry| entry.first_sequence))
+                .or_else(|| earlier.map(Tail::next_sequence).max())
+                .unwrap_or_default();
+            let later = self.pieces.iter().map(|piece| piece.first_sequence);
+            let next = lost
+                .next
+                .or_else(|| entry.filter(|e| e.length > 0).map(|entry| entry.end_sequence()))
+                .or_else(|| later.filter(|later| *later >= first).min())
+                .unwrap_or(known_events);
+            let events = next.saturating_sub(first);
+            if lost.is_zeros && events == 0 {
+                continue;
+            }
+            if from > 0 {
+                let why =
+                    format!("segment {number}: nothing can be read from offset {from} to {to}");
+                self.damage.push(why);
+            }
+            self.left_out.push(LeftOut {
+                segment: number,
+                offset: from,
+                bytes: to - from,
+                first_sequence: first,
+                events,
+                why: lost.whys.join("; "),
+            });
+        }
+    }
+
+    /// Takes those pieces of which no event is there twice: first from segments whose header says that
+    /// they are of this store; and of two that begin alike, the longer one.
+    fn choose(&mut self) -> BTreeMap<u64, Tail> {
+        self.pieces.sort_by_key(|piece| {
+            let is_known = self.headers.contains_key(&piece.number);
+            (!is_known, piece.first_sequence, u64::MAX - piece.events(), piece.number)
+        });
+        let mut chosen: BTreeMap<u64, Tail> = BTreeMap::new();
+        for piece in std::mem::take(&mut self.pieces) {
+            let (first, number) = (piece.first_sequence, piece.number);
+            let before = chosen.range(..piece.next_sequence()).next_back();
+            if before.is_none_or(|(_, before)| before.next_sequence() <= first) {
+                chosen.insert(first, piece);
+                continue;
+            }
+            self.damage.push(format!("segment {number}: events from {first} on are there twice"));
+            let offset = piece.start();
+            self.left_out.push(LeftOut {
+                segment: number,
+                offset,
+                bytes: piece.end - offset,
+                first_sequence: first,
+                events: piece.events(),
+                why: "it holds events that are there twice".to_owned(),
+            });
+        }
+        chosen
+    }
+
+    /// Puts the pieces in order, and names what is missing.
+    fn join(&mut self) -> Result<Vec<Arc<Part>>> {
+        let lineage = self.manifest.as_ref().map(|manifest| manifest.lineage).unwrap_or_default();
+        let mut parts = Vec::new();
+        let mut next = 0;
+        let mut before: (Tree, Hash) = Default::default();
+        for (first, piece) in self.choose() {
+            let number = piece.number;
+            if first > next {
+                self.damage.push(format!("the events {next} to {} are missing", first - 1));
+                before = Default::default();
+            }
+            // Index again, now that the tree before the piece is known.
+            let path = self.files.segment_path(number);
+            let file = self.files.segment(number)?;
+            let mut whole = Tail::new(lineage, number, first, before.0, before.1);
+            whole.end = piece.start();
+            let mut open_batch = false;
+            whole.extend(&*file, &path, piece.end, |stored| {
+                open_batch = stored.batch_continues();
+            })?;
+            if open_batch {
+                let last = whole.next_sequence() - 1;
+                self.damage.push(format!("the batch that event {last} belongs to is not whole"));
+            }
+            next = whole.next_sequence();
+            before = (whole.tree.clone(), whole.last_hash);
+            parts.push(Arc::new(Part::Indexed(whole, None)));
+        }
+        Ok(parts)
+    }
 }
 
 /// Whether it was written to a log of this lineage. Nothing in a gap says so, which therefore counts
@@ -217,55 +472,14 @@ fn is_of(stored: &Stored<'_>, lineage: Id, in_step: bool) -> bool {
     }
 }
 
-fn lost(number: u64, from: u64, to: u64) -> String {
-    format!("segment {number}: nothing can be read from offset {from} to {to}")
-}
-
-/// Where the footer begins, if the file ends with one.
-fn footer_start(file: &dyn VfsFile, length: u64) -> Option<u64> {
+/// Where the footer begins, if the file ends with one, and what it says.
+fn read_footer(file: &dyn VfsFile, length: u64) -> Option<(u64, Option<Summary>)> {
     let trailer_at = length.checked_sub(footer::TRAILER_BYTES as u64)?;
     let mut trailer = [0; footer::TRAILER_BYTES];
     read_full_at(file, &mut trailer, trailer_at).ok()?;
-    let (bytes, _) = footer::decode_trailer(&trailer).ok()?;
-    length.checked_sub(bytes)
-}
-
-/// Puts the pieces in order; names what is missing or there twice.
-fn join(
-    files: &Files,
-    lineage: Id,
-    pieces: Vec<Tail>,
-    damage: &mut Vec<String>,
-) -> Result<Vec<Arc<Part>>> {
-    let mut parts = Vec::new();
-    let mut next = 0;
-    let mut before: (Tree, Hash) = Default::default();
-    for piece in pieces {
-        let (first, number) = (piece.first_sequence, piece.number);
-        if first < next {
-            damage.push(format!("segment {number}: events from {first} on are there twice"));
-            continue;
-        }
-        if first > next {
-            damage.push(format!("the events {next} to {} are missing", first - 1));
-            before = Default::default();
-        }
-        // Index again, now that the tree before the piece is known.
-        let path = files.segment_path(number);
-        let file = files.segment(number)?;
-        let mut whole = Tail::new(lineage, number, first, before.0, before.1);
-        whole.end = piece.start();
-        let mut open_batch = false;
-        whole.extend(&*file, &path, piece.end, |stored| {
-            open_batch = stored.batch_continues();
-        })?;
-        if open_batch {
-            let last = whole.next_sequence() - 1;
-            damage.push(format!("the batch that event {last} belongs to is not whole"));
-        }
-        next = whole.next_sequence();
-        before = (whole.tree.clone(), whole.last_hash);
-        parts.push(Arc::new(Part::Indexed(whole, None)));
-    }
-    Ok(parts)
+    let (bytes, crc) = footer::decode_trailer(&trailer).ok()?;
+    let start = length.checked_sub(bytes).filter(|start| *start >= HEADER_BYTES as u64)?;
+    let mut prefix = vec![0; footer::MAX_PREFIX_BYTES.min(bytes as usize)];
+    read_full_at(file, &mut prefix, start).ok()?;
+    Some((start, Footer::decode(&prefix, bytes, crc).ok().map(|footer| footer.summary)))
 }

@@ -1,7 +1,7 @@
 //! Snapshots: a copy of the store as it stands, made while appends go on. To restore one is to open
 //! it.
 
-use super::copy::{CopyReport, Copying};
+use super::copy::{CopyReport, Copying, end_of};
 use super::diff::Diff;
 use super::verify::VerifyReport;
 use super::{Inner, Store};
@@ -72,7 +72,7 @@ impl Store {
         }
         let Some(newest) = &image.newest else { return copy.finish(None) };
         let header = self.0.header_of(newest.number, &*newest.file)?;
-        let before = image.sealed.last().and_then(|part| part.sealed());
+        let before = end_of(image.sealed.last().and_then(|part| part.sealed()))?;
         let tail = copy.add_newest(before, &header, Some((&*newest.file, newest.end)))?;
         if (tail.next_sequence(), tail.tree.root()) != (image.events, image.root) {
             let why = "the newest segment is not what was written to it";

@@ -1,10 +1,10 @@
 //! A directory of files that has its name only when all of them are there, whole and synced: what
-//! exports, snapshots and forks are written to.
+//! exports, snapshots, forks and repaired copies are written to.
 
 use super::close::TAIL_INDEX;
-use super::open::sync_parents;
+use super::open::{is_own_temporary, sync_parents};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{manifest, segment};
+use crate::format::{head, manifest, segment};
 use crate::interop::sidecar;
 use crate::storage::{Access, Vfs, VfsFile, write_all_at};
 use std::io;
@@ -140,6 +140,7 @@ impl Drop for Unfinished {
 }
 
 fn is_own(name: &str) -> bool {
-    [manifest::FILE_NAME, TAIL_INDEX, sidecar::HIDDEN].contains(&name)
+    [manifest::FILE_NAME, TAIL_INDEX, head::FILE_NAME, sidecar::HIDDEN].contains(&name)
         || segment::number_of(name).is_some()
+        || is_own_temporary(name)
 }

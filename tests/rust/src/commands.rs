@@ -6,8 +6,8 @@ use batpak_core::{
     Boundary, Causation, CompactOptions, CompactProgress, CopyReport, Diff, Direction, Dropped,
     Durability, Error, ErrorKind, Event, EventKind, Expected, ExportOptions, Fence, FenceOptions,
     ForkOptions, GateMode, GateSet, ImportOptions, KeyOverflow, Keys, KindFilter, Link, NewEvent,
-    OpenMode, OpenOptions, OpenReport, Query, Receipt, Refusal, Region, Retention, SnapshotOptions,
-    Store, Unwanted, VerifyReport,
+    OpenMode, OpenOptions, OpenReport, Query, Receipt, Refusal, Region, RepairOptions, Retention,
+    SnapshotOptions, Store, Unwanted, VerifyReport,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -110,6 +110,7 @@ impl Machine {
             "files" => files::list(&self.directory.join(words.name(1)?)),
             "kinds" => Ok(ErrorKind::ALL.map(kind_line).to_vec()),
             "inspect" => inspect(&self.directory.join(words.name(1)?)),
+            "repair" => repair(&self.directory, &words),
             "import" => import(&self.opened(&words)?.0, &self.directory, &words),
             "export" => export(&self.opened(&words)?.0, &self.directory, &words),
             "compact" | "retain" => compact(&self.opened(&words)?.0, &words),
@@ -284,6 +285,27 @@ fn inspect(path: &Path) -> Lines {
     let refusal = found.refusal.map_or("-", |error| error.kind().name());
     let opening = format!("opening={} refusal={refusal}", found.opening.name());
     line(format!("{opening} bytes={} {}", found.bytes, report_words(&found.report)))
+}
+
+fn repair(directory: &Path, words: &Words) -> Lines {
+    let mut options = RepairOptions::default();
+    options.keep_altered = words.choice("keep_altered", &[("no", false), ("yes", true)])?;
+    options.max_lost = words.number_option("max_lost")?.unwrap_or(options.max_lost);
+    options.segment_bytes = words.number_option("segment")?.unwrap_or(options.segment_bytes);
+    options.seed = Some(words.number_option("seed")?.unwrap_or(1));
+    let (from, to) = (directory.join(words.name(1)?), directory.join(words.name(2)?));
+    let r = Store::repair(from, to, &options)?;
+    let intact = if r.verify.is_intact() { "yes" } else { "no" };
+    let held = format!("dropped={} lost={}", r.dropped, r.lost);
+    let events = format!("kept={} appended={} {held}", r.kept, r.appended);
+    let first = format!("ok source={} store={} {events} intact={intact}", r.source, r.store_id);
+    let lost = r.lost_events.iter();
+    let lost = lost.map(|l| format!("lost first={} events={}", l.first_sequence, l.events));
+    let left_out = r.left_out.iter().map(|l| {
+        let place = format!("left segment={} offset={} bytes={}", l.segment, l.offset, l.bytes);
+        format!("{place} first={} events={}", l.first_sequence, l.events)
+    });
+    Ok([first].into_iter().chain(lost).chain(left_out).collect())
 }
 
 fn durability(words: &Words) -> Result<Option<Durability>, Failure> {

@@ -1,0 +1,851 @@
+//! A repaired copy holds exactly the events that were not damaged, under their sequences, and the report
+//! accounts for every byte of every segment.
+
+use batpak_core::{
+    CompactOptions, Durability, ErrorKind, Event, EventKind, ForkOptions, Keys, NewEvent, OpenMode,
+    OpenOptions, Query, RepairOptions, RepairReport, Result, Retention, Store,
+};
+use batpak_tests::sim::{Fault, Loss, SimVfs};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+const STORE: &str = "/store";
+const COPY: &str = "/copies/new";
+const HEADER: usize = 192;
+
+/// The files of a directory.
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn open(vfs: &SimVfs, path: &str, seed: u64, mode: OpenMode) -> Result<Store> {
+    let options = OpenOptions {
+        segment_bytes: 4096,
+        seed: Some(seed),
+        buffer_ms: 60_000,
+        cache_bytes: 0,
+        ..OpenOptions::mode(mode)
+    };
+    Store::open_on(Arc::new(vfs.clone()), Path::new(path), &options)
+}
+
+fn repair_with(vfs: &SimVfs, options: &RepairOptions) -> Result<RepairReport> {
+    Store::repair_on(Arc::new(vfs.clone()), Path::new(STORE), Path::new(COPY), options)
+}
+
+fn repair(vfs: &SimVfs) -> Result<RepairReport> {
+    let segment_bytes = 4096;
+    repair_with(vfs, &RepairOptions { segment_bytes, seed: Some(7), ..Default::default() })
+}
+
+/// Single events and batches of three on two streams, over three segments.
+fn fill(store: &Store) {
+    for i in 0..18u8 {
+        let payload = vec![i; 150 + usize::from(i)];
+        let entity = format!("user:{}", i % 2);
+        let event = NewEvent::new(&entity, "app", EventKind::DATA, &payload);
+        let extended = NewEvent { extensions: &[("a.b", &[7])], lane: 3, ..event };
+        match i % 3 {
+            0 => drop(store.append_batch(&[event, extended, event], None).unwrap()),
+            _ => drop(store.append(&event, None).unwrap()),
+        }
+    }
+}
+
+fn files_of(vfs: &SimVfs, directory: &str) -> Files {
+    let paths = vfs.paths().into_iter().filter(|path| path.starts_with(directory));
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.map(|path| (name(&path), vfs.content(&path).unwrap())).collect()
+}
+
+fn disk(files: &Files) -> SimVfs {
+    let vfs = SimVfs::default();
+    for (name, bytes) in files {
+        vfs.set_content(&Path::new(STORE).join(name), bytes.clone());
+    }
+    vfs
+}
+
+/// A store as it was before the damage.
+struct Intact {
+    files: Files,
+    events: Vec<Event>,
+}
+
+impl Intact {
+    fn of(files: Files) -> Self {
+        let store = open(&disk(&files), STORE, 1, OpenMode::ReadOnly).unwrap();
+        let events = store.read(Query::default()).unwrap().collect::<Result<_>>().unwrap();
+        Self { files, events }
+    }
+
+    fn closed() -> Self {
+        let vfs = SimVfs::default();
+        let store = open(&vfs, STORE, 1, OpenMode::Create).unwrap();
+        fill(&store);
+        assert_eq!(store.stats().unwrap().segments, 3);
+        store.close().unwrap();
+        Self::of(files_of(&vfs, STORE))
+    }
+
+    fn killed() -> Self {
+        let vfs = SimVfs::default();
+        let store = open(&vfs, STORE, 1, OpenMode::Create).unwrap();
+        fill(&store);
+        Self::of(files_of(&vfs, STORE))
+    }
+
+    fn segment(&self, number: u64) -> Vec<u8> {
+        self.files[&name_of(number)].clone()
+    }
+
+    /// The bytes of an event, in whatever file they are.
+    fn place(&self, event: &Event) -> (String, Range<usize>) {
+        let start = event.offset() as usize;
+        (name_of(event.segment()), start..start + event.stored_bytes())
+    }
+
+    /// Whether an event is where it was, and unchanged.
+    fn is_untouched(&self, event: &Event, damaged: &Files) -> bool {
+        let (name, range) = self.place(event);
+        damaged.get(&name).and_then(|file| file.get(range.clone()))
+            == Some(&self.files[&name][range])
+    }
+}
+
+fn name_of(number: u64) -> String {
+    format!("{number:06}.fbat")
+}
+
+/// All that an event says, but its place in its stream, its hash, and where it comes from.
+fn said(event: &Event) -> String {
+    let origin = |(key, _): &(&str, &[u8])| *key != "batpak.import";
+    let extensions: Vec<_> = event.extensions().filter(origin).collect();
+    let who = (event.id(), event.entity(), event.scope(), event.lane(), event.depth());
+    let when = (event.timestamp_us(), event.wall_us());
+    let what = (event.kind(), event.payload_version(), event.flags(), event.payload());
+    format!(
+        "{who:?} {when:?} {what:?} {:?} {extensions:?}",
+        (event.correlation(), event.causation())
+    )
+}
+
+fn is_place(event: &Event) -> bool {
+    (event.entity(), event.scope(), event.kind().0) == ("batpak:repair", "batpak:lost", 0x0ffe)
+        && event.payload().is_empty()
+}
+
+/// Repairs damaged files, and checks the copy and the report against what was there. Gives the report
+/// and the events of the copy.
+fn check(intact: &Intact, damaged: &Files, context: &str) -> (RepairReport, Vec<Event>) {
+    let vfs = disk(damaged);
+    let report = repair(&vfs).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+    assert_eq!(files_of(&vfs, STORE), *damaged, "{context}: the source has changed");
+    let events = check_copy(&vfs, &report, context);
+
+    let untouched: Vec<_> =
+        intact.events.iter().filter(|event| intact.is_untouched(event, damaged)).collect();
+    for event in &untouched {
+        let found =
+            events.get(event.sequence() as usize).filter(|found| said(found) == said(event));
+        let found = found.unwrap_or_else(|| panic!("{context}: event {}", event.sequence()));
+        if event.sequence() < report.kept {
+            assert_eq!(chain(found), chain(event), "{context}");
+        }
+    }
+    assert_eq!(report.kept + report.appended, untouched.len() as u64, "{context}");
+    check_account(intact, &untouched, damaged, &report, context);
+    (report, events)
+}
+
+/// The copy is intact, and every event that it does not say is lost is there.
+fn check_copy(vfs: &SimVfs, report: &RepairReport, context: &str) -> Vec<Event> {
+    assert!(report.verify.is_intact(), "{context}: {:?}", report.verify.findings);
+    let copy = open(vfs, COPY, 1, OpenMode::Existing)
+        .unwrap_or_else(|error| panic!("{context}: {error:?}"));
+    assert!(copy.open_report().clean, "{context}");
+    let verified = copy.verify().unwrap();
+    assert_eq!(verified, report.verify, "{context}");
+    let events: Vec<Event> = copy.read(Query::default()).unwrap().map(Result::unwrap).collect();
+    assert_eq!(events.len() as u64, report.kept + report.appended + report.lost, "{context}");
+    let places: Vec<u64> = events.iter().filter(|e| is_place(e)).map(Event::sequence).collect();
+    let lost = report.lost_events.iter();
+    let lost: Vec<u64> =
+        lost.flat_map(|lost| lost.first_sequence..lost.first_sequence + lost.events).collect();
+    assert_eq!(places, lost, "{context}");
+    assert_eq!(lost.len() as u64, report.lost, "{context}");
+    for event in &events[report.kept as usize..] {
+        assert!(event.extensions().any(|(key, _)| key == "batpak.import"), "{context}");
+    }
+    let parent = copy.parent().filter(|_| report.kept > 0);
+    let parent = parent.map(|parent| (parent.store_id, parent.events));
+    assert_eq!(parent, (report.kept > 0).then_some((report.source, report.kept)), "{context}");
+    copy.append(&NewEvent::new("user:0", "app", EventKind::DATA, b"on"), None).unwrap();
+    assert!(copy.verify().unwrap().is_intact(), "{context}");
+    events
+}
+
+/// Every byte of a segment is in an event that is carried over, in what was left out, or in a header, a
+/// footer or reserved space, and in one of them only.
+fn check_account(
+    intact: &Intact,
+    untouched: &[&Event],
+    damaged: &Files,
+    report: &RepairReport,
+    context: &str,
+) {
+    let segments = damaged.iter().filter(|(name, _)| name.ends_with(".fbat"));
+    for (name, file) in segments {
+        let number: u64 = name[..6].parse().unwrap();
+        let mut owned = vec![false; file.len()];
+        let mut claim = |range: Range<usize>| {
+            for at in range {
+                assert!(!owned[at], "{context}: {name}, offset {at} belongs twice");
+                owned[at] = true;
+            }
+        };
+        for event in untouched.iter().filter(|event| event.segment() == number) {
+            claim(intact.place(event).1);
+        }
+        for left in report.left_out.iter().filter(|left| left.segment == number) {
+            assert!(!left.why.is_empty() && left.bytes > 0, "{context}");
+            claim(left.offset as usize..(left.offset + left.bytes) as usize);
+        }
+        // The rest is the header, the footer, or reserved.
+        let frames = intact.events.iter().filter(|event| event.segment() == number);
+        let end = frames.map(|event| intact.place(event).1.end).max().unwrap_or(HEADER);
+        let forgotten = (HEADER..file.len().min(end)).find(|at| !owned[*at]);
+        assert_eq!(forgotten, None, "{context}: {name}: a byte is in no account");
+    }
+}
+
+/// What only an event has that was kept as it was.
+fn chain(event: &Event) -> String {
+    let place = (event.sequence(), event.clock(), event.hash(), event.prev_hash());
+    format!("{place:?} {} {:?}", event.batch_continues(), event.extension_bytes())
+}
+
+/// A byte that tells the version: with another one, the file is of another version.
+fn is_version(name: &str, offset: usize) -> bool {
+    match name {
+        "manifest" => (6..8).contains(&offset),
+        _ => name.ends_with(".fbat") && offset == 17,
+    }
+}
+
+/// Runs every case on one of two threads.
+fn each<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
+    let (run, half) = (&run, cases.len() / 2);
+    std::thread::scope(|scope| {
+        for part in [&cases[..half], &cases[half..]] {
+            scope.spawn(move || part.iter().for_each(run));
+        }
+    });
+}
+
+#[test]
+fn without_damage_the_copy_is_the_same() {
+    for intact in [Intact::closed(), Intact::killed()] {
+        let (report, events) = check(&intact, &intact.files, "intact");
+        assert_eq!((report.appended, report.lost), (0, 0));
+        assert_eq!(report.left_out, []);
+        assert_eq!(report.damage, [""; 0]);
+        assert_eq!(events.len(), intact.events.len());
+    }
+}
+
+#[test]
+fn every_byte_flipped() {
+    let intact = Intact::closed();
+    let places: Vec<(&String, usize)> = intact
+        .files
+        .iter()
+        .flat_map(|(name, file)| (0..file.len()).map(move |at| (name, at)))
+        .collect();
+    assert!(places.len() > 12_000, "{}", places.len());
+    each(&places, |(name, at)| {
+        let mut damaged = intact.files.clone();
+        damaged.get_mut(*name).unwrap()[*at] ^= 1;
+        let context = format!("{name}, offset {at}");
+        if is_version(name, *at) {
+            let refused = repair(&disk(&damaged)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unsupported, "{context}");
+            return;
+        }
+        let (report, _) = check(&intact, &damaged, &context);
+        let frames = intact.events.iter().map(|event| intact.place(event));
+        let hit = frames.into_iter().any(|(file, range)| file == **name && range.contains(at));
+        assert_eq!(report.lost, u64::from(hit), "{context}");
+    });
+}
+
+#[test]
+fn every_truncation() {
+    let intact = Intact::closed();
+    let places: Vec<(&String, usize)> = intact
+        .files
+        .iter()
+        .flat_map(|(name, file)| (0..file.len()).map(move |at| (name, at)))
+        .collect();
+    each(&places, |(name, length)| {
+        let mut damaged = intact.files.clone();
+        damaged.get_mut(*name).unwrap().truncate(*length);
+        let (report, events) = check(&intact, &damaged, &format!("{name}, cut at {length}"));
+        // The places of all that was closed are held.
+        assert_eq!(events.len(), intact.events.len());
+        assert!(name.ends_with(".fbat") || report.lost == 0);
+    });
+}
+
+/// Bytes overwritten, zeroed and cut in several files at once.
+#[test]
+fn random_damage() {
+    for (kind, intact) in [("closed", Intact::closed()), ("killed", Intact::killed())] {
+        let seeds: Vec<u64> = (0..1000).collect();
+        each(&seeds, |seed| {
+            let mut state = *seed;
+            let mut below = |most: usize| {
+                state =
+                    state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+                (state >> 33) as usize % most
+            };
+            let mut damaged = intact.files.clone();
+            for _ in 0..1 + below(5) {
+                let name = damaged.keys().nth(below(damaged.len())).unwrap().clone();
+                if damaged.len() > 2 && below(8) == 0 {
+                    damaged.remove(&name);
+                    continue;
+                }
+                let file = damaged.get_mut(&name).unwrap();
+                let at = below(file.len().max(1));
+                let end = file.len().min(at + 1 + below(700));
+                match below(7) {
+                    0 => file.truncate(at),
+                    1..=3 => file[at..end].fill(0),
+                    _ => file[at..end].iter_mut().for_each(|byte| *byte = below(256) as u8),
+                }
+            }
+            let context = format!("{kind}, seed {seed}");
+            let changed = |name: &str, at: usize| {
+                let (now, then) = (damaged.get(name), &intact.files[name]);
+                now.is_some_and(|now| now.get(at).is_some_and(|byte| *byte != then[at]))
+            };
+            let mut versions = intact.files.keys().flat_map(|n| [6, 7, 17].map(|at| (n, at)));
+            if versions.any(|(name, at)| is_version(name, at) && changed(name, at)) {
+                return;
+            }
+            if kind == "closed" {
+                check(&intact, &damaged, &context);
+                return;
+            }
+            // Nobody may know that the last batch was ever whole.
+            let vfs = disk(&damaged);
+            let Ok(report) = repair(&vfs) else { panic!("{context}") };
+            assert_eq!(files_of(&vfs, STORE), damaged, "{context}");
+            let events = check_copy(&vfs, &report, &context);
+            let is_copied = |event: &&Event| {
+                let copied = events.get(event.sequence() as usize);
+                copied.is_some_and(|copied| said(copied) == said(event))
+            };
+            let copied: Vec<_> = intact.events.iter().filter(is_copied).collect();
+            check_account(&intact, &copied, &damaged, &report, &context);
+        });
+    }
+}
+
+#[test]
+fn a_missing_segment() {
+    let intact = Intact::closed();
+    for number in 1..=3 {
+        for manifest in [true, false] {
+            let mut damaged = intact.files.clone();
+            damaged.remove(&name_of(number));
+            if !manifest {
+                damaged.remove("manifest");
+                damaged.remove("head");
+            }
+            let context = format!("segment {number}, manifest {manifest}");
+            let (report, events) = check(&intact, &damaged, &context);
+            let lost = intact.events.iter().filter(|event| event.segment() == number).count();
+            // Without the manifest and the last segment nothing tells how long the log was.
+            let known = manifest || number < 3;
+            assert_eq!(report.lost, if known { lost as u64 } else { 0 }, "{context}");
+            assert_eq!(
+                events.len(),
+                intact.events.len() - if known { 0 } else { lost },
+                "{context}"
+            );
+        }
+    }
+}
+
+#[test]
+fn swapped_segments() {
+    let intact = Intact::closed();
+    for manifest in [true, false] {
+        for (one, other) in [(1, 2), (2, 3), (1, 3)] {
+            let mut damaged = intact.files.clone();
+            damaged.insert(name_of(one), intact.segment(other));
+            damaged.insert(name_of(other), intact.segment(one));
+            if !manifest {
+                damaged.remove("manifest");
+            }
+            let vfs = disk(&damaged);
+            let report = repair(&vfs).unwrap();
+            let events = check_copy(&vfs, &report, "swapped");
+            assert_eq!((report.kept, report.lost), (intact.events.len() as u64, 0));
+            let same = events.iter().zip(&intact.events);
+            assert!(same.into_iter().all(|(copy, event)| copy.hash() == event.hash()));
+            assert_eq!(report.left_out, []);
+        }
+    }
+}
+
+#[test]
+fn a_lost_manifest_and_damage() {
+    let intact = Intact::closed();
+    let mut damaged = intact.files.clone();
+    damaged.remove("manifest");
+    let (report, _) = check(&intact, &damaged, "lost");
+    assert_eq!((report.appended, report.lost, report.left_out.len()), (0, 0, 0));
+    // And the headers of two segments.
+    for name in [name_of(1), name_of(2)] {
+        damaged.get_mut(&name).unwrap()[100] ^= 1;
+    }
+    let (report, _) = check(&intact, &damaged, "two headers");
+    assert_eq!((report.appended, report.lost, report.left_out.len()), (0, 0, 2));
+    // With no header left, nothing tells whether the events are of this log.
+    damaged.get_mut(&name_of(3)).unwrap()[100] ^= 1;
+    let vfs = disk(&damaged);
+    let report = repair(&vfs).unwrap();
+    check_copy(&vfs, &report, "no header");
+    assert_eq!((report.kept, report.appended), (0, 0));
+    assert_eq!(report.lost, intact.events.len() as u64);
+    let vfs = disk(&damaged);
+    let options = RepairOptions { keep_altered: true, seed: Some(7), ..Default::default() };
+    let report = repair_with(&vfs, &options).unwrap();
+    assert_eq!((report.kept, report.appended), (0, intact.events.len() as u64));
+    check_copy(&vfs, &report, "no header");
+}
+
+/// A segment of another store is left out whole; one of a relative, too.
+#[test]
+fn a_foreign_segment() {
+    let intact = Intact::closed();
+    let other = SimVfs::default();
+    let store = open(&other, STORE, 2, OpenMode::Create).unwrap();
+    fill(&store);
+    store.close().unwrap();
+    let foreign = other.content(&Path::new(STORE).join(name_of(2))).unwrap();
+    let mut damaged = intact.files.clone();
+    damaged.insert(name_of(2), foreign.clone());
+    let (report, _) = check(&intact, &damaged, "another store");
+    assert_eq!(report.left_out.len(), 1);
+    let left = &report.left_out[0];
+    assert_eq!((left.segment, left.offset, left.bytes), (2, 0, foreign.len() as u64));
+    damaged = intact.files.clone();
+    damaged.insert(name_of(9), foreign);
+    let (report, _) = check(&intact, &damaged, "beside");
+    assert_eq!((report.appended, report.lost, report.left_out.len()), (0, 0, 1));
+
+    let vfs = disk(&intact.files);
+    let store = open(&vfs, STORE, 1, OpenMode::Existing).unwrap();
+    let second = intact.events.iter().position(|event| event.segment() == 2).unwrap() as u64;
+    store.fork_to("/fork", &ForkOptions { at: Some(second), independent: true }).unwrap();
+    let fork = open(&vfs, "/fork", 5, OpenMode::Existing).unwrap();
+    fill(&fork);
+    let relative = vfs.content(Path::new("/fork/000002.fbat")).unwrap();
+    let mut damaged = intact.files.clone();
+    damaged.insert(name_of(2), relative);
+    let (report, _) = check(&intact, &damaged, "a relative");
+    assert_eq!((report.kept, report.left_out.len()), (second, 1));
+    assert!(report.appended > 0);
+}
+
+/// A repaired fork is a fork of it, and so of what that was a fork of.
+#[test]
+fn a_fork_of_a_fork() {
+    let vfs = disk(&Intact::closed().files);
+    let first = open(&vfs, STORE, 1, OpenMode::Existing).unwrap();
+    first.fork_to("/child", &ForkOptions { at: Some(20), independent: true }).unwrap();
+    let child = open(&vfs, "/child", 2, OpenMode::Existing).unwrap();
+    fill(&child);
+    let store_id = child.stats().unwrap().store_id;
+    child.close().unwrap();
+    let intact = Intact::of(files_of(&vfs, "/child"));
+    let (report, _) = check(&intact, &intact.files, "intact");
+    assert_eq!((report.lost, report.left_out.len()), (0, 0));
+    for lost in [10, 30] {
+        let (name, range) = intact.place(&intact.events[lost]);
+        for manifest in [true, false] {
+            let mut damaged = intact.files.clone();
+            damaged.get_mut(&name).unwrap()[range.start + 130] ^= 1;
+            if !manifest {
+                damaged.remove("manifest");
+            }
+            let (report, _) = check(&intact, &damaged, &format!("{lost}, {manifest}"));
+            assert_eq!((report.source, report.lost), (store_id, 1));
+            assert!(report.kept as usize <= lost && report.kept as usize + 2 >= lost);
+        }
+    }
+}
+
+/// Where a retention has dropped events, a copy lacks them too; behind damage, their places are held.
+#[test]
+fn a_compacted_store() {
+    let vfs = SimVfs::default();
+    let store = open(&vfs, STORE, 1, OpenMode::Create).unwrap();
+    fill(&store);
+    fill(&store);
+    let last = store.head().unwrap().events;
+    let mut keep = |event: &Event| Ok(event.sequence() % 5 < 2);
+    let keys = Keys { window: 0, ..Keys::default() };
+    let retention = Retention { keep: Some(&mut keep), keys, ..Retention::default() };
+    let options = CompactOptions { retention: Some(retention), ..Default::default() };
+    assert!(store.compact(options).unwrap().events_dropped > 20);
+    fill(&store);
+    store.close().unwrap();
+    let intact = Intact::of(files_of(&vfs, STORE));
+    let total = last + 30;
+    let mut seen = (0, 0, 0);
+    let segments = intact.files.iter().filter(|(name, _)| name.ends_with(".fbat"));
+    let places =
+        segments.flat_map(|(name, file)| (0..file.len()).step_by(61).map(move |at| (name, at)));
+    let nowhere = (intact.files.keys().next().unwrap(), usize::MAX);
+    for (name, at) in places.chain([nowhere]) {
+        let context = format!("{name}, offset {at}");
+        let mut damaged = intact.files.clone();
+        damaged.get_mut(name).unwrap().get_mut(at).into_iter().for_each(|byte| *byte ^= 1);
+        let vfs = disk(&damaged);
+        let report = repair(&vfs).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+        assert!(report.verify.is_intact(), "{context}: {:?}", report.verify.findings);
+        let RepairReport { kept, appended, dropped, lost, .. } = report;
+        assert_eq!(kept + appended + dropped + lost, total, "{context}");
+        let copy = open(&vfs, COPY, 1, OpenMode::Existing).unwrap();
+        assert!(copy.open_report().clean, "{context}");
+        for event in intact.events.iter().filter(|event| intact.is_untouched(event, &damaged)) {
+            let copied = copy.at(event.sequence()).unwrap();
+            assert_eq!(copied.map(|copied| said(&copied)), Some(said(event)), "{context}");
+        }
+        let shown = copy.read(Query::default()).unwrap().map(Result::unwrap);
+        let held = shown.filter(is_place).count() as u64;
+        assert_eq!(held, dropped + lost, "{context}");
+        copy.append(&NewEvent::new("user:0", "app", EventKind::DATA, b"on"), None).unwrap();
+        copy.compact(CompactOptions::default()).unwrap();
+        assert!(copy.verify().unwrap().is_intact(), "{context}");
+        if at == usize::MAX {
+            assert_eq!((kept, report.left_out.len()), (total, 0));
+        }
+        seen = (seen.0 + u64::from(kept == total), seen.1.max(dropped), seen.2.max(lost));
+    }
+    assert!(seen.0 > 3 && seen.1 > 20 && seen.2 > 1, "{seen:?}");
+}
+
+// ---------------------------------------------------------------- events that were altered
+
+fn mend(frame: &mut [u8], lineage: Option<&[u8]>) {
+    let length = u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize;
+    let payload = length - u32::from_le_bytes(frame[84..88].try_into().unwrap()) as usize;
+    if let Some(lineage) = lineage {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"batpak.event.2\0").update(&[frame[9] & 1]).update(lineage);
+        hasher.update(blake3::hash(&frame[payload..length]).as_bytes());
+        hasher.update(&frame[48..payload]);
+        frame[16..48].copy_from_slice(hasher.finalize().as_bytes());
+    }
+    let crc = crc32fast::hash(&[&frame[..4], &frame[8..]].concat());
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// An event whose time is another, with a right checksum, and maybe a right hash.
+fn altered(intact: &Intact, event: &Event, with_hash: bool) -> Files {
+    let (name, range) = intact.place(event);
+    let mut damaged = intact.files.clone();
+    let file = damaged.get_mut(&name).unwrap();
+    let lineage = file[89..105].to_vec();
+    file[range.start + 72] ^= 1;
+    mend(&mut file[range], with_hash.then_some(&lineage));
+    damaged
+}
+
+#[test]
+fn an_altered_event_is_left_out_or_marked() {
+    let intact = Intact::closed();
+    for (event, with_hash) in intact.events.iter().flat_map(|e| [(e, false), (e, true)]) {
+        let damaged = altered(&intact, event, with_hash);
+        let context = format!("event {}, hash {with_hash}", event.sequence());
+        let vfs = disk(&damaged);
+        let report = repair(&vfs).unwrap();
+        let events = check_copy(&vfs, &report, &context);
+        let copied = &events[event.sequence() as usize];
+        assert!(is_place(copied), "{context}");
+        assert!(report.kept <= event.sequence(), "{context}");
+        let left = report.left_out.iter().find(|left| {
+            left.offset <= event.offset()
+                && left.segment == event.segment()
+                && left.offset + left.bytes >= event.offset() + event.stored_bytes() as u64
+        });
+        assert!(left.is_some(), "{context}: {:?}", report.left_out);
+        // The root of the log says which one it was, unless nothing links to it.
+        let later = &intact.events[event.sequence() as usize + 1..];
+        let mut stream =
+            later.iter().filter(|e| (e.entity(), e.lane()) == (event.entity(), event.lane()));
+        if !with_hash || stream.any(|next| next.segment() == event.segment()) {
+            check(&intact, &damaged, &context);
+        }
+
+        let options = RepairOptions { keep_altered: true, seed: Some(7), ..Default::default() };
+        let vfs = disk(&damaged);
+        let report = repair_with(&vfs, &options).unwrap();
+        let events = check_copy(&vfs, &report, &context);
+        assert_eq!(report.lost, 0, "{context}");
+        let copied = &events[event.sequence() as usize];
+        assert_ne!(copied.timestamp_us(), event.timestamp_us(), "{context}");
+        let (_, origin) = copied.extensions().find(|(key, _)| *key == "batpak.import").unwrap();
+        assert_eq!(origin[1], if with_hash { 8 } else { 1 }, "{context}");
+        assert!(report.kept <= event.sequence(), "{context}");
+    }
+}
+
+// ---------------------------------------------------------------- ends, crashes and failures
+
+/// The end that a crash leaves is what opening finds.
+#[test]
+fn a_torn_end() {
+    let vfs = SimVfs::default();
+    let store = open(&vfs, STORE, 1, OpenMode::Create).unwrap();
+    fill(&store);
+    let event = NewEvent::new("user:0", "app", EventKind::DATA, &[1; 100]);
+    let batch = [event, event, event];
+    store.append_batch(&batch, Some(Durability::Buffered)).unwrap();
+    store.flush().unwrap();
+    let last = store.at(store.head().unwrap().events - 1).unwrap().unwrap();
+    let whole = files_of(&vfs, STORE);
+    let name = name_of(last.segment());
+    let (from, end) = (last.offset() as usize - 300, last.offset() as usize + last.stored_bytes());
+    for cut in from..end {
+        let mut torn = whole.clone();
+        torn.get_mut(&name).unwrap().truncate(cut);
+        let context = format!("cut at {cut}");
+        let opened = open(&disk(&torn), STORE, 1, OpenMode::Existing).unwrap();
+        let expected = opened.verify().unwrap();
+        let vfs = disk(&torn);
+        let report = repair(&vfs).unwrap();
+        check_copy(&vfs, &report, &context);
+        assert_eq!((report.verify.events, report.verify.root), (expected.events, expected.root));
+        assert_eq!((report.appended, report.lost), (0, 0), "{context}");
+        let left: u64 = report.left_out.iter().map(|left| left.bytes).sum();
+        assert_eq!(left, opened.open_report().cut_bytes, "{context}");
+    }
+}
+
+/// After a crash at any change, a repaired copy has what opening finds.
+#[test]
+fn a_store_after_a_crash_is_what_opening_finds() {
+    let (mut copies, mut cut) = (0, 0);
+    for point in 1.. {
+        let vfs = SimVfs::default();
+        vfs.fail_at(point, Fault::CrashMidway);
+        let event = NewEvent::new("e", "s", EventKind::DATA, &[5; 700]);
+        let done = open(&vfs, STORE, 1, OpenMode::Create).and_then(|store| {
+            for i in 0..9 {
+                let durability = [Durability::Durable, Durability::Written, Durability::Buffered];
+                store.append_batch(&[event; 3], Some(durability[i % 3]))?;
+            }
+            store.close()
+        });
+        for loss in (0..20).map(Loss::Power).chain([Loss::Process]) {
+            let context = format!("point {point}, {loss:?}");
+            let found = files_of(&vfs.after_crash(loss), STORE);
+            let Ok(opened) = open(&disk(&found), STORE, 1, OpenMode::Existing) else {
+                continue;
+            };
+            let expected = opened.verify().unwrap();
+            let vfs = disk(&found);
+            let report = repair(&vfs).unwrap();
+            check_copy(&vfs, &report, &context);
+            let copy = (report.verify.events, report.verify.root);
+            assert_eq!(copy, (expected.events, expected.root), "{context}");
+            assert_eq!((report.appended, report.lost), (0, 0), "{context}");
+            let left: u64 = report.left_out.iter().map(|left| left.bytes).sum();
+            // Zeros behind what was torn are cut, but nothing that is left out.
+            assert!(left <= opened.open_report().cut_bytes, "{context}");
+            copies += 1;
+            cut += u64::from(left > 0);
+        }
+        if done.is_ok() {
+            break;
+        }
+    }
+    println!("{copies} copies, {cut} of stores with an end that was cut");
+    assert!(copies > 300 && cut > 50, "{copies}, {cut}");
+}
+
+/// What is appended anew goes to as many segments as it takes.
+#[test]
+fn many_events_behind_the_damage() {
+    let vfs = SimVfs::default();
+    let store = open(&vfs, STORE, 1, OpenMode::Create).unwrap();
+    let event = NewEvent::new("user:0", "app", EventKind::DATA, &[3; 80]);
+    for _ in 0..6000 {
+        store.append(&event, Some(Durability::Written)).unwrap();
+    }
+    store.close().unwrap();
+    let intact = Intact::of(files_of(&vfs, STORE));
+    let mut damaged = intact.files.clone();
+    for event in intact.events.iter().skip(150).step_by(700) {
+        let (name, range) = intact.place(event);
+        damaged.get_mut(&name).unwrap()[range.start + 90] ^= 1;
+    }
+    let (report, _) = check(&intact, &damaged, "many");
+    assert_eq!((report.kept, report.appended, report.lost), (150, 5841, 9));
+    let vfs = disk(&damaged);
+    repair(&vfs).unwrap();
+    let segments = files_of(&vfs, COPY).keys().filter(|name| name.ends_with(".fbat")).count();
+    assert!(segments > 2, "{segments} segments");
+}
+
+/// A store with damage in its first and its second segment.
+fn damaged() -> SimVfs {
+    let intact = Intact::closed();
+    let mut files = intact.files.clone();
+    for number in [1, 2] {
+        let event = intact.events.iter().filter(|event| event.segment() == number).nth(3).unwrap();
+        files.get_mut(&name_of(number)).unwrap()[event.offset() as usize + 120] ^= 1;
+    }
+    files.get_mut("head").unwrap()[30] ^= 1;
+    disk(&files)
+}
+
+#[test]
+fn twice_gives_the_same() {
+    let (one, other) = (damaged(), damaged());
+    let reports = [&one, &other].map(|vfs| repair(vfs).unwrap());
+    assert_eq!(reports[0], reports[1]);
+    assert!(reports[0].kept > 0 && reports[0].appended > 0 && reports[0].lost > 0);
+    assert_eq!(files_of(&one, COPY), files_of(&other, COPY));
+    assert_eq!(files_of(&one, COPY).len(), 4);
+}
+
+/// A copy is repaired like any other store.
+#[test]
+fn a_repaired_copy_is_damaged_again() {
+    let first = damaged();
+    let report = repair(&first).unwrap();
+    let intact = Intact::of(files_of(&first, COPY));
+    let lost = report.lost;
+    assert!(lost > 0);
+    for event in intact.events.iter().step_by(3) {
+        let (name, range) = intact.place(event);
+        let mut damaged = intact.files.clone();
+        damaged.get_mut(&name).unwrap()[range.start + 20] ^= 1;
+        let vfs = disk(&damaged);
+        let report = repair(&vfs).unwrap();
+        assert!(report.verify.is_intact());
+        // No batch is cut.
+        let first = report.lost_events[0].first_sequence;
+        assert!(report.lost == 1 && (first.saturating_sub(2)..=first).contains(&report.kept));
+        assert_eq!(report.kept + report.appended + 1, intact.events.len() as u64);
+    }
+}
+
+fn state(vfs: &SimVfs, context: &str) -> Option<Files> {
+    match open(vfs, COPY, 1, OpenMode::ReadOnly) {
+        Ok(copy) => {
+            let report = copy.verify().unwrap();
+            assert!(report.is_intact(), "{context}: {:?}", report.findings);
+            let mut files = files_of(vfs, COPY);
+            // The head is never synced.
+            files.remove("head");
+            Some(files)
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{context}: {error:?}");
+            assert!(files_of(vfs, COPY).is_empty(), "{context}");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_change() {
+    let vfs = damaged();
+    repair(&vfs).unwrap();
+    let whole = state(&vfs, "undisturbed").unwrap();
+    for fault in [Fault::Crash, Fault::CrashMidway] {
+        let (mut points, mut nothing, mut all) = (0, 0, 0);
+        for point in 1.. {
+            let vfs = damaged();
+            let source = files_of(&vfs, STORE);
+            vfs.fail_at(vfs.changes() + point, fault);
+            let done = repair(&vfs);
+            let losses = (0..6).map(|seed| Loss::Power(point * 100 + seed)).chain([Loss::Process]);
+            for loss in losses {
+                let context = format!("{fault:?}, point {point}, {loss:?}");
+                let vfs = vfs.after_crash(loss);
+                assert_eq!(files_of(&vfs, STORE), source, "{context}");
+                let found = state(&vfs, &context);
+                assert!(found.as_ref().is_none_or(|found| *found == whole), "{context}");
+                assert!(found.is_some() || done.is_err(), "{context}");
+                *(if found.is_some() { &mut all } else { &mut nothing }) += 1;
+                if found.is_none() {
+                    repair(&vfs).unwrap();
+                    assert_eq!(state(&vfs, &context).as_ref(), Some(&whole), "{context}: again");
+                    let unfinished = files_of(&vfs, "/copies/new.unfinished");
+                    assert!(unfinished.is_empty(), "{context}");
+                }
+            }
+            if done.is_ok() {
+                break;
+            }
+            assert!(vfs.crashed());
+            points += 1;
+        }
+        println!("{fault:?}: {points} points, {nothing} times nothing, {all} times all of it");
+        assert!(points > 20 && nothing > points && all > 0, "{points}, {nothing}, {all}");
+    }
+}
+
+#[test]
+fn a_full_disk_or_an_error_at_any_change() {
+    for (fault, kind) in [(Fault::DiskFull, ErrorKind::DiskFull), (Fault::Io, ErrorKind::Io)] {
+        let mut failures = 0;
+        for point in 1.. {
+            let vfs = damaged();
+            let source = files_of(&vfs, STORE);
+            vfs.fail_at(vfs.changes() + point, fault);
+            let context = format!("{fault:?}, point {point}");
+            let done = repair(&vfs);
+            assert_eq!(files_of(&vfs, STORE), source, "{context}");
+            if vfs.changes() < point {
+                break;
+            }
+            let Err(error) = done else {
+                // What failed was the head of the copy, which is advice.
+                assert!(state(&vfs, &context).is_some(), "{context}");
+                continue;
+            };
+            failures += 1;
+            let is_sync = fault == Fault::DiskFull && error.kind() == ErrorKind::Io;
+            assert!(error.kind() == kind || is_sync, "{context}: {error:?}");
+            assert!(files_of(&vfs, "/copies/new.unfinished").is_empty(), "{context}");
+            if state(&vfs, &context).is_none() {
+                let again = repair(&vfs).unwrap();
+                assert!(again.verify.is_intact(), "{context}");
+            }
+        }
+        assert!(failures > 20, "{failures}");
+    }
+}
+
+#[test]
+fn a_store_that_somebody_has_open_or_that_is_none() {
+    let intact = Intact::closed();
+    let vfs = disk(&intact.files);
+    let writer = open(&vfs, STORE, 1, OpenMode::Existing).unwrap();
+    assert_eq!(repair(&vfs).unwrap_err().kind(), ErrorKind::Locked);
+    writer.close().unwrap();
+    repair(&vfs).unwrap();
+    assert_eq!(repair(&vfs).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(repair(&SimVfs::default()).unwrap_err().kind(), ErrorKind::NotFound);
+}
