@@ -10,6 +10,7 @@ use super::prepare::{Recorded, Request, is_same_of_caller};
 use super::{Inner, Store, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Causation, Event, Extensions, MAX_EXTENSION_BYTES, push_extension};
+use crate::format::hash::payload_hash;
 use crate::ids::Id;
 use crate::kind::EventKind;
 use crate::options::{
@@ -239,10 +240,17 @@ impl Inner {
 
 /// Whether an event is one that is there, wherever either came from.
 fn is_same(event: &Recorded<'_>, extensions: &[u8], found: &Event) -> bool {
-    let there = Recorded::of(found);
-    // When it was recorded here, and in which batch, is this store's affair.
-    let there =
-        Recorded { wall_us: event.wall_us, batch_continues: event.batch_continues, ..there };
+    let (there, frame) = (Recorded::of(found), found.frame());
+    let erased = frame.is_erased() && payload_hash(event.payload) == frame.payload_hash();
+    // When it was recorded here, and in which batch, is this store's affair; so is what a compaction
+    // has made of it.
+    let there = Recorded {
+        wall_us: event.wall_us,
+        batch_continues: event.batch_continues,
+        kind: frame.appended_kind(),
+        payload: if erased { event.payload } else { there.payload },
+        ..there
+    };
     *event == there && is_same_of_caller(extensions, found.extension_bytes())
 }
 
@@ -347,7 +355,7 @@ impl<'a> Import<'a> {
             self.keep_places(until, self.times)?;
         }
         self.append()?;
-        self.report.outside = self.source.0.report.events.saturating_sub(inside);
+        self.report.outside = self.source.0.shown_events().saturating_sub(inside);
         self.report.sequences_kept &= self.report.imported + self.report.already_there > 0;
         Ok(())
     }

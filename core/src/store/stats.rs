@@ -66,6 +66,13 @@ pub struct Stats {
 }
 
 impl Inner {
+    /// How many events are shown.
+    pub(super) fn shown_events(&self) -> u64 {
+        let live = self.live.read();
+        let in_tail = live.tail.as_ref().map_or(0, |tail| tail.events() - tail.holes());
+        live.parts.iter().map(|part| part.events()).sum::<u64>() + in_tail
+    }
+
     /// Bytes of all segments.
     pub(super) fn bytes_of(&self, live: &Live) -> u64 {
         let of_part = |part: &Arc<Part>| match &**part {
