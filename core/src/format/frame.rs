@@ -574,7 +574,13 @@ impl<'a> Gap<'a> {
             let is_whole = field!(bytes, 0, u32) as usize == bytes.len()
                 && (bytes.len() - GAP_BYTES).is_multiple_of(HASH_BYTES)
                 && gap.events() <= MAX_GAP_EVENTS as u64;
-            if is_whole { Ok(gap) } else { Err("a gap is of an impossible size") }
+            if !is_whole {
+                return Err("a gap is of an impossible size");
+            }
+            if field!(bytes, 12, u32) != SYNCED_TO_OF_MOVED || gap.first_sequence() >= 1 << 62 {
+                return Err("a gap says what none can say");
+            }
+            Ok(gap)
         }))
     }
 

@@ -94,8 +94,16 @@ impl Store {
         };
         match read(&options) {
             Ok(inner) => {
-                let opening = if is_old { Opening::OnlyReads } else { opening_of(&files, &inner)? };
-                Ok(found(&inner, opening, None))
+                let refusal = match is_old {
+                    true => None,
+                    false => open::refuse_other_than_files(&files, &list(&files)?).err(),
+                };
+                let opening = match &refusal {
+                    _ if is_old => Opening::OnlyReads,
+                    Some(_) => Opening::Refuses,
+                    None => opening_of(&files, &inner)?,
+                };
+                Ok(found(&inner, opening, refusal))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(nothing()),
             Err(error) => {
@@ -126,8 +134,13 @@ fn opening_of(files: &Arc<Files>, inner: &Inner) -> Result<Opening> {
     if !matches!(follow::reader_of(files)?, Reader::Alone) {
         return Ok(Opening::Locked);
     }
-    let report = &inner.report;
-    let has_leftovers = list(files)?.iter().any(|(name, _)| open::is_own_temporary(name));
+    let (report, names) = (&inner.report, list(files)?);
+    let has_leftovers = match open::read_manifest(files)? {
+        Some(manifest) => {
+            !open::sort_files(files, &names, &manifest, &mut OpenReport::default())?.is_empty()
+        }
+        None => names.iter().any(|(name, _)| open::is_own_temporary(name)),
+    };
     let is_clean = report.clean && report.cut_bytes == 0 && !has_leftovers;
     Ok(if is_clean { Opening::Opens } else { Opening::Recovers })
 }

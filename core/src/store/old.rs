@@ -493,6 +493,9 @@ impl Inner {
         let last = found.runs.last().map(|run| &run.tail);
         Ok(VerifyReport {
             events: last.map_or(0, |tail| tail.tree.size()),
+            dropped: 0,
+            tombstones: 0,
+            erased: 0,
             segments: recovered.sources.len() as u64,
             last_hash: last.map_or(Hash::ZERO, |tail| tail.last_hash),
             root: last.map_or_else(|| Tree::default().root(), |tail| tail.tree.root()),

@@ -426,7 +426,7 @@ pub(super) fn refuse_other_than_files(files: &Files, names: &[(String, bool)]) -
 /// Sorts the directory's names: gives the leftovers that may be removed, notes strangers, and
 /// refuses segments that are not in the manifest.
 pub(super) fn sort_files(
-    files: &Files,
+    files: &Arc<Files>,
     names: &[(String, bool)],
     manifest: &Manifest,
     report: &mut OpenReport,
@@ -452,7 +452,12 @@ pub(super) fn sort_files(
                 let is_empty = length <= HEADER_BYTES as u64;
                 let is_left = is_empty && (number > highest || header.is_some())
                     || manifest.retired.contains(&number)
-                    || header.is_some_and(|header| header.generation > manifest.generation);
+                    || match header {
+                        Some(header) if header.generation > manifest.generation => {
+                            is_redundant(files, manifest, &header)?
+                        }
+                        _ => false,
+                    };
                 if !is_left {
                     return Err(Error::corrupt(
                         "a segment is not listed in the manifest: it is foreign, or was renamed or \
@@ -469,6 +474,25 @@ pub(super) fn sort_files(
         }
     }
     Ok(leftovers)
+}
+
+/// Whether listed segments hold the events of this one, which a compaction wrote to take their place.
+fn is_redundant(files: &Arc<Files>, manifest: &Manifest, header: &Header) -> Result<bool> {
+    let from = manifest.segments.iter().position(|e| e.first_sequence == header.first_sequence);
+    let Some(from) = from else { return Ok(false) };
+    let name = segment::file_name(header.number);
+    let length = files.open(&name, Access::Read)?.size();
+    let length = length.map_err(|e| Error::io("cannot read its length", &files.path(&name), &e))?;
+    for last in manifest.segments[from..].iter().filter(|entry| entry.length > 0) {
+        let (number, first_sequence) = (header.number, header.first_sequence);
+        let events = last.end_sequence() - first_sequence;
+        let entry = Entry { number, first_sequence, events, length };
+        if let Ok(found) = Sealed::open(files, entry, None) {
+            let listed = Sealed::open(files, *last, None)?;
+            return Ok(found.footer.summary.root == listed.footer.summary.root);
+        }
+    }
+    Ok(false)
 }
 
 /// The header of a segment that this store wrote.

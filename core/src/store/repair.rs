@@ -137,11 +137,14 @@ fn repair(
         let why = "events were written by a newer version of batpak; upgrade to repair the store";
         return Err(Error::new(ErrorKind::Unsupported, why).at_path(&files.dir));
     }
-    let Salvaged { inner, sealed, mut left_out, known_events, roots, .. } = found;
+    let Salvaged { inner, sealed_events, sealed_number, mut left_out, known_events, roots, .. } =
+        found;
     let source = Store(Arc::new(inner));
     let parts = source.0.live.read().parts.clone();
     let tails: Vec<&Tail> = parts.iter().filter_map(|part| indexed(part)).collect();
-    let is_sealed = |last: &&Tail| sealed.is_some_and(|sealed| last.number <= sealed);
+    let is_sealed = |last: &&Tail| {
+        last.next_sequence() <= sealed_events || sealed_number.is_some_and(|n| last.number <= n)
+    };
     let confirmed = if tails.last().is_some_and(is_sealed) { u64::MAX } else { known_events };
     let mut judged = Judged::of(&source.0, &tails, &roots, confirmed)?;
     // Where readers find the end of the log, what is behind it was never there.

@@ -15,6 +15,7 @@ use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
 use crate::index::Part;
+use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::storage::files::Files;
@@ -43,8 +44,10 @@ pub struct LeftOut {
 /// What can be read of a damaged store, and what not.
 pub(super) struct Salvaged {
     pub(super) inner: Inner,
-    /// The last segment that is known to be sealed: up to its end every batch was whole.
-    pub(super) sealed: Option<u64>,
+    /// So many events were in segments that are known to be sealed: every batch of those was whole.
+    pub(super) sealed_events: u64,
+    /// As long as there was no compaction, segments up to this number are known to be sealed, too.
+    pub(super) sealed_number: Option<u64>,
     pub(super) left_out: Vec<LeftOut>,
     /// So many events are known to have been appended.
     pub(super) known_events: u64,
@@ -100,21 +103,25 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         altered,
         manifest,
         damage: report.damage,
-        sealed: numbers.iter().rev().nth(1).copied(),
         pieces: Vec::new(),
         lost: Vec::new(),
         left_out: Vec::new(),
         headers: BTreeMap::new(),
         ends: Vec::new(),
+        has_footer: Vec::new(),
     };
     for number in &numbers {
         reading.read(*number)?;
     }
     let is_newer = reading.lost.iter().any(|lost| lost.whys.contains(&frame::NEWER));
-    let known_events = reading.known_events();
+    let (known_events, sealed_events) = (reading.known_events(), reading.sealed_events());
     reading.tell_lost(known_events);
     let (parts, roots) = (reading.join()?, reading.roots());
-    let Reading { manifest, damage, sealed, left_out, .. } = reading;
+    let sealed_number = reading.sealed_number(&numbers);
+    if reading.damage.is_empty() {
+        reading.check_footers();
+    }
+    let Reading { manifest, damage, left_out, .. } = reading;
     let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
     report.damage = damage;
 
@@ -130,7 +137,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         report.damage.is_empty() && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };
     let inner = Inner::new(files, options, &manifest, live, report);
-    Ok(Salvaged { inner, sealed, left_out, known_events, roots, is_newer })
+    Ok(Salvaged { inner, sealed_events, sealed_number, left_out, known_events, roots, is_newer })
 }
 
 /// A run of bytes in a segment of which nothing can be read.
@@ -149,12 +156,11 @@ struct Lost {
 }
 
 struct Reading<'a> {
-    files: &'a Files,
+    files: &'a Arc<Files>,
     altered: bool,
     /// Without one, what the headers say.
     manifest: Option<Manifest>,
     damage: Vec<String>,
-    sealed: Option<u64>,
     /// The runs of consecutive events in one segment.
     pieces: Vec<Tail>,
     lost: Vec<Lost>,
@@ -163,6 +169,8 @@ struct Reading<'a> {
     headers: BTreeMap<u64, Header>,
     /// What their footers say: the number of events in the log, and the root over them.
     ends: Vec<(u64, Hash)>,
+    /// The segments that end as sealed ones do.
+    has_footer: Vec<u64>,
 }
 
 impl Reading<'_> {
@@ -226,7 +234,7 @@ impl Reading<'_> {
         }
 
         let footer = read_footer(file, length);
-        self.sealed = self.sealed.max(footer.is_some().then_some(number));
+        self.has_footer.extend(footer.is_some().then_some(number));
         let (to, summary) = footer.unwrap_or((length, None));
         if let Some(summary) = summary
             && self.headers.get(&number).is_some_and(|header| header.number == summary.number)
@@ -333,14 +341,38 @@ impl Reading<'_> {
     fn known_events(&self) -> u64 {
         let manifest = self.manifest.as_ref();
         let closed = manifest.and_then(|manifest| manifest.closed).map(|closed| closed.events);
-        let newest = manifest.and_then(|manifest| manifest.segments.last());
         // The head is advice; one that cannot be read says nothing.
         let head = read_head(self.files).ok().flatten();
         let head = head.filter(|head| manifest.is_some_and(|known| known.store == head.store));
-        let noted = [closed, newest.map(|e| e.first_sequence), head.map(|h| h.durable_events)];
+        let noted = [closed, head.map(|head| head.durable_events)];
+        noted.into_iter().flatten().fold(self.sealed_events(), u64::max)
+    }
+
+    /// Where a segment begins, the one before it is sealed.
+    fn sealed_events(&self) -> u64 {
+        let newest = self.manifest.as_ref().and_then(|manifest| manifest.segments.last());
         let begins = self.headers.values().map(|header| header.first_sequence);
         let ends = self.ends.iter().map(|(events, _)| *events);
-        noted.into_iter().flatten().chain(begins).chain(ends).max().unwrap_or_default()
+        begins.chain(ends).chain(newest.map(|entry| entry.first_sequence)).max().unwrap_or_default()
+    }
+
+    /// Without a compaction, numbers rise along the log: only the last one may not be sealed.
+    fn sealed_number(&self, numbers: &[u64]) -> Option<u64> {
+        let of_headers = self.headers.values().map(|header| header.generation);
+        let of_manifest = self.manifest.iter().map(|manifest| manifest.generation);
+        if of_headers.chain(of_manifest).any(|generation| generation > 0) {
+            return None;
+        }
+        let before_last = numbers.iter().rev().nth(1);
+        before_last.into_iter().chain(&self.has_footer).max().copied()
+    }
+
+    /// Every event is there; what an index lacks keeps the store from being opened all the same.
+    fn check_footers(&mut self) {
+        let entries = self.manifest.iter().flat_map(|manifest| &manifest.segments);
+        let sealed = entries.filter(|entry| entry.length > 0);
+        let damage = sealed.filter_map(|entry| Sealed::open(self.files, *entry, None).err());
+        self.damage.extend(damage.map(|error| error.to_string()).collect::<Vec<_>>());
     }
 
     /// The roots that are recorded, by the number of events.

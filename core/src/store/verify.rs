@@ -71,6 +71,13 @@ pub struct Finding {
 pub struct VerifyReport {
     /// Events that were checked.
     pub events: u64,
+    /// Of those, events that a retention has dropped: what is left of them is their hash, so that they
+    /// are told from events that never were.
+    pub dropped: u64,
+    /// Events that a compaction has made tombstones.
+    pub tombstones: u64,
+    /// Tombstones whose payload was erased.
+    pub erased: u64,
     /// Segments that were checked.
     pub segments: u64,
     /// The hash of the last event.
@@ -120,7 +127,10 @@ struct Audit<'a> {
     /// Of a fork: what it had in common with ancestors that were not reached yet, nearest first.
     ancestors: Vec<Ancestor>,
     streams: HashMap<(Arc<str>, u32), (u32, Hash)>,
-    /// Events that were dropped and have no frame: links to them lead nowhere.
+    dropped: u64,
+    tombstones: u64,
+    erased: u64,
+    /// Dropped events that have no frame: links to them lead nowhere.
     gone: u64,
 }
 
@@ -130,7 +140,10 @@ impl Store {
     /// not be done.
     ///
     /// What is verified is the log against itself. That it is the log it was, is shown by
-    /// comparing its head with one noted down elsewhere.
+    /// comparing its head with one noted down elsewhere. A retention changes no head, so that a head proves
+    /// which events there were, not that all of them are still shown: what is missing of them, by a
+    /// retention or by somebody who could write the files, is counted in the report. Note these counts
+    /// with the head, too.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.0.check_usable()?;
         if self.0.old.is_some() {
@@ -174,6 +187,9 @@ impl Store {
             whole: true,
             ancestors: self.0.ancestors.clone(),
             streams: HashMap::new(),
+            dropped: 0,
+            tombstones: 0,
+            erased: 0,
             gone: 0,
         };
         match manifest {
@@ -190,6 +206,9 @@ impl Store {
         audit.check_end()?;
         Ok(VerifyReport {
             events: audit.events,
+            dropped: audit.dropped,
+            tombstones: audit.tombstones,
+            erased: audit.erased,
             segments: extents.len() as u64,
             last_hash: audit.last_hash,
             root: audit.tree.root(),
@@ -339,6 +358,7 @@ impl Audit<'_> {
                         }
                         Stored::Gap(gap) => {
                             self.gone += gap.events();
+                            self.dropped += gap.events();
                             if readable {
                                 rebuilt.push_gap(gap, |tree| self.check_ancestors(tree));
                             }
@@ -417,6 +437,10 @@ impl Audit<'_> {
     }
 
     fn check_event(&mut self, frame: &Frame<'_>, number: u64, at: u64) {
+        let is_shown = !frame.is_dropped();
+        self.dropped += u64::from(!is_shown);
+        self.tombstones += u64::from(is_shown && frame.is_tombstone());
+        self.erased += u64::from(is_shown && frame.is_erased());
         if !frame.hash_is_right(self.inner.lineage) {
             let why = "the event's hash is not the hash of its fields";
             self.find(FindingKind::Hash, number, at, why);
