@@ -345,8 +345,8 @@ def test_a_signal_ends_it_without_functions(filled: Store) -> None:
         with Unchanged(filled):
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             with pytest.raises(Alarm):
-                # It would take a quarter of a minute, and looks at signals at each segment.
-                filled.compact(retention=Retention(prefix="a"), bytes_per_second=2_000)
+                # It would take seconds, and looks at signals at each segment.
+                filled.compact(retention=Retention(prefix="a"), bytes_per_second=10_000)
     finally:
         signal.signal(signal.SIGALRM, before)
 
