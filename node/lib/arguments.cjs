@@ -147,9 +147,10 @@ const COMPACT_FIELDS = new Set(['retention', 'bytesPerSecond', 'progress', 'sign
 /** What a compaction does, the functions that it asks, and the signal that ends it. */
 function compactArguments(options) {
   const given = check.fields('options', options, COMPACT_FIELDS)
-  const { what, keep } = check.optional(retentionArguments, 'retention', given.retention) ?? {}
+  const { rules, keep } = check.optional(retentionArguments, 'retention', given.retention) ?? {}
+  const bytesPerSecond = check.u64('bytesPerSecond', given.bytesPerSecond ?? 0n)
   return {
-    what: { retention: what, bytesPerSecond: check.u64('bytesPerSecond', given.bytesPerSecond ?? 0n) },
+    what: { retention: rules, bytesPerSecond },
     keep,
     progress: check.optional(check.callable, 'progress', given.progress),
     signal: check.optional(check.abortSignal, 'signal', given.signal),
@@ -165,11 +166,9 @@ const KEY_FIELDS = new Set(['window', 'most', 'overflow'])
 
 function retentionArguments(name, retention) {
   const given = check.fields(name, retention, RETENTION_FIELDS)
-  const {
-    before, olderThanUs, newestPerEntity, keep, unwanted = 'drop', keys, ...region
-  } = given
+  const { before, olderThanUs, newestPerEntity, keep, unwanted = 'drop', keys, ...region } = given
   const { window, most, overflow = 'warn' } = check.fields('keys', keys, KEY_FIELDS)
-  const what = {
+  const rules = {
     region: queryArguments(region),
     before: check.optional(check.u64, 'before', before),
     olderThanUs: check.optional(check.timestamp, 'olderThanUs', olderThanUs),
@@ -179,7 +178,7 @@ function retentionArguments(name, retention) {
     mostKeys: check.optional(check.u64, 'most', most),
     keyOverflow: check.oneOf('overflow', overflow, KEY_OVERFLOWS),
   }
-  return { what, keep: check.optional(check.callable, 'keep', keep) }
+  return { rules, keep: check.optional(check.callable, 'keep', keep) }
 }
 
 const SNAPSHOT_FIELDS = new Set(['earlier', 'independent'])

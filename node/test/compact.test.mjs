@@ -273,7 +273,8 @@ test('tombstones and erased payloads', async (t) => {
   assert.equal(events[1].toJSON().erased, true)
   assert.throws(() => events[1].value(), ofKind('DECODE'))
   // What was read before stays what it was, with the same hash.
-  assert.deepEqual([held.erased, held.payload, held.hash], [false, Buffer.alloc(300, 1), events[1].hash])
+  assert.deepEqual([held.erased, held.hash], [false, events[1].hash])
+  assert.deepEqual(held.payload, Buffer.alloc(300, 1))
 })
 
 test('a batch that was erased is still a batch', (t) => {
@@ -316,7 +317,8 @@ test('the event loop goes on while one is under way, and others append and read'
     const found = []
     for await (const { sequence } of store.read({ prefix: 'a' })) found.push(Number(sequence))
     // Each event that goes may still be seen, or not.
-    assert.deepEqual(found.filter((number) => number % 2 === 1), upTo(40).filter((n) => n % 2 === 1))
+    const isOdd = (number) => number % 2 === 1
+    assert.deepEqual(found.filter(isOdd), upTo(40).filter(isOdd))
   }
   assert.equal((await compacting).eventsDropped, 20n)
   assert.equal(store.headSync().events, BigInt(40 + appended))

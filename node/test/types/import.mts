@@ -4,7 +4,8 @@ import {
   inspectSync, operationId,
 } from 'batpak'
 import type {
-  Ancestry, AppendOptions, CommitOptions, Committed, CompactOptions, CompactReport, CopyReport, Diff, Dropped, ExportOptions,
+  Ancestry, AppendOptions, CommitOptions, Committed, CompactOptions, CompactReport, CopyReport,
+  Diff, Dropped, ExportOptions,
   ExportReport, Fence, FenceOptions, ForkOptions, Frontier, Gate, Head, ImportOptions, ImportReport, Inspection, NewEvent, OpenReport, Parent,
   Query, Receipt, Retention, SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
 } from 'batpak'
