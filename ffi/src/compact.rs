@@ -219,3 +219,60 @@ pub unsafe extern "C" fn batpak_store_compact(
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::append::{batpak_new_event, batpak_store_append};
+    use crate::argument::batpak_text;
+    use crate::store::{batpak_store_close, batpak_store_open, on_store};
+    use std::ptr::{null, null_mut};
+
+    /// Counts its calls, and goes on.
+    unsafe extern "C" fn count(calls: *mut c_void, _: *const batpak_compact_progress) -> i32 {
+        // SAFETY: the test hands in a number of its own.
+        unsafe { *calls.cast::<u32>() += 1 };
+        0
+    }
+
+    #[test]
+    fn a_defect_during_a_call_stops_compactions_until_the_store_is_reopened() {
+        let directory = std::env::temp_dir().join(format!("batpak-compact-{}", std::process::id()));
+        let path = directory.to_str().unwrap();
+        let event = batpak_new_event {
+            kind: 0x1000,
+            entity: batpak_text::of("e"),
+            scope: batpak_text::of("s"),
+            ..batpak_new_event::defaults()
+        };
+        let (mut store, mut calls) = (null_mut(), 0u32);
+        let retention =
+            batpak_retention { before: 1, has_before: 1, ..batpak_retention::defaults() };
+        let options = batpak_compact_options {
+            retention: &retention,
+            progress: Some(count),
+            progress_user_data: (&raw mut calls).cast(),
+            ..batpak_compact_options::initial()
+        };
+        let mut report = batpak_compact_report::initial();
+        // SAFETY: every pointer is to a value of this function, or null where allowed.
+        unsafe {
+            let open = |store| {
+                batpak_store_open(path.as_ptr().cast(), path.len(), null(), store, null_mut())
+            };
+            assert_eq!(open(&mut store), 0);
+            assert_eq!(batpak_store_append(store, &event, 1, -1, null_mut(), null_mut()), 0);
+            let panicking = guard(null_mut(), || on_store(store, |_| panic!("a defect")));
+            assert_eq!(panicking, ErrorKind::Panic.code());
+            let compact = |store, report| batpak_store_compact(store, &options, report, null_mut());
+            assert_eq!(compact(store, &mut report), ErrorKind::Poisoned.code());
+            assert_eq!((calls, report.segments_before), (0, 0));
+            assert_eq!(batpak_store_close(store, null_mut()), 0);
+            assert_eq!(open(&mut store), 0);
+            assert_eq!(compact(store, &mut report), 0);
+            assert_eq!((calls, report.events_dropped), (2, 1));
+            assert_eq!(batpak_store_close(store, null_mut()), 0);
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

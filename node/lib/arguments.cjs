@@ -90,7 +90,7 @@ function followArguments(options) {
   return {
     query: queryArguments(region),
     from: from === 'end' ? from : check.u64('from', from),
-    signal: check.optional(abortSignal, 'signal', signal),
+    signal: check.optional(check.abortSignal, 'signal', signal),
   }
 }
 
@@ -140,6 +140,45 @@ const COMMIT_FIELDS = new Set(['durability'])
 
 function commitArguments(options) {
   return appendDurability(check.fields('options', options, COMMIT_FIELDS).durability)
+}
+
+const COMPACT_FIELDS = new Set(['retention', 'bytesPerSecond', 'progress', 'signal'])
+
+/** What a compaction does, the functions that it asks, and the signal that ends it. */
+function compactArguments(options) {
+  const given = check.fields('options', options, COMPACT_FIELDS)
+  const { rules, keep } = check.optional(retentionArguments, 'retention', given.retention) ?? {}
+  const bytesPerSecond = check.u64('bytesPerSecond', given.bytesPerSecond ?? 0n)
+  return {
+    what: { retention: rules, bytesPerSecond },
+    keep,
+    progress: check.optional(check.callable, 'progress', given.progress),
+    signal: check.optional(check.abortSignal, 'signal', given.signal),
+  }
+}
+
+const UNWANTED = ['drop', 'tombstone', 'erase']
+const KEY_OVERFLOWS = ['warn', 'refuse']
+const RETENTION_FIELDS = new Set([
+  ...REGION_FIELDS, 'before', 'olderThanUs', 'newestPerEntity', 'keep', 'unwanted', 'keys',
+])
+const KEY_FIELDS = new Set(['window', 'most', 'overflow'])
+
+function retentionArguments(name, retention) {
+  const given = check.fields(name, retention, RETENTION_FIELDS)
+  const { before, olderThanUs, newestPerEntity, keep, unwanted = 'drop', keys, ...region } = given
+  const { window, most, overflow = 'warn' } = check.fields('keys', keys, KEY_FIELDS)
+  const rules = {
+    region: queryArguments(region),
+    before: check.optional(check.u64, 'before', before),
+    olderThanUs: check.optional(check.timestamp, 'olderThanUs', olderThanUs),
+    newestPerEntity: check.optional(check.u64, 'newestPerEntity', newestPerEntity),
+    unwanted: check.oneOf('unwanted', unwanted, UNWANTED),
+    keyWindow: check.optional(check.u64, 'window', window),
+    mostKeys: check.optional(check.u64, 'most', most),
+    keyOverflow: check.oneOf('overflow', overflow, KEY_OVERFLOWS),
+  }
+  return { rules, keep: check.optional(check.callable, 'keep', keep) }
 }
 
 const SNAPSHOT_FIELDS = new Set(['earlier', 'independent'])
@@ -197,15 +236,8 @@ function waitArguments(events, timeoutMs, options) {
   return {
     events: check.u64('events', events),
     timeoutMs,
-    signal: check.optional(abortSignal, 'signal', signal),
+    signal: check.optional(check.abortSignal, 'signal', signal),
   }
-}
-
-function abortSignal(name, value) {
-  if (!(value instanceof AbortSignal)) {
-    check.refuse(`${name} is ${check.show(value)}; it must be an AbortSignal`)
-  }
-  return value
 }
 
 module.exports = {
@@ -220,6 +252,7 @@ module.exports = {
   fenceArguments,
   stagedArguments,
   commitArguments,
+  compactArguments,
   snapshotArguments,
   forkArguments,
   pageArguments,

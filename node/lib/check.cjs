@@ -6,6 +6,8 @@ const { inspect, types } = require('node:util')
 const { BatpakError } = require('./errors.cjs')
 
 const MAX_U32 = 0xffff_ffff
+const MIN_I64 = -0x8000_0000_0000_0000n
+const MAX_I64 = 0x7fff_ffff_ffff_ffffn
 const MAX_U64 = 0xffff_ffff_ffff_ffffn
 
 function refuse(message, kind = 'INVALID_ARGUMENT') {
@@ -59,6 +61,16 @@ function integer(name, value, min, max) {
 /** A sequence or a count, as a bigint. */
 const u64 = (name, value) => integer(name, value, 0n, MAX_U64)
 
+/** Microseconds since 1970, or a Date, as a bigint. */
+function timestamp(name, value) {
+  if (types.isDate(value)) {
+    const milliseconds = value.getTime()
+    if (Number.isNaN(milliseconds)) refuse(`${name} is an invalid Date`)
+    return BigInt(milliseconds) * 1000n
+  }
+  return integer(name, value, MIN_I64, MAX_I64)
+}
+
 /** The place of a word in a list of words. */
 function oneOf(name, value, words) {
   const index = words.indexOf(value)
@@ -88,6 +100,20 @@ function flag(name, value) {
   return value
 }
 
+/** A function. */
+function callable(name, value) {
+  if (typeof value !== 'function') refuse(`${name} is ${show(value)}; it must be a function`)
+  return value
+}
+
+/** A signal that can end what it is given to. */
+function abortSignal(name, value) {
+  if (!(value instanceof AbortSignal)) {
+    refuse(`${name} is ${show(value)}; it must be an AbortSignal`)
+  }
+  return value
+}
+
 /** An array, and nothing else that has a length. */
 function list(name, value) {
   if (!Array.isArray(value)) refuse(`${name} is ${show(value)}; it must be an array`)
@@ -95,5 +121,6 @@ function list(name, value) {
 }
 
 module.exports = {
-  MAX_U32, refuse, show, fields, text, unsigned, integer, u64, oneOf, id, optional, flag, list,
+  MAX_U32, refuse, show, fields, text, unsigned, integer, u64, timestamp, oneOf, id, optional, flag,
+  callable, abortSignal, list,
 }

@@ -9,6 +9,9 @@ const msgpack = require('./msgpack.cjs')
 
 const HEADER_BYTES = 8
 const FIXED_BYTES = 184
+/** Bits of the byte at offset 183. */
+const BATCH_CONTINUES = 1
+const ERASED = 2
 const NO_ID = '0'.repeat(32)
 
 /** Proves to the constructor that it is called from this file. */
@@ -120,7 +123,11 @@ class Event {
   }
 
   get batchContinues() {
-    return this.#block.bytes[this.#at + 183] !== 0
+    return (this.#block.bytes[this.#at + 183] & BATCH_CONTINUES) !== 0
+  }
+
+  get erased() {
+    return (this.#block.bytes[this.#at + 183] & ERASED) !== 0
   }
 
   /** The payload decoded from MessagePack. */

@@ -499,6 +499,103 @@ export interface CommitOptions {
   durability?: Durability | undefined
 }
 
+/**
+ * Which events are no longer wanted: those that every rule which is set calls unwanted. At least one
+ * must be set. Events outside the region stay, and so do the library's own, such as denials.
+ */
+export interface Retention extends Region {
+  /** Events from this sequence on stay. */
+  before?: Whole | undefined
+  /** Events of this timestamp or later stay: microseconds since 1970, or a Date. */
+  olderThanUs?: Whole | Date | undefined
+  /** So many newest events of each entity stay, on all its lanes together. */
+  newestPerEntity?: Whole | undefined
+  /**
+   * Asked, in the order of the log, about each event that the other rules call unwanted: whether it
+   * stays, as a boolean and nothing else. It is called on the thread of JavaScript, and may read and
+   * append. Behind a Promise each answer costs a turn of the event loop.
+   */
+  keep?: ((event: Event) => boolean) | undefined
+  /**
+   * What becomes of the others. `drop` (the default): they are no longer shown; their hashes are kept,
+   * so that roots and proofs stay what they were. `tombstone`: they are shown with the kind
+   * `EventKind.TOMBSTONE`; payloads stay. `erase`: the same, and payloads are erased, but for their
+   * hashes.
+   */
+  unwanted?: 'drop' | 'tombstone' | 'erase' | undefined
+  /** Which keys of dropped events are kept. */
+  keys?: Keys | undefined
+}
+
+/**
+ * The idempotency window: for how long the keys of dropped events are kept, that is, the ids that
+ * callers gave. As long as its key is kept, repeating an append gives the receipt of the first time,
+ * or a conflict if the content is another; later, the same id begins a new event. The key of an event
+ * that is not dropped is never forgotten.
+ */
+export interface Keys {
+  /** Keys of this many sequences up to the newest event are kept, always. Default 2^20. */
+  window?: Whole | undefined
+  /** So many keys are to be kept at the most. Default 2^20. */
+  most?: Whole | undefined
+  /**
+   * What happens when there are more of them in the window. `warn` (the default): they are kept all
+   * the same, and the report says how many too many there are. `refuse`: the compaction fails with
+   * `TOO_LARGE`, and nothing is changed.
+   */
+  overflow?: 'warn' | 'refuse' | undefined
+}
+
+export interface CompactOptions {
+  /** Which events go. Default: none; small segments are joined, and nothing else. */
+  retention?: Retention | undefined
+  /** How many bytes are read and written in a second at the most. Default 0, as many as can be. */
+  bytesPerSecond?: Whole | undefined
+  /** Told, about once per MiB and at each segment, how far it is. Called on the thread of JavaScript. */
+  progress?: ((progress: CompactProgress) => void) | undefined
+  /** Ends it with the signal's reason, where `progress` would be told. */
+  signal?: AbortSignal | undefined
+}
+
+/** How far a compaction is. */
+export interface CompactProgress {
+  /** Sealed segments that were looked at, and written again if need be. */
+  segmentsDone: bigint
+  /** Sealed segments there are. */
+  segments: bigint
+  /** Bytes read so far; what is written again is read twice. */
+  bytesRead: bigint
+  /** Bytes written so far. */
+  bytesWritten: bigint
+}
+
+/** What a compaction did. */
+export interface CompactReport {
+  /** Segments of the store before, the newest one included. */
+  segmentsBefore: bigint
+  /** Segments of the store afterwards. */
+  segmentsAfter: bigint
+  /** Segments that others took the place of. */
+  segmentsReplaced: bigint
+  /** Segments that took their place. */
+  segmentsWritten: bigint
+  /** Bytes of all segments before. */
+  bytesBefore: bigint
+  /** Bytes of all segments afterwards. */
+  bytesAfter: bigint
+  /** Events that were dropped. */
+  eventsDropped: bigint
+  /** Events that became tombstones, or whose payload was erased. */
+  tombstones: bigint
+  /**
+   * Keys of dropped events in the window, from earlier compactions, too; all of these are kept. 0
+   * without a retention, since they are not counted then.
+   */
+  keysKept: bigint
+  /** How many of those are more than there should be. */
+  keysOver: bigint
+}
+
 export interface SnapshotOptions {
   /**
    * The directory of an earlier snapshot of this store, or of the one that it was forked from: sealed
@@ -616,6 +713,8 @@ export class Event {
   readonly offset: bigint
   /** Whether later events of the same batch follow it. */
   readonly batchContinues: boolean
+  /** Whether a compaction has erased its payload, which is then empty. The hash still covers it. */
+  readonly erased: boolean
   /** The payload decoded from MessagePack. Integers beyond 2^53 are bigints. */
   value<T = unknown>(): T
   /** Every field, in an object of its own. */
@@ -730,6 +829,21 @@ export class Store implements Disposable, AsyncDisposable {
   receiptCover0xSync(sequence: Whole): Buffer
 
   /**
+   * Puts new segments in the place of sealed ones, while others append and read: drops events that
+   * are no longer wanted, or makes tombstones of them, and joins small segments. With a retention, the
+   * newest segment is sealed first, so that it holds for every event that is visible.
+   *
+   * What stays keeps its sequence, clock, hash and receipt; heads that were noted down still hold. One
+   * who reads meanwhile may or may not see an event that goes. Fails with `LOCKED` while another
+   * compaction of the store is under way.
+   *
+   * What `keep` or `progress` throws, an abort, and closing the store end it: it fails with that very
+   * error, and the store is as it was.
+   */
+  compact(options?: CompactOptions): Promise<CompactReport>
+  compactSync(options?: CompactOptions): CompactReport
+
+  /**
    * Makes a snapshot in a new directory, while others append: all events that are visible now, and
    * what is needed to open them as a store, with the same store id. To restore it is to open it. The
    * directory must not exist, or be empty; nothing of a failed snapshot is left under its name, and
@@ -807,6 +921,8 @@ export const EventKind: {
   readonly DATA: 0x1000
   /** A gate's refusal, recorded by the library. */
   readonly DENIAL: 0x000f
+  /** What a compaction made a tombstone of. */
+  readonly TOMBSTONE: 0x0ffe
   /** The kind of this category (0 to 15) and type (0 to 4,095). */
   of(category: number, type: number): number
   category(kind: number): number

@@ -8,6 +8,8 @@ const EventKind = Object.freeze({
   DATA: 0x1000,
   /** A gate's refusal, recorded by the library. */
   DENIAL: 0x000f,
+  /** What a compaction made a tombstone of. */
+  TOMBSTONE: 0x0ffe,
 
   /** The kind of this category and type, if it is free for users. */
   of(category, type) {

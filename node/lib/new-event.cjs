@@ -18,8 +18,6 @@ const FIRST_BLOCK_BYTES = 1 << 16
 /** A larger block is let go after the append that needed it. */
 const KEPT_BLOCK_BYTES = 1 << 22
 const MAX_BLOCK_BYTES = 0x7fff_ffff
-const MIN_I64 = -0x8000_0000_0000_0000n
-const MAX_I64 = 0x7fff_ffff_ffff_ffffn
 const EMPTY = Buffer.alloc(0)
 const NO_EXTENSIONS = Object.freeze([])
 
@@ -83,7 +81,7 @@ function newEvent(event) {
     depth: check.unsigned('depth', depth),
     flags: check.unsigned('flags', flags, 0xff),
     payloadVersion: check.unsigned('payloadVersion', payloadVersion, 0xffff),
-    timestampUs: check.optional(timestamp, 'timestampUs', timestampUs),
+    timestampUs: check.optional(check.timestamp, 'timestampUs', timestampUs),
     extensions: extensionPairs(extensions),
   }
 }
@@ -107,15 +105,6 @@ const ITEM = new Set(['item'])
 function cause(name, value) {
   if (typeof value === 'string' || types.isUint8Array(value)) return check.id(name, value)
   return { item: check.unsigned(`${name}.item`, check.fields(name, value, ITEM).item) }
-}
-
-function timestamp(name, value) {
-  if (types.isDate(value)) {
-    const milliseconds = value.getTime()
-    if (Number.isNaN(milliseconds)) check.refuse(`${name} is an invalid Date`)
-    return BigInt(milliseconds) * 1000n
-  }
-  return check.integer(name, value, MIN_I64, MAX_I64)
 }
 
 /** The pairs of an object or of anything that gives pairs. */

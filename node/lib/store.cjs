@@ -7,6 +7,7 @@ require('./dispose.cjs')
 const args = require('./arguments.cjs')
 const { Block } = require('./block.cjs')
 const check = require('./check.cjs')
+const { Compaction } = require('./compact.cjs')
 const { readEvents } = require('./event.cjs')
 const { callLater, callNow, fromNative, later, now } = require('./errors.cjs')
 const { beginFence } = require('./fence.cjs')
@@ -349,6 +350,24 @@ class Store {
 
   receiptCover0xSync(sequence) {
     return Buffer.from(now(this.#native, 'receiptCover0x', check.u64('sequence', sequence)))
+  }
+
+  async compact(options) {
+    const compaction = new Compaction(options)
+    try {
+      return await later(this.#native, 'compact', ...compaction.values)
+    } catch (error) {
+      throw compaction.causeOf(error)
+    }
+  }
+
+  compactSync(options) {
+    const compaction = new Compaction(options)
+    try {
+      return now(this.#native, 'compact', ...compaction.values)
+    } catch (error) {
+      throw compaction.causeOf(error)
+    }
   }
 
   async snapshotTo(path, options) {

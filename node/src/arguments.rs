@@ -1,9 +1,9 @@
 //! Arguments from JavaScript, as the core wants them.
 
 use batpak_core::{
-    Direction, Durability, EntityFilter, Error, ErrorKind, EventKind, ExportOptions, FenceOptions,
-    ForkOptions, ImportOptions, KindFilter, Link, OpenMode, OpenOptions, Query, Region, Result,
-    SnapshotOptions,
+    CompactOptions, Direction, Durability, EntityFilter, Error, ErrorKind, EventKind,
+    ExportOptions, FenceOptions, ForkOptions, ImportOptions, KeyOverflow, Keys, KindFilter, Link,
+    OpenMode, OpenOptions, Query, Region, Result, Retention, SnapshotOptions, Unwanted,
 };
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
@@ -196,6 +196,74 @@ impl ForkArguments {
     }
 }
 
+/// What a compaction does, but for the functions that it asks.
+#[napi(object, object_to_js = false)]
+pub struct CompactArguments {
+    /// Which events go.
+    pub retention: Option<RetentionArguments>,
+    /// How many bytes are read and written in a second, at the most.
+    pub bytes_per_second: BigInt,
+}
+
+/// Which events are no longer wanted, and what becomes of them.
+#[napi(object, object_to_js = false)]
+pub struct RetentionArguments {
+    /// Events that do not match this stay.
+    pub region: QueryArguments,
+    /// Events from this sequence on stay.
+    pub before: Option<BigInt>,
+    /// Events of this timestamp or later stay.
+    pub older_than_us: Option<BigInt>,
+    /// So many newest events of each entity stay.
+    pub newest_per_entity: Option<BigInt>,
+    /// The number of what becomes of the others.
+    pub unwanted: u32,
+    /// Keys of so many sequences are kept.
+    pub key_window: Option<BigInt>,
+    /// The most keys to be kept.
+    pub most_keys: Option<BigInt>,
+    /// The number of what happens when there are more.
+    pub key_overflow: u32,
+}
+
+impl CompactArguments {
+    pub(crate) fn options<'a>(self) -> Result<CompactOptions<'a>> {
+        Ok(CompactOptions {
+            retention: self.retention.map(RetentionArguments::retention).transpose()?,
+            bytes_per_second: u64_of(&self.bytes_per_second)?,
+            progress: None,
+        })
+    }
+}
+
+impl RetentionArguments {
+    fn retention<'a>(self) -> Result<Retention<'a>> {
+        let keys = Keys::default();
+        Ok(Retention {
+            region: self.region.region()?,
+            before: self.before.as_ref().map(u64_of).transpose()?,
+            older_than_us: self.older_than_us.as_ref().map(i64_of).transpose()?,
+            newest_per_entity: self.newest_per_entity.as_ref().map(u64_of).transpose()?,
+            keep: None,
+            unwanted: match self.unwanted {
+                0 => Unwanted::Drop,
+                1 => Unwanted::Tombstone,
+                2 => Unwanted::Erase,
+                _ => return Err(invalid("there is no such end of an event")),
+            },
+            keys: Keys {
+                window: u64_or(&self.key_window, keys.window)?,
+                most: u64_or(&self.most_keys, keys.most)?,
+                overflow: match self.key_overflow {
+                    0 => KeyOverflow::Warn,
+                    1 => KeyOverflow::Refuse,
+                    _ => return Err(invalid("there is no such overflow")),
+                },
+            },
+        })
+    }
+}
+
 /// A gate's verdict on a refused event.
 #[napi(object, object_to_js = false)]
 pub struct OutcomeArguments {
@@ -262,6 +330,17 @@ pub(crate) fn u64_of(number: &BigInt) -> Result<u64> {
         [word] if !number.sign_bit || *word == 0 => Ok(*word),
         _ => Err(invalid("a number is out of the range of 64 bits without sign")),
     }
+}
+
+/// The number, if it is an i64.
+fn i64_of(number: &BigInt) -> Result<i64> {
+    let size = match number.words.as_slice() {
+        [] => 0,
+        [word] => i128::from(*word),
+        _ => i128::MAX,
+    };
+    let signed = if number.sign_bit { -size } else { size };
+    signed.try_into().map_err(|_| invalid("a number is out of the range of 64 bits with sign"))
 }
 
 fn u64_or(number: &Option<BigInt>, default: u64) -> Result<u64> {

@@ -12,6 +12,7 @@
 compile_error!("a panic must unwind, or it would end the whole process instead of one call");
 
 mod append;
+mod ask;
 // Public, since the macros of napi export what they find public.
 pub mod arguments;
 pub mod error;

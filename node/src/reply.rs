@@ -6,9 +6,9 @@ use crate::scan::{NativeScan, Source};
 use crate::slab;
 use crate::store::NativeStore;
 use batpak_core::{
-    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, Event, ExportReport, Fence, Finding,
-    Frontier, Head, ImportReport, Inspection, OpenReport, Parent, Receipt, Result, Scan,
-    SnapshotCheck, Stats, Store, StreamHead, VerifyReport,
+    Ancestry, Boundary, Committed, CompactReport, CopyReport, Diff, Dropped, Event, ExportReport,
+    Fence, Finding, Frontier, Head, ImportReport, Inspection, OpenReport, Parent, Receipt, Result,
+    Scan, SnapshotCheck, Stats, Store, StreamHead, VerifyReport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -466,6 +466,49 @@ impl Reply for Committed {
             first_sequence: self.first_sequence.into(),
             events: self.events.into(),
             duplicate: self.duplicate,
+        }
+        .into_unknown(env)
+    }
+}
+
+/// What a compaction did.
+#[napi(object, object_from_js = false)]
+pub struct CompactReportObject {
+    /// Segments before.
+    pub segments_before: BigInt,
+    /// Segments afterwards.
+    pub segments_after: BigInt,
+    /// Segments that others took the place of.
+    pub segments_replaced: BigInt,
+    /// Segments that took their place.
+    pub segments_written: BigInt,
+    /// Bytes of all segments before.
+    pub bytes_before: BigInt,
+    /// Bytes of all segments afterwards.
+    pub bytes_after: BigInt,
+    /// Events that were dropped.
+    pub events_dropped: BigInt,
+    /// Events that became tombstones, or were erased.
+    pub tombstones: BigInt,
+    /// Keys of dropped events in the window.
+    pub keys_kept: BigInt,
+    /// How many of those are too many.
+    pub keys_over: BigInt,
+}
+
+impl Reply for CompactReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        CompactReportObject {
+            segments_before: self.segments_before.into(),
+            segments_after: self.segments_after.into(),
+            segments_replaced: self.segments_replaced.into(),
+            segments_written: self.segments_written.into(),
+            bytes_before: self.bytes_before.into(),
+            bytes_after: self.bytes_after.into(),
+            events_dropped: self.events_dropped.into(),
+            tombstones: self.tombstones.into(),
+            keys_kept: self.keys_kept.into(),
+            keys_over: self.keys_over.into(),
         }
         .into_unknown(env)
     }

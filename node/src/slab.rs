@@ -26,7 +26,8 @@
 //! 24 segment u64        152 clock u32            176 extension bytes u16
 //! 32 offset u64         156 lane u32             178 kind u16
 //! 40 id [16]            160 depth u32            180 payload version u16
-//! 56 correlation [16]   164 payload bytes u32    182 flags u8, 183 batch continues u8
+//! 56 correlation [16]   164 payload bytes u32    182 flags u8
+//!                                                183 state u8: 1 batch continues, 2 erased
 //! ```
 //!
 //! Receipts: [`RECEIPT_BYTES`] each.
@@ -36,12 +37,19 @@
 //!  8 timestamp µs i64   24 id [16]       72 clock u32   80 duplicate u64
 //! ```
 //!
+//! How far a compaction is: four u64.
+//!
+//! ```text
+//!  0 segments done       8 segments         16 bytes read        24 bytes written
+//! ```
+//!
 //! Appends that have ended: their number (u64), per append its token (u32) and the number of its
 //! receipts (u32; [`FAILED`] if it has an error instead), then all receipts.
 
 use crate::inbox::Ended;
 use batpak_core::{
-    Causation, Error, ErrorKind, Event, EventKind, Expected, Id, NewEvent, Receipt, Result,
+    Causation, CompactProgress, Error, ErrorKind, Event, EventKind, Expected, Id, NewEvent,
+    Receipt, Result,
 };
 
 const NEW_EVENT_BYTES: usize = 96;
@@ -235,7 +243,8 @@ fn fixed(event: &Event, lengths: [usize; 4], place: u32) -> [u8; EVENT_BYTES] {
     put(&mut out, 176, (extensions as u16).to_le_bytes());
     put(&mut out, 178, event.kind().0.to_le_bytes());
     put(&mut out, 180, event.payload_version().to_le_bytes());
-    put(&mut out, 182, [event.flags(), u8::from(event.batch_continues())]);
+    let state = u8::from(event.batch_continues()) | u8::from(event.is_erased()) << 1;
+    put(&mut out, 182, [event.flags(), state]);
     out
 }
 
@@ -251,6 +260,12 @@ pub(crate) fn receipts(receipts: &[Receipt]) -> Vec<u8> {
     let mut out = vec![0; receipts.len() * RECEIPT_BYTES];
     write_receipts(receipts, &mut out);
     out
+}
+
+/// A block of how far a compaction is.
+pub(crate) fn compact_progress(progress: &CompactProgress) -> Vec<u8> {
+    let CompactProgress { segments_done, segments, bytes_read, bytes_written } = *progress;
+    [segments_done, segments, bytes_read, bytes_written].map(u64::to_le_bytes).concat()
 }
 
 /// A block of appends that have ended.

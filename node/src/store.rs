@@ -3,17 +3,19 @@
 
 use crate::append;
 use crate::arguments::{
-    self, ExportArguments, FenceArguments, ForkArguments, ImportArguments, OpenArguments,
-    OutcomeArguments, QueryArguments, SnapshotArguments, u64_of,
+    self, CompactArguments, ExportArguments, FenceArguments, ForkArguments, ImportArguments,
+    OpenArguments, OutcomeArguments, QueryArguments, SnapshotArguments, u64_of,
 };
+use crate::ask::{self, Ask, Question};
 use crate::inbox::NativeInbox;
 use crate::job;
 use crate::lookup;
 use crate::reply::{AncestryReply, Block};
 use crate::slab;
-use batpak_core::{Result, Store};
+use batpak_core::{CompactProgress, CompactReport, Event, Result, Store};
 use napi::bindgen_prelude::{BigInt, Env, Unknown};
 use napi_derive::napi;
+use std::slice::from_ref;
 use std::time::Duration;
 
 /// Opens the store in a directory.
@@ -256,6 +258,28 @@ impl NativeStore {
         })
     }
 
+    /// Compacts, and asks the functions about events and says how far it is.
+    #[napi(catch_unwind)]
+    pub fn compact<'env>(
+        &self,
+        env: &'env Env,
+        background: bool,
+        what: CompactArguments,
+        keep: Option<Question<'env>>,
+        progress: Option<Question<'env>>,
+    ) -> napi::Result<Unknown<'env>> {
+        let store = self.store.clone();
+        if background {
+            let keep = keep.map(ask::from_elsewhere).transpose()?;
+            let progress = progress.map(ask::from_elsewhere).transpose()?;
+            job::later(env, move || compact(&store, what, keep, progress))
+        } else {
+            let keep = keep.map(|keep| ask::from_here(env, keep));
+            let progress = progress.map(|progress| ask::from_here(env, progress));
+            job::now(env, || compact(&store, what, keep, progress))
+        }
+    }
+
     /// Makes a snapshot in a new directory.
     #[napi(catch_unwind)]
     pub fn snapshot_to<'env>(
@@ -370,4 +394,24 @@ impl NativeStore {
         #[expect(clippy::panic, reason = "the panic is what is tested")]
         job::start(env, background, || -> Result<()> { panic!("asked for") })
     }
+}
+
+/// Compacts; `keep` and `progress` take blocks of bytes.
+fn compact(
+    store: &Store,
+    what: CompactArguments,
+    keep: Option<impl Ask>,
+    progress: Option<impl Ask>,
+) -> Result<CompactReport> {
+    let mut keep = keep.map(|mut ask| move |event: &Event| ask(slab::events(from_ref(event))?));
+    let mut progress = progress
+        .map(|mut ask| move |at: &CompactProgress| ask(slab::compact_progress(at)).map(drop));
+    let mut options = what.options()?;
+    if let (Some(retention), Some(keep)) = (&mut options.retention, &mut keep) {
+        retention.keep = Some(keep);
+    }
+    if let Some(progress) = &mut progress {
+        options.progress = Some(progress);
+    }
+    store.compact(options)
 }

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { BatpakError, Store, errorKinds, inspect, inspectSync } from 'batpak'
 import { fileCommands } from './script/files.mjs'
 import {
-  copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions,
+  compactLine, compactOptions, copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions,
   payloadText, query, receiptLine, region, reportWords, shortLine, when, words,
 } from './script/words.mjs'
 
@@ -378,6 +378,9 @@ class Machine {
       return [counts, ...r.drops.map(dropLine)]
     },
 
+    compact: (command) => this.#compact(command),
+    retain: (command) => this.#compact(command),
+
     snapshot: async (command) => {
       const options = {
         earlier: when(command.option('earlier'), (word) => this.#below(word)),
@@ -420,6 +423,10 @@ class Machine {
     },
 
     kinds: () => errorKinds.map(({ number, name: kind, retry }) => `${number} ${kind} ${retry}`),
+  }
+
+  async #compact(command) {
+    return compactLine(await this.#call(command, 'compact', compactOptions(command)))
   }
 
   async #done(command, method) {

@@ -6,9 +6,9 @@ import { Worker } from 'node:worker_threads'
 import { Store } from 'batpak'
 import { EVENT, openStore, scratch } from './scratch.mjs'
 
-function start(task, directory) {
+function start(task, directory, how) {
   return new Worker(new URL('./fixtures/worker.mjs', import.meta.url), {
-    workerData: { task, directory },
+    workerData: { task, directory, how },
   })
 }
 
@@ -81,3 +81,21 @@ test('a worker may end while fences are committed, which are there whole or not 
   assert.ok(store.verifySync().intact)
   store.closeSync()
 })
+
+for (const task of ['compact', 'compactSync', 'compactBusy']) {
+  for (const how of task === 'compactBusy' ? ['terminated'] : ['terminated', 'exits']) {
+    test(`a worker that ${how} in ${task} leaves its store as it was`, async (t) => {
+      const directory = path.join(scratch(t), 'store')
+      const worker = start(task, directory, how)
+      const exit = once(worker, 'exit')
+      await once(worker, 'message')
+      if (how === 'terminated') await worker.terminate()
+      await exit
+      const store = Store.openSync(directory)
+      assert.equal([...store.readSync()].length, 100)
+      assert.deepEqual(store.report.removed, [])
+      assert.ok(store.verifySync().intact)
+      store.closeSync()
+    })
+  }
+}

@@ -54,9 +54,12 @@ from ._errors import (
     TooLargeError,
     UnsupportedError,
 )
+from ._retention import Keys, Retention
 from ._values import (
     Ancestry,
     Committed,
+    CompactProgress,
+    CompactReport,
     CopyReport,
     Diff,
     Dropped,
@@ -89,11 +92,15 @@ DATA: Final = 0x1000
 DENIAL: Final = 0x000F
 """The kind of an event that records a gate's refusal."""
 
+TOMBSTONE: Final = 0x0FFE
+"""The kind of an event that a compaction made a tombstone of."""
+
 __all__ = [
     "ANY",
     "DATA",
     "DENIAL",
     "NO_STREAM",
+    "TOMBSTONE",
     "Ancestry",
     "AsyncFollowIterator",
     "BadHandleError",
@@ -102,6 +109,8 @@ __all__ = [
     "ClockConflictError",
     "ClosedError",
     "Committed",
+    "CompactProgress",
+    "CompactReport",
     "CopyReport",
     "CorruptError",
     "DecodeError",
@@ -128,6 +137,7 @@ __all__ = [
     "InvalidKindError",
     "IoError",
     "Item",
+    "Keys",
     "LockedError",
     "NewEvent",
     "NotFoundError",
@@ -142,6 +152,7 @@ __all__ = [
     "Receipt",
     "Receipts",
     "Refusal",
+    "Retention",
     "SnapshotCheck",
     "Stats",
     "Store",

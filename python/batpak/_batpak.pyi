@@ -11,9 +11,12 @@ from uuid import UUID
 
 from typing_extensions import Buffer as _Buffer
 
+from ._retention import Retention
 from ._values import (
     Ancestry,
     Committed,
+    CompactProgress,
+    CompactReport,
     CopyReport,
     Diff,
     ExportReport,
@@ -205,6 +208,8 @@ class Event(_Buffer):
     def hash(self) -> bytes: ...
     @property
     def extensions(self) -> dict[str, bytes]: ...
+    @property
+    def erased(self) -> bool: ...
     @property
     def payload(self) -> memoryview: ...
     def value(self) -> Any: ...
@@ -498,6 +503,13 @@ class Store:
         segment_bytes: int | None = None,
     ) -> ExportReport: ...
     def receipt_cover_0x(self, sequence: int) -> bytes: ...
+    def compact(
+        self,
+        *,
+        retention: Retention | None = None,
+        bytes_per_second: int = 0,
+        progress: Callable[[CompactProgress], object] | None = None,
+    ) -> CompactReport: ...
     def snapshot_to(
         self,
         path: str | PathLike[str],

@@ -89,7 +89,8 @@ class InvalidKindError(BatpakError, ValueError):
 
 
 class TooLargeError(BatpakError, ValueError):
-    """A payload, a batch or an extension is larger than its limit."""
+    """A payload, a batch or an extension is larger than its limit; or more keys of dropped events are
+    to be kept than may be."""
 
     kind = "TOO_LARGE"
     code = 4
@@ -136,7 +137,7 @@ class ClosedError(BatpakError):
 
 
 class LockedError(BatpakError):
-    """Another writer has the store open."""
+    """Another writer has the store open, or another compaction of it is under way."""
 
     kind = "LOCKED"
     code = 10

@@ -286,6 +286,47 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class CompactProgress:
+    """How far a compaction is."""
+
+    segments_done: int
+    """Sealed segments that were looked at, and written again if need be."""
+    segments: int
+    """Sealed segments there are."""
+    bytes_read: int
+    """Bytes read so far; what is written again is read twice."""
+    bytes_written: int
+    """Bytes written so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What a compaction did."""
+
+    segments_before: int
+    """Segments of the store before, the newest one included."""
+    segments_after: int
+    """Segments of the store afterwards."""
+    segments_replaced: int
+    """Segments that others took the place of."""
+    segments_written: int
+    """Segments that took their place."""
+    bytes_before: int
+    """Bytes of all segments before."""
+    bytes_after: int
+    """Bytes of all segments afterwards."""
+    events_dropped: int
+    """Events that were dropped."""
+    tombstones: int
+    """Events that became tombstones, or whose payload was erased."""
+    keys_kept: int
+    """Keys of dropped events in the window, from earlier compactions, too; all of these are kept. 0
+    without a retention, since they are not counted then."""
+    keys_over: int
+    """How many of those are more than there should be."""
+
+
+@dataclass(frozen=True, slots=True)
 class CopyReport:
     """What a snapshot or a fork holds, and how it came there."""
 

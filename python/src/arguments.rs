@@ -5,7 +5,8 @@ use crate::errors::{exception, refuse};
 use crate::payload;
 use crate::values;
 use batpak_core::{
-    Durability, ErrorKind, EventKind, Expected, GateMode, Id, Link, OpenMode, Result,
+    Durability, ErrorKind, EventKind, Expected, GateMode, Id, KeyOverflow, Link, OpenMode, Result,
+    Unwanted,
 };
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -29,6 +30,10 @@ pub(crate) const MODES: Words<OpenMode> = &[
 ];
 pub(crate) const GATE_MODES: Words<GateMode> =
     &[("fail_fast", GateMode::FailFast), ("all", GateMode::All)];
+pub(crate) const UNWANTED: Words<Unwanted> =
+    &[("drop", Unwanted::Drop), ("tombstone", Unwanted::Tombstone), ("erase", Unwanted::Erase)];
+pub(crate) const KEY_OVERFLOWS: Words<KeyOverflow> =
+    &[("warn", KeyOverflow::Warn), ("refuse", KeyOverflow::Refuse)];
 pub(crate) const LINKS: Words<Link> = &[("stream", Link::Stream), ("causation", Link::Causation)];
 
 /// What `word` stands for.
@@ -152,6 +157,18 @@ pub(crate) fn timestamp(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
         return values::microseconds(value).map(Some);
     }
     integer(value).map(Some)
+}
+
+/// A function, or `None`.
+pub(crate) fn optional_function(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    if !value.is_callable() {
+        let message = format!("a function was expected, not {}", value.get_type().name()?);
+        return Err(PyTypeError::new_err(message));
+    }
+    Ok(Some(value.clone().unbind()))
 }
 
 /// The extensions of an event: keys with their bytes.

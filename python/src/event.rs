@@ -126,6 +126,12 @@ impl Event {
         extension_dict(py, self.0.extensions())
     }
 
+    /// Whether a compaction has erased its payload, which is then empty. The hash still covers it.
+    #[getter]
+    fn erased(&self) -> bool {
+        self.0.is_erased()
+    }
+
     /// The payload, as a read-only view without a copy.
     #[getter]
     fn payload<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {

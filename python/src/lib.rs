@@ -11,6 +11,7 @@ compile_error!("a panic must unwind to become an exception: build with panic = \
 
 mod append_async;
 mod arguments;
+mod compact;
 mod errors;
 mod event;
 mod fence;

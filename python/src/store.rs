@@ -2,6 +2,7 @@
 
 use crate::append_async::Append;
 use crate::arguments::{self, DURABILITIES, Extensions, LINKS, MODES};
+use crate::compact::{self, Rules};
 use crate::errors::{call, refuse, without_panic};
 use crate::event::Event;
 use crate::fence::Fence;
@@ -613,6 +614,31 @@ impl Store {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let cover = call(py, || self.handle.receipt_cover_0x(sequence))?;
         Ok(PyBytes::new(py, &cover))
+    }
+
+    /// Puts new segments in the place of sealed ones, while others append and read: drops events that
+    /// are no longer wanted, or makes tombstones of them, and joins small segments. Without a
+    /// `retention`, it joins small segments, and does nothing else. With one, the newest segment is
+    /// sealed first, so that the retention holds for every event that is visible.
+    ///
+    /// What stays keeps its sequence, clock, hash and receipt; heads that were noted down still hold.
+    /// One who reads meanwhile may or may not see an event that goes. Raises `LockedError` while
+    /// another compaction of the store is under way.
+    ///
+    /// `bytes_per_second` is how much is read and written at the most; 0 is as much as can be.
+    /// `progress` is called, about once per MiB and at each segment, with a `CompactProgress`. An
+    /// exception in it or in the retention's `keep`, an interrupt such as Ctrl-C, and closing the
+    /// store end the compaction; it raises that very exception, and the store is as it was.
+    #[pyo3(signature = (*, retention=None, bytes_per_second=0, progress=None))]
+    fn compact<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = Rules::optional)] retention: Option<Rules>,
+        #[pyo3(from_py_with = arguments::integer)] bytes_per_second: u64,
+        #[pyo3(from_py_with = arguments::optional_function)] progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let report = compact::run(py, &self.handle, retention, bytes_per_second, progress)?;
+        values::compact_report(py, &report)
     }
 
     /// Makes a snapshot in a new directory, while others append: all events that are visible now,

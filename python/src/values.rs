@@ -3,9 +3,9 @@
 use crate::errors::exception;
 use crate::event::Event;
 use batpak_core::{
-    Ancestry, Boundary, Committed, CopyReport, Diff, Dropped, ExportReport, Frontier, GateOutcome,
-    Hash, Head, Id, ImportReport, Inspection, OpenReport, Parent, Refusal, SnapshotCheck, Stats,
-    StreamHead, Verdict, VerifyReport,
+    Ancestry, Boundary, Committed, CompactProgress, CompactReport, CopyReport, Diff, Dropped,
+    ExportReport, Frontier, GateOutcome, Hash, Head, Id, ImportReport, Inspection, OpenReport,
+    Parent, Refusal, SnapshotCheck, Stats, StreamHead, Verdict, VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -177,6 +177,27 @@ fn drops<'py>(py: Python<'py>, drops: &[Dropped]) -> PyResult<Bound<'py, PyList>
 pub(crate) fn committed<'py>(py: Python<'py>, committed: &Committed) -> Object<'py> {
     let Committed { first_sequence, events, duplicate } = *committed;
     make(py, "Committed", (first_sequence, events, duplicate))
+}
+
+pub(crate) fn compact_progress<'py>(py: Python<'py>, progress: &CompactProgress) -> Object<'py> {
+    let CompactProgress { segments_done, segments, bytes_read, bytes_written } = *progress;
+    make(py, "CompactProgress", (segments_done, segments, bytes_read, bytes_written))
+}
+
+pub(crate) fn compact_report<'py>(py: Python<'py>, report: &CompactReport) -> Object<'py> {
+    let values = (
+        report.segments_before,
+        report.segments_after,
+        report.segments_replaced,
+        report.segments_written,
+        report.bytes_before,
+        report.bytes_after,
+        report.events_dropped,
+        report.tombstones,
+        report.keys_kept,
+        report.keys_over,
+    );
+    make(py, "CompactReport", values)
 }
 
 pub(crate) fn copy_report<'py>(py: Python<'py>, report: &CopyReport) -> Object<'py> {

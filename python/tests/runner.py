@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import sys
 import tempfile
@@ -91,7 +92,8 @@ def event_line(e: batpak.Event | None) -> str:
         f"kind=0x{e.kind:04x} clock={e.clock} lane={e.lane} depth={e.depth} flags={e.flags} "
         f"version={e.payload_version} time={e.timestamp_us} wall={e.wall_us} "
         f"corr={e.correlation} cause={e.causation or '-'} prev={e.prev_hash.hex()} "
-        f"hash={e.hash.hex()} ext={pairs or '-'} payload={shown(bytes(e))}"
+        f"hash={e.hash.hex()} ext={pairs or '-'} "
+        f"payload={'erased' if e.erased else shown(bytes(e))}"
     )
 
 
@@ -212,6 +214,45 @@ def copies(store: batpak.Store, directory: Path, words: Words) -> Iterator[str]:
                 yield f"{'prefix' if check.is_prefix else ahead} {diff_line(check.diff)}"
 
 
+def compact(store: batpak.Store, words: Words) -> str:
+    """Compacts; what a script's functions raise is the error that it names."""
+    calls = itertools.count(1)
+    cancelled_at = int(words.get("cancel", "0"))
+
+    def progress(at: batpak.CompactProgress) -> None:
+        if next(calls) == cancelled_at:
+            raise batpak.CallbackError("cancelled")
+
+    every, failing_at = int(words.get("keep_every", "1")), words.get("keep_fails", "")
+
+    def keep(event: batpak.Event) -> bool:
+        if str(event.sequence) == failing_at:
+            raise batpak.CallbackError("the predicate failed")
+        return event.sequence % every == 0
+
+    rules = region(words) | words.keywords(
+        before=("before", int),
+        older_than_us=("older_than", int),
+        newest_per_entity=("newest", int),
+        unwanted=("unwanted", str),
+    )
+    if words.options.keys() & {"keep_every", "keep_fails"}:
+        rules["keep"] = keep
+    window = words.keywords(window=("window", int), most=("most", int), overflow=("overflow", str))
+    retention = batpak.Retention(**rules, keys=batpak.Keys(**window))
+    r = store.compact(
+        retention=retention if words[0] == "retain" else None,
+        bytes_per_second=int(words.get("rate", "0")),
+        progress=progress,
+    )
+    return (
+        f"ok dropped={r.events_dropped} tombstones={r.tombstones} keys={r.keys_kept} "
+        f"over={r.keys_over} segments={r.segments_after}/{r.segments_before} "
+        f"bytes={r.bytes_after}/{r.bytes_before} replaced={r.segments_replaced} "
+        f"written={r.segments_written}"
+    )
+
+
 def report_line(report: batpak.OpenReport) -> str:
     created, clean = yes_or_no(report.created), yes_or_no(report.clean)
     return (
@@ -291,6 +332,8 @@ def use_store(store: batpak.Store, words: Words) -> Iterable[str]:
         case "parent":
             p = store.parent
             yield f"store={p.store_id} events={p.events} root={p.root.hex()}" if p else "none"
+        case "compact" | "retain":
+            yield compact(store, words)
         case "cover":
             yield shown(store.receipt_cover_0x(int(words[1])))
         case "refresh":

@@ -20,6 +20,7 @@ static void expect_bad_handle(void *handle) {
     batpak_export_report exported = BATPAK_EXPORT_REPORT_INIT;
     batpak_copy_report copied = BATPAK_COPY_REPORT_INIT;
     batpak_diff diff = BATPAK_DIFF_INIT;
+    batpak_compact_report compacted = BATPAK_COMPACT_REPORT_INIT;
     batpak_parent parent;
     batpak_frontier frontier = BATPAK_FRONTIER_INIT;
     batpak_stats stats = BATPAK_STATS_INIT;
@@ -87,6 +88,7 @@ static void expect_bad_handle(void *handle) {
         batpak_store_fork(store, "x", 1, NULL, &copied, &error),
         batpak_store_diff(store, "x", 1, &diff, &error),
         batpak_store_parent(store, &parent, &count, &error),
+        batpak_store_compact(store, NULL, &compacted, &error),
     };
     for (size_t at = 0; at < sizeof statuses / sizeof *statuses; at++)
         EQUAL(BATPAK_BAD_HANDLE, statuses[at]);
@@ -727,6 +729,7 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_fence *fence,
     batpak_export_report exported = BATPAK_EXPORT_REPORT_INIT;
     batpak_copy_report copied = BATPAK_COPY_REPORT_INIT;
     batpak_diff diff = BATPAK_DIFF_INIT;
+    batpak_compact_report compacted = BATPAK_COMPACT_REPORT_INIT;
     batpak_new_event given = event();
     batpak_view *other;
     batpak_store *own;
@@ -763,6 +766,7 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_fence *fence,
         return 26;
     if (batpak_fence_commit(fence, 0, NULL, NULL) != BATPAK_FORKED) return 27;
     if (batpak_fence_cancel(fence, NULL) != BATPAK_FORKED) return 28;
+    if (batpak_store_compact(store, NULL, &compacted, NULL) != BATPAK_FORKED) return 29;
     if (memcmp(events[0].payload.data, "2 apples", 8) != 0) return 7;
     if (batpak_view_release(view, NULL) != BATPAK_OK) return 8;
     if (batpak_scan_close(scan, NULL) != BATPAK_OK) return 9;

@@ -1142,6 +1142,165 @@ TEST(a_fork_goes_its_own_way) {
   CHECK(kind_of([&] { store.parent(); }) == error_kind::closed);
 }
 
+// --------------------------------------------------------------------------------- compactions
+
+/// A store of ten events, "0" to "9", whose entities are "even" and "odd".
+batpak::store ten_events(const std::string& directory) {
+  batpak::store store(directory);
+  for (int at = 0; at < 10; ++at) {
+    const std::string payload(1, static_cast<char>('0' + at));
+    store.append({at % 2 ? "odd" : "even", "s", 0x1000, payload});
+  }
+  return store;
+}
+
+/// The payloads that are shown; an erased one is "-".
+std::string payloads(const batpak::store& store) {
+  std::string all;
+  for (const batpak::event& event : store.read())
+    all += event.is_erased() ? "-" : std::string(event.payload().text());
+  return all;
+}
+
+TEST(a_compaction_drops_what_every_rule_calls_unwanted) {
+  const batpak::store store = ten_events(directory);
+  const batpak::hash root = store.head().root;
+  CHECK(store.compact().segments_replaced == 0);
+  CHECK(kind_of([&] {
+    batpak::compact_options options;
+    options.retention.emplace();
+    store.compact(options);
+  }) == error_kind::invalid_argument);
+
+  batpak::compact_options options;
+  batpak::retention& retention = options.retention.emplace();
+  CHECK(retention.keys.window == 1 << 20 && retention.keys.most == 1 << 20);
+  retention.region.entity("odd");
+  retention.before = 6;
+  retention.keep = [](const batpak::event& event) { return event.payload() == "3"; };
+  std::vector<std::uint64_t> steps;
+  options.progress = [&](const batpak::compact_progress& told) {
+    CHECK(told.segments == 1);
+    steps.push_back(told.segments_done);
+  };
+  batpak::compact_report report = store.compact(options);
+  CHECK(payloads(store) == "02346789" && store.head().root == root);
+  CHECK(report.events_dropped == 2 && report.tombstones == 0 && report.keys_kept == 0);
+  CHECK(report.segments_before == 2 && report.segments_after == 2);
+  CHECK(report.segments_replaced == 1 && report.segments_written == 1);
+  CHECK(report.bytes_after == store.stats().bytes && report.bytes_before > 0);
+  CHECK((steps == std::vector<std::uint64_t>{0, 1}));
+
+  options = {};
+  options.retention.emplace().newest_per_entity = 4;
+  options.retention->unwanted = batpak::unwanted::erase;
+  report = store.compact(options);
+  CHECK(report.tombstones == 1 && payloads(store) == "-2346789");
+  CHECK(store.at(0)->kind() == 0x0FFE && store.at(0)->is_erased());
+  CHECK(!store.at(2)->is_erased() && store.at(2)->kind() == 0x1000);
+
+  options = {};
+  options.retention.emplace().older_than_us = store.at(3)->timestamp_us();
+  options.retention->unwanted = batpak::unwanted::tombstone;
+  report = store.compact(options);
+  CHECK(store.at(2)->kind() == 0x0FFE && payloads(store) == "-2346789");
+  CHECK(store.verify().is_intact() && store.head().root == root);
+}
+
+TEST(keys_of_dropped_events_are_kept_or_too_many) {
+  const batpak::store store(directory);
+  new_event event{"a", "s", 0x1000, "x"};
+  for (const char* own : {"1", "2", "3"}) {
+    event.id = batpak::id::for_operation("test", {own});
+    store.append(event);
+  }
+  batpak::compact_options options;
+  batpak::retention& retention = options.retention.emplace();
+  retention.before = 3;
+  retention.keys.most = 2;
+  retention.keys.overflow = batpak::key_overflow::refuse;
+  CHECK(kind_of([&] { store.compact(options); }) == error_kind::too_large);
+  CHECK(payloads(store) == "xxx");
+  retention.keys.overflow = batpak::key_overflow::warn;
+  const batpak::compact_report report = store.compact(options);
+  CHECK(report.events_dropped == 3 && report.keys_kept == 3 && report.keys_over == 1);
+  CHECK(payloads(store).empty() && store.append(event).duplicate);
+}
+
+TEST(an_exception_of_a_function_comes_out_of_the_compaction) {
+  const batpak::store store = ten_events(directory);
+  batpak::compact_options options;
+  options.retention.emplace().keep = [](const batpak::event& event) -> bool {
+    if (event.sequence() == 5) throw std::out_of_range("the fifth");
+    return false;
+  };
+  std::string what;
+  try {
+    store.compact(options);
+  } catch (const std::out_of_range& thrown) {
+    what = thrown.what();
+  }
+  CHECK(what == "the fifth" && payloads(store) == "0123456789");
+
+  // It need not be one of the library's or the standard's.
+  options.retention->keep = nullptr;
+  options.retention->before = 5;
+  options.progress = [](const batpak::compact_progress& told) {
+    if (told.segments_done == 1) throw 7;
+  };
+  int number = 0;
+  try {
+    store.compact(options);
+  } catch (int thrown) {
+    number = thrown;
+  }
+  CHECK(number == 7 && payloads(store) == "0123456789");
+
+  // What a call inside throws comes out, too, and comes before what the compaction has to say.
+  options.progress = [&](const batpak::compact_progress&) { store.compact(); };
+  CHECK(kind_of([&] { store.compact(options); }) == error_kind::locked);
+  options.progress = nullptr;
+  CHECK(store.compact(options).events_dropped == 5 && payloads(store) == "56789");
+}
+
+TEST(functions_of_a_compaction_may_use_the_store_and_keep_events) {
+  std::vector<batpak::event> kept;
+  {
+    const batpak::store store = ten_events(directory);
+    batpak::compact_options options;
+    options.retention.emplace().keep = [&](const batpak::event& event) {
+      CHECK(store.at(event.sequence())->hash() == event.hash());
+      kept.push_back(event);
+      return false;
+    };
+    options.progress = [&](const batpak::compact_progress&) {
+      store.append({"new", "s", 0x1000, "+"});
+    };
+    CHECK(store.compact(options).events_dropped == 10 && payloads(store) == "++");
+  }
+  CHECK(kept.size() == 10 && kept[9].payload() == "9" && kept[9].entity() == "odd");
+  CHECK(kept[8].scope() == "s" && kept[8].extensions().empty() && !kept[8].is_erased());
+}
+
+TEST(closing_the_store_ends_its_compaction) {
+  for (const bool on_a_thread : {false, true}) {
+    batpak::store store = ten_events(directory + (on_a_thread ? "/thread" : "/call"));
+    batpak::compact_options options;
+    options.retention.emplace().keep = [&](const batpak::event& event) {
+      if (event.sequence() != 4) return false;
+      if (on_a_thread) std::thread([&] { store.close(); }).join();
+      else store.close();
+      return false;
+    };
+    CHECK(kind_of([&] { store.compact(options); }) == error_kind::closed);
+    CHECK(kind_of([&] { store.compact(); }) == error_kind::closed);
+    const batpak::store again(directory + (on_a_thread ? "/thread" : "/call"));
+    CHECK(payloads(again) == "0123456789" && again.verify().is_intact());
+  }
+  const batpak::store none;
+  CHECK(kind_of([&] { none.compact(); }) == error_kind::bad_handle);
+}
+
 int main() {
   std::size_t failed = 0;
   for (const test& test : tests()) {

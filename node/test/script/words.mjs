@@ -1,4 +1,5 @@
 // The words of the script language: what lines mean, and how results are printed.
+import { BatpakError } from 'batpak'
 
 /** Words that stand alone, in order, and the `key=value` options, with variables replaced. */
 export function words(line, variables) {
@@ -138,7 +139,7 @@ export function eventLine(e) {
     `kind=${kindText(e.kind)} clock=${e.clock} lane=${e.lane} depth=${e.depth} flags=${e.flags} ` +
     `version=${e.payloadVersion} time=${e.timestampUs} wall=${e.wallUs} corr=${e.correlation} ` +
     `cause=${e.causation ?? '-'} prev=${e.prevHash} hash=${e.hash} ` +
-    `ext=${pairs.join(',') || '-'} payload=${payloadText(e.payload)}`
+    `ext=${pairs.join(',') || '-'} payload=${e.erased ? 'erased' : payloadText(e.payload)}`
   )
 }
 
@@ -172,6 +173,52 @@ export function dropLine({ segment, offset, sequence = '-', isEvent }) {
 export function damaged({ events, findings }) {
   const places = findings.map((f) => `${f.kind} segment=${f.segment} offset=${f.offset}`)
   return [`damaged events=${events}`, ...places]
+}
+
+/** What a `retain` asks for. What the predicate throws is the error that the script names. */
+function retention(command) {
+  const { option } = command
+  const [every, fails] = [when(option('keep_every'), BigInt), when(option('keep_fails'), BigInt)]
+  const keep = ({ sequence }) => {
+    if (sequence === fails) throw new BatpakError('CALLBACK', 'the predicate failed')
+    return every === undefined || sequence % every === 0n
+  }
+  return {
+    ...region(command),
+    before: when(option('before'), BigInt),
+    olderThanUs: when(option('older_than'), BigInt),
+    newestPerEntity: when(option('newest'), BigInt),
+    keep: (every ?? fails) === undefined ? undefined : keep,
+    unwanted: option('unwanted'),
+    keys: {
+      window: when(option('window'), BigInt),
+      most: when(option('most'), BigInt),
+      overflow: option('overflow'),
+    },
+  }
+}
+
+export function compactOptions(command) {
+  const { option, plain } = command
+  const cancelAt = Number(option('cancel'))
+  let calls = 0
+  return {
+    retention: plain[0] === 'retain' ? retention(command) : undefined,
+    bytesPerSecond: when(option('rate'), BigInt),
+    progress: () => {
+      calls += 1
+      if (calls === cancelAt) throw new BatpakError('CALLBACK', 'cancelled')
+    },
+  }
+}
+
+export function compactLine(r) {
+  return (
+    `ok dropped=${r.eventsDropped} tombstones=${r.tombstones} keys=${r.keysKept} ` +
+    `over=${r.keysOver} segments=${r.segmentsAfter}/${r.segmentsBefore} ` +
+    `bytes=${r.bytesAfter}/${r.bytesBefore} replaced=${r.segmentsReplaced} ` +
+    `written=${r.segmentsWritten}`
+  )
 }
 
 export function copyLine({ events, root, segments, linked, copied, bytesCopied }) {

@@ -4,9 +4,10 @@ import {
   inspectSync, operationId,
 } from 'batpak'
 import type {
-  Ancestry, AppendOptions, CommitOptions, Committed, CopyReport, Diff, Dropped, ExportOptions,
+  Ancestry, AppendOptions, CommitOptions, Committed, CompactOptions, CompactReport, CopyReport,
+  Diff, Dropped, ExportOptions,
   ExportReport, Fence, FenceOptions, ForkOptions, Frontier, Gate, Head, ImportOptions, ImportReport, Inspection, NewEvent, OpenReport, Parent,
-  Query, Receipt, SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
+  Query, Receipt, Retention, SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
 } from 'batpak'
 
 const event: NewEvent = {
@@ -105,6 +106,25 @@ export async function everyMethod(): Promise<void> {
   const first: bigint = store.beginFence().commitSync().firstSequence
   store.beginFence({ memoryBytes: 0n }).cancel()
   void [staged, done.duplicate, done.events, first]
+  const going: Retention = {
+    prefix: 'session',
+    before: 100,
+    olderThanUs: new Date(),
+    newestPerEntity: 3n,
+    keep: ({ sequence: at, erased }) => erased || at % 2n === 0n,
+    unwanted: 'erase',
+    keys: { window: 1 << 10, most: 5n, overflow: 'refuse' },
+  }
+  const compacting: CompactOptions = {
+    retention: going,
+    bytesPerSecond: 1 << 20,
+    progress: ({ segmentsDone, segments }) => void (segmentsDone === segments),
+    signal,
+  }
+  const compacted: CompactReport = await store.compact(compacting)
+  const joined: bigint = store.compactSync().segmentsReplaced
+  const tombstone: 0x0ffe = EventKind.TOMBSTONE
+  void [compacted.eventsDropped, joined, tombstone]
   const keeping: SnapshotOptions = { earlier: new URL('file:///earlier'), independent: true }
   const kept: CopyReport = await store.snapshotTo(new URL('file:///copy'), keeping)
   const branching: ForkOptions = { at: kept.events, independent: false }
@@ -196,6 +216,14 @@ export function refused(store: Store): void {
   store.beginFence().append(event) satisfies bigint
   // @ts-expect-error no such word
   store.beginFence().commitSync({ durability: 'safe' })
+  // @ts-expect-error the rules are those of a retention
+  store.compactSync({ before: 3 })
+  // @ts-expect-error a predicate answers
+  store.compactSync({ retention: { keep: () => undefined } })
+  // @ts-expect-error a predicate answers at once
+  void store.compact({ retention: { keep: async () => true } })
+  // @ts-expect-error no such word
+  store.compactSync({ retention: { before: 3, unwanted: 'forget' } })
   // @ts-expect-error a snapshot is of everything
   store.snapshotToSync('copy', { at: 3 })
   // @ts-expect-error a fork has no earlier one
