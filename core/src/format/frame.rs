@@ -358,6 +358,15 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
+    /// The same, unless the event was dropped: that can only be where a compaction has been.
+    pub(crate) fn shown(self) -> Result<Self, &'static str> {
+        if self.is_dropped() {
+            Err("a dropped event stands in an unsealed segment")
+        } else {
+            Ok(self)
+        }
+    }
+
     /// A frame that this process has just encoded, without checking it again.
     pub(crate) fn of_own(bytes: &'a [u8]) -> Result<Self, &'static str> {
         if bytes.len() < FIXED_BYTES {

@@ -111,8 +111,13 @@ impl<'a> Frames<'a> {
         Ok(frame::probe(header).map(|bytes| bytes as u64))
     }
 
-    /// The frame at `self.at`, or why there is none. `None` where the limit or the file ends.
+    /// The frame of a shown event at `self.at`, or why there is none. `None` where the limit or the file
+    /// ends. Only sealed segments may have others.
     pub(crate) fn peek(&mut self) -> Result<Option<std::result::Result<Frame<'_>, &'static str>>> {
+        Ok(self.peek_any()?.map(|frame| frame.and_then(Frame::shown)))
+    }
+
+    fn peek_any(&mut self) -> Result<Option<std::result::Result<Frame<'_>, &'static str>>> {
         let header = self.window(frame::HEADER_BYTES)?;
         if header.is_empty() {
             return Ok(None);
@@ -141,7 +146,7 @@ impl<'a> Frames<'a> {
             let gap = Gap::parse(self.window(bytes)?);
             return Ok(gap.map(|gap| gap.map(Stored::Gap)));
         }
-        Ok(self.peek()?.map(|frame| frame.map(Stored::Event)))
+        Ok(self.peek_any()?.map(|frame| frame.map(Stored::Event)))
     }
 
     /// Goes behind the frame that [`peek`](Self::peek) gave.

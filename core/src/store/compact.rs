@@ -18,6 +18,7 @@ use crate::ids::Hash;
 use crate::index::Part;
 use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
+use crate::process;
 use crate::storage::files::failed_sync;
 use crate::storage::recovery::{Frames, Stored};
 use crate::storage::{Access, VfsFile, write_all_at};
@@ -32,6 +33,8 @@ const WRITE_BYTES: usize = 256 << 10;
 const SYNC_BYTES: u64 = 4 << 20;
 /// After so much that was read or written, the caller is told, and may cancel.
 const STEP_BYTES: u64 = 1 << 20;
+/// How long a compaction that is too fast waits before it looks whether it is to end.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
 /// A segment is small, and worth joining with its neighbours, below this part of the size at which one
 /// is sealed.
 const SMALL_PART: u64 = 4;
@@ -48,7 +51,7 @@ pub struct CompactOptions<'a> {
     pub retention: Option<Retention<'a>>,
     /// How many bytes are read and written in a second at the most; 0 is as many as can be.
     pub bytes_per_second: u64,
-    /// Told, about once per MiB and at each segment, how far the compaction is. An error ends it, and
+    /// Told, about once per MiB, at each segment, and while it waits, how far the compaction is. An error ends it, and
     /// nothing is changed.
     pub progress: Option<Progress<'a>>,
 }
@@ -213,6 +216,9 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         drop(self.one.take());
+        if process::generation() != self.store.process {
+            return;
+        }
         let mut commit = self.writer.commit.lock();
         if self.store.closed.load(Ordering::Acquire) {
             commit.unlock();
@@ -381,10 +387,16 @@ impl Work<'_, '_> {
             return Ok(());
         }
         self.next_told = bytes + STEP_BYTES;
-        self.store.check_usable()?;
-        self.pace.keep(bytes);
-        if let Some(progress) = &mut self.progress {
-            progress(&self.told)?;
+        loop {
+            self.store.check_usable()?;
+            if let Some(progress) = &mut self.progress {
+                progress(&self.told)?;
+            }
+            let wait = self.pace.wait(bytes);
+            if wait.is_zero() {
+                break;
+            }
+            std::thread::sleep(wait.min(LONGEST_WAIT));
         }
         self.told.segments_done += u64::from(begins_segment);
         Ok(())
@@ -472,7 +484,8 @@ impl Drop for Work<'_, '_> {
             let why = "a panic came while the end of a compaction was written";
             self.writer.poison(Error::new(ErrorKind::Panic, why));
         }
-        if self.is_committed {
+        // In a forked child the files are the parent's.
+        if self.is_committed || process::generation() != self.store.process {
             return;
         }
         self.made.iter().for_each(|part| self.store.files.discard(part.number()));
@@ -498,6 +511,7 @@ struct Output {
     ends_with: (Hash, Hash),
     files: Arc<crate::storage::files::Files>,
     is_named: bool,
+    process: u64,
 }
 
 impl Output {
@@ -539,6 +553,7 @@ impl Output {
             header,
             files,
             is_named: false,
+            process: store.process,
         })
     }
 
@@ -643,7 +658,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if !self.is_named {
+        if !self.is_named && process::generation() == self.process {
             let _ = self.files.vfs.remove(&self.temporary);
         }
     }
@@ -660,10 +675,12 @@ impl Pace {
         Self { bytes_per_second, begun: Instant::now() }
     }
 
-    fn keep(&self, bytes: u64) {
-        if self.bytes_per_second > 0 {
-            let due = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-            std::thread::sleep(due.saturating_sub(self.begun.elapsed()));
+    /// How long to wait before more than so many bytes are read or written.
+    fn wait(&self, bytes: u64) -> Duration {
+        if self.bytes_per_second == 0 {
+            return Duration::ZERO;
         }
+        let due = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        due.saturating_sub(self.begun.elapsed())
     }
 }

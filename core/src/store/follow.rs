@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often a manifest that changes under the reader's hands is read again.
-const TRIES: u32 = 20;
+pub(super) const TRIES: u32 = 20;
 /// The pauses between two looks for new events where nothing can be watched: short at first.
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
@@ -423,7 +423,7 @@ impl Inner {
 fn whole_batches(bytes: &[u8], first: u64) -> (usize, Option<&'static str>) {
     let (mut at, mut whole, mut sequence) = (0, 0, first);
     while at < bytes.len() {
-        match Frame::parse(&bytes[at..]) {
+        match Frame::parse(&bytes[at..]).and_then(Frame::shown) {
             Err(why) => return (whole, Some(why)),
             Ok(frame) if frame.sequence() != sequence => {
                 return (whole, Some("the next frame is not the next event"));

@@ -15,7 +15,9 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Unwanted {
-    /// It is no longer shown. Its hash is kept, so that roots and proofs stay what they were.
+    /// It is no longer shown. Its hash is kept, so that roots and proofs stay what they were. Of the last
+    /// event of each stream, and of those whose key is kept, everything but the payload stays in the
+    /// files, names included. Copies that were made before keep everything.
     #[default]
     Drop = 0,
     /// It is shown with the kind [`EventKind::TOMBSTONE`]; its payload stays.
@@ -41,7 +43,8 @@ pub enum KeyOverflow {
 ///
 /// The key of an event that is not dropped is never forgotten, whatever the window. The window of a
 /// compaction holds for all dropped events of the store, whichever compaction dropped them: give the
-/// same one to all. Nothing outside the window is kept, so that there is nothing there to be trimmed.
+/// same one to all. A batch of which some events are still known, and others not, is a conflict when it
+/// is repeated. Nothing outside the window is kept, so that there is nothing there to be trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// Keys of this many sequences up to the newest event are kept, always.

@@ -4,6 +4,7 @@
 //! carry their own sequence. What could not be read is named in the report; nothing is changed.
 
 use super::close::TAIL_INDEX;
+use super::follow::TRIES;
 use super::open::{list, read_head, read_manifest};
 use super::{Inner, Live, OpenReport};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,7 +60,19 @@ pub(super) struct Salvaged {
 
 /// Opens what can be read, for reading.
 pub(super) fn open(files: Arc<Files>, options: &OpenOptions) -> Result<Inner> {
+    for _ in 1..TRIES {
+        let generation = generation(&files);
+        let found = read(files.clone(), options, false);
+        // The compaction of a live writer takes files away meanwhile.
+        if generation == self::generation(&files) {
+            return Ok(found?.inner);
+        }
+    }
     Ok(read(files, options, false)?.inner)
+}
+
+fn generation(files: &Files) -> Option<u64> {
+    Some(read_manifest(files).ok()??.generation)
 }
 
 /// Reads what can be read. With `altered`, also events whose hash is not that of their fields.
@@ -438,7 +451,9 @@ impl Reading<'_> {
     fn choose(&mut self) -> BTreeMap<u64, Tail> {
         self.pieces.sort_by_key(|piece| {
             let is_known = self.headers.contains_key(&piece.number);
-            (!is_known, piece.first_sequence, u64::MAX - piece.events(), piece.number)
+            // Nothing vouches for a gap: it never takes the place of events.
+            let shown = piece.events() - piece.holes();
+            (!is_known, shown == 0, piece.first_sequence, u64::MAX - shown, piece.number)
         });
         let mut chosen: BTreeMap<u64, Tail> = BTreeMap::new();
         for piece in std::mem::take(&mut self.pieces) {

@@ -153,18 +153,30 @@ impl Store {
     /// dropped ones.
     pub(super) fn hashes(&self, from: u64, to: u64, mut each: impl FnMut(u64, Hash)) -> Result<()> {
         let parts = self.0.live.read().parts.clone();
-        let mut next = from;
+        let (mut next, mut expected) = (from, from);
+        let is_whole = self.0.old.is_none();
+        let mut each = |sequence: u64, hash| {
+            // One that was dropped meanwhile is missed, and looked for again.
+            if is_whole && sequence != expected {
+                return Err(Error::corrupt(format!("event {expected} is missing")));
+            }
+            expected += 1;
+            each(sequence, hash);
+            Ok(())
+        };
         for sealed in parts.iter().filter_map(|part| part.sealed()) {
             if sealed.end_sequence() <= next || sealed.entry.first_sequence >= to {
                 continue;
             }
             if sealed.shown() < sealed.entry.events {
                 self.scan_hashes(next, sealed.entry.first_sequence, &mut each)?;
+                let mut failure = None;
                 sealed.hashes(|sequence, hash| {
-                    if (from..to).contains(&sequence) {
-                        each(sequence, hash);
+                    if (from..to).contains(&sequence) && failure.is_none() {
+                        failure = each(sequence, hash).err();
                     }
                 })?;
+                failure.map_or(Ok(()), Err)?;
                 next = sealed.end_sequence();
             }
         }
@@ -172,7 +184,12 @@ impl Store {
     }
 
     /// The same where no event was dropped.
-    fn scan_hashes(&self, from: u64, to: u64, each: &mut impl FnMut(u64, Hash)) -> Result<()> {
+    fn scan_hashes(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut impl FnMut(u64, Hash) -> Result<()>,
+    ) -> Result<()> {
         if from >= to {
             return Ok(());
         }
@@ -181,7 +198,7 @@ impl Store {
             if event.sequence() >= to {
                 break;
             }
-            each(event.sequence(), event.hash());
+            each(event.sequence(), event.hash())?;
         }
         Ok(())
     }

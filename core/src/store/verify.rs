@@ -156,7 +156,7 @@ impl Store {
         }
         loop {
             let generation = self.0.live.read().generation;
-            let report = self.verify_now()?;
+            let report = self.0.across_compactions(|| self.verify_now())?;
             // For a reader in another process, a compaction may have taken the files away.
             if report.is_intact() || !self.0.has_newer_segments(generation)? {
                 return Ok(report);
