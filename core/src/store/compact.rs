@@ -108,7 +108,9 @@ impl Store {
     /// Puts new segments in the place of sealed ones, while appends and reads go on: drops events
     /// that are no longer wanted, or makes tombstones of them, and joins small segments. With a
     /// retention, the newest segment is sealed first, so that it holds for every event that is visible.
-    /// After an error, and after a crash, the store is as it was.
+    /// After an error, and after a crash, every event is as it was. Only if the last step fails, the
+    /// replacement of the manifest, it is not known whether the compaction has happened: then appends are
+    /// refused until the store is reopened, which decides.
     ///
     /// What stays keeps its sequence, clock, hash and receipt; roots that were noted down still hold.
     /// One who reads meanwhile may or may not see an event that goes. Files that somebody in this process
@@ -205,7 +207,7 @@ impl Inner {
     }
 }
 
-/// The right to compact. A store that is closed meanwhile keeps its locks until it ends, so that no
+/// The turn of one compaction. A store that is closed meanwhile keeps its locks until it ends, so that no
 /// other writer meets the files of a compaction.
 struct Turn<'a> {
     store: &'a Inner,

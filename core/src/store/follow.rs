@@ -243,6 +243,8 @@ impl Inner {
     /// Reads, and reads again if a compaction has put other segments in the place of those that were
     /// to be read: for a reader in another process, their files may be gone.
     pub(super) fn across_compactions<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        // Before the lock: a forked child may never get it.
+        self.check_usable()?;
         for _ in 1..TRIES {
             let generation = self.live.read().generation;
             match read() {
