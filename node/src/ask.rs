@@ -1,7 +1,7 @@
 //! Functions of JavaScript that the core asks while it works.
 //!
 //! One takes a block of bytes and answers with a number: 0 is no, 1 is yes, and everything else ends
-//! the work. It never throws: the JavaScript half keeps what was thrown, and answers [`STOP`].
+//! the work. It never throws: `lib/compact.cjs` keeps what was thrown, and answers 2.
 
 use batpak_core::{Error, ErrorKind, Result};
 use napi::Status;
