@@ -276,7 +276,7 @@ fn fail_everywhere(lasts: bool) {
                 continue;
             };
             failures += 1;
-            let seen = Seen::unverified(&store);
+            let seen = Seen::of(&store);
             assert!(trial.old.iter().any(|old| seen == old.seen), "{context}: not the old store");
             // A key that is known tells whether the store takes appends.
             match fill(&store, 0..1) {

@@ -21,11 +21,6 @@ impl Seen {
     /// What is seen of a store, which must be intact.
     pub fn of(store: &Store) -> Self {
         assert_eq!(store.verify().unwrap().findings, []);
-        Self::unverified(store)
-    }
-
-    /// What is seen of a store.
-    pub fn unverified(store: &Store) -> Self {
         let events = store.read(Query::default()).unwrap().map(|event| {
             let event = event.unwrap();
             let payload = event.payload().to_vec();
