@@ -6,11 +6,23 @@ const { compactArguments } = require('./arguments.cjs')
 const { Block } = require('./block.cjs')
 const check = require('./check.cjs')
 const { readEvents } = require('./event.cjs')
+const native = require('./native.cjs')
 
 /** The answers that the native half takes; see `src/ask.rs`. */
 const NO = 0
 const YES = 1
 const STOP = 2
+
+let exit
+
+/** The exit of this thread. The first compaction makes it: importing the package listens to nothing. */
+function getExit() {
+  if (exit === undefined) {
+    exit = new native.NativeExit()
+    process.once('exit', () => exit.begin())
+  }
+  return exit
+}
 
 class Compaction {
   /** What the native half takes. */
@@ -26,6 +38,7 @@ class Compaction {
       what,
       keep && this.#asked((block) => this.#stays(keep, block)),
       (progress || signal) && this.#asked((block) => this.#tell(progress, block)),
+      getExit(),
     ]
     signal?.throwIfAborted()
   }

@@ -838,7 +838,7 @@ export class Store implements Disposable, AsyncDisposable {
    * compaction of the store is under way.
    *
    * What `keep` or `progress` throws, an abort, and closing the store end it: it fails with that very
-   * error, and the store is as it was.
+   * error, and the store is as it was. So it is if the process exits.
    */
   compact(options?: CompactOptions): Promise<CompactReport>
   compactSync(options?: CompactOptions): CompactReport

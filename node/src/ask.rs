@@ -1,7 +1,7 @@
 //! Functions of JavaScript that the core asks while it works.
 //!
 //! One takes a block of bytes and answers with a number: 0 is no, 1 is yes, and everything else ends
-//! the work. It never throws: the JavaScript half keeps what was thrown, and answers [`STOP`].
+//! the work. It never throws: `lib/compact.cjs` keeps what was thrown, and answers 2.
 
 use batpak_core::{Error, ErrorKind, Result};
 use napi::Status;
@@ -9,11 +9,44 @@ use napi::bindgen_prelude::{ArrayBuffer, Env, Function, HandleScope};
 use napi::threadsafe_function::{
     ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode,
 };
+use napi_derive::napi;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 /// How often a thread that waits for an answer looks whether there is anybody left to give it.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether a thread of JavaScript exits. Its event loop answers nothing then, but what works on the
+/// pool is waited for.
+#[napi]
+#[derive(Clone, Default)]
+pub struct NativeExit {
+    begun: Arc<AtomicBool>,
+}
+
+#[napi]
+impl NativeExit {
+    /// One of a thread that goes on.
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends whatever asks, or looks.
+    #[napi(catch_unwind)]
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+}
+
+impl NativeExit {
+    /// An error once the thread exits.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.begun.load(Ordering::Relaxed) { Err(unanswered()) } else { Ok(()) }
+    }
+}
 
 /// A function to ask.
 pub(crate) type Question<'env> = Function<'env, ArrayBuffer<'static>, u32>;
@@ -41,7 +74,10 @@ pub(crate) fn from_here<'env>(env: &'env Env, function: Question<'env>) -> impl 
 }
 
 /// Asks from any other thread, which waits for the answer: the event loop calls the function.
-pub(crate) fn from_elsewhere(function: Question<'_>) -> napi::Result<impl Ask + Send + 'static> {
+pub(crate) fn from_elsewhere(
+    function: Question<'_>,
+    exit: NativeExit,
+) -> napi::Result<impl Ask + Send + 'static> {
     let remote: Remote = function
         .build_threadsafe_function::<Vec<u8>>()
         .weak::<true>()
@@ -64,7 +100,7 @@ pub(crate) fn from_elsewhere(function: Question<'_>) -> napi::Result<impl Ask + 
             match receiver.recv_timeout(LOOK) {
                 Ok(answer) => return answer.map_or_else(|_| Err(unanswered()), meant),
                 // A question that the event loop has not come to when it ends is forgotten.
-                Err(RecvTimeoutError::Timeout) if !remote.aborted() => {}
+                Err(RecvTimeoutError::Timeout) if !remote.aborted() => exit.check()?,
                 Err(_) => return Err(unanswered()),
             }
         }

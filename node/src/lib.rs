@@ -12,9 +12,9 @@
 compile_error!("a panic must unwind, or it would end the whole process instead of one call");
 
 mod append;
-mod ask;
 // Public, since the macros of napi export what they find public.
 pub mod arguments;
+pub mod ask;
 pub mod error;
 pub mod fence;
 mod function;

@@ -6,7 +6,7 @@ use crate::arguments::{
     self, CompactArguments, ExportArguments, FenceArguments, ForkArguments, ImportArguments,
     OpenArguments, OutcomeArguments, QueryArguments, SnapshotArguments, u64_of,
 };
-use crate::ask::{self, Ask, Question};
+use crate::ask::{self, Ask, NativeExit, Question};
 use crate::inbox::NativeInbox;
 use crate::job;
 use crate::lookup;
@@ -258,7 +258,8 @@ impl NativeStore {
         })
     }
 
-    /// Compacts, and asks the functions about events and says how far it is.
+    /// Compacts, and asks the functions about events and says how far it is. On the pool, it ends
+    /// when the thread of JavaScript exits.
     #[napi(catch_unwind)]
     pub fn compact<'env>(
         &self,
@@ -267,12 +268,19 @@ impl NativeStore {
         what: CompactArguments,
         keep: Option<Question<'env>>,
         progress: Option<Question<'env>>,
+        exit: &NativeExit,
     ) -> napi::Result<Unknown<'env>> {
         let store = self.store.clone();
         if background {
-            let keep = keep.map(ask::from_elsewhere).transpose()?;
-            let progress = progress.map(ask::from_elsewhere).transpose()?;
-            job::later(env, move || compact(&store, what, keep, progress))
+            let elsewhere = |question| ask::from_elsewhere(question, exit.clone());
+            let keep = keep.map(elsewhere).transpose()?;
+            let mut tell = progress.map(elsewhere).transpose()?;
+            let exit = exit.clone();
+            let progress = move |block| {
+                exit.check()?;
+                tell.as_mut().map_or(Ok(true), |tell| tell(block))
+            };
+            job::later(env, move || compact(&store, what, keep, Some(progress)))
         } else {
             let keep = keep.map(|keep| ask::from_here(env, keep));
             let progress = progress.map(|progress| ask::from_here(env, progress));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { BatpakError, EventKind, Store } from 'batpak'
-import { EVENT, ofKind, openStore } from './scratch.mjs'
+import { EVENT, ofKind, openStore, runProcess } from './scratch.mjs'
 
 const FORMS = ['compact', 'compactSync']
 
@@ -201,7 +201,6 @@ for (const form of FORMS) {
     const filled = openFilled(t)
     filled.closeSync()
     const store = Store.openSync(filled.path)
-    t.after(() => store.closeSync())
     await unchanged(store, async () => {
       const before = store.statsSync()
       const report = await store[form]()
@@ -220,6 +219,7 @@ for (const form of FORMS) {
         keysOver: 0n,
       })
     })
+    store.closeSync()
   })
 
   test(`${form}: wrong options are refused`, async (t) => {
@@ -360,6 +360,38 @@ test('many functions may be asked at once, on every thread of the pool', async (
   for (const { eventsDropped } of reports) assert.equal(eventsDropped, 30n)
 })
 
+const EXITS = {
+  'in a predicate': "store.compact({ retention: { keep: () => process.exit() } })",
+  'in progress': "store.compact({ retention: { before: 30 }, progress: () => process.exit() })",
+  'while it works on the pool': `
+    store.compact({ retention: { before: 30 }, bytesPerSecond: 10_000 })
+    process.exit()`,
+  'by an error': `
+    store.compact({ retention: { keep: () => false } })
+    process.once('uncaughtException', () => process.exit())
+    throw new Error('mine')`,
+}
+for (const [when, lines] of Object.entries(EXITS)) {
+  test(`a process that exits ${when} leaves its store as it was`, (t) => {
+    const filled = openFilled(t)
+    filled.closeSync()
+    assert.equal(runProcess(filled.path, lines), '')
+    const store = Store.openSync(filled.path)
+    assert.deepEqual(sequences(store), upTo(40))
+    assert.equal(store.verifySync().intact, true)
+    store.closeSync()
+  })
+}
+
+test('the process stays while a compaction is under way', (t) => {
+  const filled = openFilled(t)
+  filled.closeSync()
+  const lines = `
+    const report = store.compact({ retention: { keep: () => false } })
+    report.then(({ eventsDropped }) => console.log(eventsDropped))`
+  assert.equal(runProcess(filled.path, lines), '40n\n')
+})
+
 test('a predicate may be asked about many events without keeping their memory', async (t) => {
   const store = openStore(t)
   const events = Array(1000).fill({ ...EVENT, payload: Buffer.alloc(50_000) })
@@ -380,10 +412,10 @@ test('a predicate may be asked about many events without keeping their memory', 
 test('a reader does not compact', async (t) => {
   const store = openFilled(t)
   const reader = Store.openSync(store.path, { mode: 'readOnly' })
-  t.after(() => reader.closeSync())
   await assert.rejects(reader.compact(), ofKind('READ_ONLY'))
   assert.throws(() => reader.compactSync(), ofKind('READ_ONLY'))
   await store.compact({ retention: { before: 30 } })
   reader.refreshSync()
   assert.deepEqual(sequences(reader), upTo(40).slice(30))
+  reader.closeSync()
 })

@@ -1,7 +1,10 @@
 // What the tests share: a directory that goes away with its test, and a store in it.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { EventKind, Store } from 'batpak'
 
 /** An event with nothing but what every event has. */
@@ -45,4 +48,21 @@ export async function collect(iterable) {
 /** For assert.throws and assert.rejects: an error of this kind. */
 export function ofKind(kind) {
   return { name: 'BatpakError', code: `BATPAK_${kind}`, kind }
+}
+
+/** Runs lines of a module in a process of its own, which must end by itself. */
+export function runProcess(directory, lines) {
+  const source = `
+    import { Store } from ${JSON.stringify(import.meta.resolve('batpak'))}
+    const EVENT = ${JSON.stringify(EVENT)}
+    const store = Store.openSync(${JSON.stringify(directory)})
+    ${lines}`
+  const cwd = fileURLToPath(new URL('.', import.meta.url))
+  const options = { encoding: 'utf8', timeout: 60_000, cwd }
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath, ['--input-type=module', '--eval', source], options,
+  )
+  assert.equal(stderr, '')
+  assert.equal(status, 0)
+  return stdout
 }

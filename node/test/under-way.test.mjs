@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { Store } from 'batpak'
-import { EVENT, ofKind, openStore, scratch } from './scratch.mjs'
+import { EVENT, ofKind, openStore, runProcess, scratch } from './scratch.mjs'
 
 const numbered = (count) => Array.from({ length: count }, (_, number) => number)
 
@@ -117,22 +115,6 @@ test('closing at once leaves no append without an answer', async (t) => {
   assert.equal(again.headSync().events, BigInt(accepted))
   again.closeSync()
 })
-
-/** Runs lines of a module in a process of its own, which must end by itself. */
-function runProcess(directory, lines) {
-  const source = `
-    import { Store } from ${JSON.stringify(import.meta.resolve('batpak'))}
-    const EVENT = ${JSON.stringify(EVENT)}
-    const store = Store.openSync(${JSON.stringify(directory)})
-    ${lines}`
-  const options = { encoding: 'utf8', timeout: 60_000, cwd: fileURLToPath(new URL('.', import.meta.url)) }
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath, ['--input-type=module', '--eval', source], options,
-  )
-  assert.equal(stderr, '')
-  assert.equal(status, 0)
-  return stdout
-}
 
 test('the process stays while appends are under way, and not for an idle store', (t) => {
   const directory = path.join(scratch(t), 'store')

@@ -766,7 +766,7 @@ static int in_child(batpak_store *store, batpak_scan *scan, batpak_fence *fence,
         return 26;
     if (batpak_fence_commit(fence, 0, NULL, NULL) != BATPAK_FORKED) return 27;
     if (batpak_fence_cancel(fence, NULL) != BATPAK_FORKED) return 28;
-    if (batpak_store_compact(store, NULL, &compacted, NULL) != BATPAK_FORKED) return 29;
+    if (batpak_store_compact(store, NULL, &compacted, NULL) != BATPAK_FORKED) return 30;
     if (memcmp(events[0].payload.data, "2 apples", 8) != 0) return 7;
     if (batpak_view_release(view, NULL) != BATPAK_OK) return 8;
     if (batpak_scan_close(scan, NULL) != BATPAK_OK) return 9;
