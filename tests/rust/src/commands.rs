@@ -467,7 +467,12 @@ fn ancestors(store: &Store, words: &Words) -> Lines {
 fn verify(store: &Store) -> Lines {
     let report = store.verify()?;
     if report.is_intact() {
-        return line(format!("ok events={} root={}", report.events, report.root));
+        let (dropped, tombstones) = (report.dropped, report.tombstones);
+        let gone = match dropped + tombstones {
+            0 => String::new(),
+            _ => format!(" dropped={dropped} tombstones={tombstones} erased={}", report.erased),
+        };
+        return line(format!("ok events={} root={}{gone}", report.events, report.root));
     }
     Ok(damaged(&report))
 }

@@ -430,6 +430,8 @@ fn rows_42_and_43_a_footer_that_is_gone_or_wrong() {
             }
             let salvaged = open_at(&vfs, DIR, OpenMode::Salvage).unwrap();
             assert_eq!(firsts(&salvaged), Vec::from_iter(0..EVENTS), "{name}");
+            let report = salvaged.open_report();
+            assert!(!report.clean && report.damage.len() == 1, "{name}: {report:?}");
         }
     }
 }
