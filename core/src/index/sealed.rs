@@ -16,7 +16,7 @@ use crate::ids::Hash;
 use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
 use crate::storage::blocks::{Blocks, Place};
 use crate::storage::files::{Files, read_exact};
-use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES};
+use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -203,6 +203,21 @@ impl Sealed {
 
     /// Shows the sequence and the hash of every event, dropped ones included.
     pub(crate) fn hashes(&self, mut each: impl FnMut(u64, Hash)) -> Result<()> {
+        self.for_each_stored(|stored, _| {
+            let mut sequence = stored.first_sequence();
+            stored.hashes(|hash| {
+                each(sequence, hash);
+                sequence += 1;
+            });
+            Ok(())
+        })
+    }
+
+    /// Shows the frames and gaps in order, and where they stand.
+    pub(crate) fn for_each_stored(
+        &self,
+        mut each: impl FnMut(&Stored<'_>, u64) -> Result<()>,
+    ) -> Result<()> {
         let number = self.entry.number;
         let (file, path) = (self.files.segment(number)?, self.files.segment_path(number));
         let from = HEADER_BYTES as u64;
@@ -222,10 +237,8 @@ impl Sealed {
                     return Err(refuse("it is not the next event"));
                 }
                 Some(Ok(stored)) => {
-                    stored.hashes(|hash| {
-                        each(next, hash);
-                        next += 1;
-                    });
+                    each(&stored, at)?;
+                    next += stored.events();
                     stored.padded()
                 }
             };

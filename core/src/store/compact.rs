@@ -20,7 +20,7 @@ use crate::index::sealed::Sealed;
 use crate::index::tail::Tail;
 use crate::process;
 use crate::storage::files::failed_sync;
-use crate::storage::recovery::{Frames, Stored};
+use crate::storage::recovery::Stored;
 use crate::storage::{Access, VfsFile, write_all_at};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -320,7 +320,8 @@ impl Work<'_, '_> {
         }
         plan.bytes = 0;
         let mut in_gap = false;
-        self.for_each_stored(sealed, |work, stored, at| {
+        sealed.for_each_stored(|stored, at| {
+            self.told.bytes_read += stored.padded() as u64;
             let number = sealed.entry.number;
             let event = |frame: &Frame<'_>| {
                 let bytes = frame.bytes().into();
@@ -339,47 +340,11 @@ impl Work<'_, '_> {
             plan.changes |= before != (decisions.dropped, decisions.tombstones);
             plan.bytes += left as u64;
             plan.fates.push(fate);
-            work.step(false)
+            self.step(false)
         })?;
         // There are enough dropped events of which nothing but the hash is needed any more.
         plan.changes |= plan.bytes < bytes / 8 * 7;
         Ok(plan)
-    }
-
-    /// Shows what a segment consists of, and where it stands.
-    fn for_each_stored(
-        &mut self,
-        sealed: &Sealed,
-        mut each: impl FnMut(&mut Self, &Stored<'_>, u64) -> Result<()>,
-    ) -> Result<()> {
-        let (files, number) = (&self.store.files, sealed.entry.number);
-        let (file, path) = (files.segment(number)?, files.segment_path(number));
-        let end = sealed.footer.summary.frames_end;
-        let mut frames = Frames::new(&*file, &path, number, HEADER_BYTES as u64, end);
-        let mut next = sealed.entry.first_sequence;
-        while frames.at < end {
-            let at = frames.at;
-            let refuse = |why: &str| {
-                Error::corrupt(format!("a frame cannot be read: {why}"))
-                    .at_path(&path)
-                    .at(number, at)
-            };
-            let bytes = match frames.next()? {
-                None => return Err(refuse("the file is shorter than its log")),
-                Some(Err(why)) => return Err(refuse(why)),
-                Some(Ok(stored)) if stored.first_sequence() != next => {
-                    return Err(refuse("it is not the next event"));
-                }
-                Some(Ok(stored)) => {
-                    self.told.bytes_read += stored.padded() as u64;
-                    each(self, &stored, at)?;
-                    next += stored.events();
-                    stored.padded()
-                }
-            };
-            frames.advance(bytes);
-        }
-        Ok(())
     }
 
     /// Tells the caller how far it is, waits if it is too fast, and stops if the store is closed.
@@ -563,7 +528,8 @@ impl Output {
     fn add(&mut self, work: &mut Work<'_, '_>, part: &Arc<Part>, plan: &Plan) -> Result<()> {
         let Some(sealed) = part.sealed() else { return Ok(()) };
         let mut fates = plan.fates.iter();
-        work.for_each_stored(sealed, |work, stored, _| {
+        sealed.for_each_stored(|stored, _| {
+            work.told.bytes_read += stored.padded() as u64;
             let fate = match stored {
                 Stored::Event(_) => fates.next().copied().unwrap_or(Fate::Kept(0)),
                 Stored::Gap(_) => fates.next().copied().unwrap_or(Fate::Gone),

@@ -1,32 +1,11 @@
 //! What a store holds in memory stays bounded while appends are refused.
 
 use batpak_core::{Durability, ErrorKind, EventKind, NewEvent, OpenOptions, Store};
+use batpak_tests::memory::{self, Counting};
 use batpak_tests::sim::SimVfs;
 use batpak_tests::watched::{Fate, Watched};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The allocator of the system, which counts how many bytes are in use.
-struct Counting;
-
-static BYTES_IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on as it is to the allocator of the system.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES_IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES_IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `dealloc`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -56,7 +35,7 @@ fn refused_appends_leave_nothing_behind() {
             let error = store.append(&small, buffered).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::DiskFull);
         }
-        BYTES_IN_USE.load(Ordering::SeqCst)
+        memory::in_use()
     };
     let first = in_use_after(10);
     let last = in_use_after(490);

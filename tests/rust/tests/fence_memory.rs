@@ -2,42 +2,11 @@
 //! for the index of the newest segment.
 
 use batpak_core::{EventKind, FenceOptions, NewEvent, OpenMode, OpenOptions, Store};
+use batpak_tests::memory::{Counting, most_of};
 use batpak_tests::scratch::Scratch;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The allocator of the system, which counts how many bytes are in use, and the most that were.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on as it is to the allocator of the system.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(in_use, Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `dealloc`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-/// The most bytes that `work` had in use at once, beyond those before it.
-fn most_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = IN_USE.load(Ordering::SeqCst);
-    MOST.store(before, Ordering::SeqCst);
-    let result = work();
-    (result, MOST.load(Ordering::SeqCst) - before)
-}
 
 /// Recovery row 118.
 #[test]
