@@ -86,14 +86,20 @@ impl Part {
         most: usize,
         direction: Direction,
     ) -> Result<(Vec<u32>, bool)> {
-        let shown = |index: &u32| match self {
-            Self::Sealed(_) => true,
-            Self::Indexed(tail, _) => tail.holds(*index),
-        };
-        match (self, direction) {
-            (Self::Sealed(sealed), _) => sealed.some_shown(low, high, most, direction),
-            (_, Direction::Forward) => Ok(take((low..high).filter(shown), most)),
-            (_, Direction::Backward) => Ok(take((low..high).rev().filter(shown), most)),
+        match self {
+            Self::Sealed(sealed) => sealed.some_shown(low, high, most, direction),
+            Self::Indexed(tail, _) if tail.holes() == 0 => Ok(take(low, high, most, direction)),
+            Self::Indexed(tail, _) => {
+                let (shown, wanted) = (|index: &u32| tail.holds(*index), most.saturating_add(1));
+                let mut found: Vec<u32> = match direction {
+                    Direction::Forward => (low..high).filter(shown).take(wanted).collect(),
+                    Direction::Backward => (low..high).rev().filter(shown).take(wanted).collect(),
+                };
+                let all = found.len() <= most;
+                found.truncate(most);
+                found.sort_unstable();
+                Ok((found, all))
+            }
         }
     }
 
@@ -191,11 +197,14 @@ impl Part {
     }
 }
 
-/// The first of these indexes, by rising index, at most so many; and whether that is all.
-pub(crate) fn take(mut indexes: impl Iterator<Item = u32>, most: usize) -> (Vec<u32>, bool) {
-    let mut taken: Vec<u32> = indexes.by_ref().take(most).collect();
-    taken.sort_unstable();
-    (taken, indexes.next().is_none())
+/// The first indexes of `low..high`, or the last ones, at most so many; and whether that is all.
+pub(crate) fn take(low: u32, high: u32, most: usize, direction: Direction) -> (Vec<u32>, bool) {
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let taken = match direction {
+        Direction::Forward => low..high.min(low.saturating_add(most)),
+        Direction::Backward => low.max(high.saturating_sub(most))..high,
+    };
+    (taken.collect(), high.saturating_sub(low) <= most)
 }
 
 /// Joins rising lists into one rising list.

@@ -4,7 +4,7 @@
 
 use super::filter::Filter;
 use super::heads::LaneHead;
-use super::{between, clock_window, merge};
+use super::{between, clock_window, merge, take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{
     self, DICTIONARY_HEADER_BYTES, Footer, KindRecord, ScopeRecord, Section, StreamRecord, section,
@@ -289,18 +289,19 @@ impl Sealed {
         direction: Direction,
     ) -> Result<(Vec<u32>, bool)> {
         const AT_ONCE: u32 = 4096;
-        let full = self.shown() == self.entry.events;
+        if self.shown() == self.entry.events {
+            return Ok(take(low, high, most, direction));
+        }
         let (mut low, mut high) = (low, high);
         let mut found = Vec::new();
         while low < high && found.len() <= most {
-            let few = if full { most as u32 + 1 } else { AT_ONCE }.min(high - low);
+            let few = AT_ONCE.min(high - low);
             let (from, to) = match direction {
                 Direction::Forward => (low, low + few),
                 Direction::Backward => (high - few, high),
             };
-            let offsets = if full { Vec::new() } else { self.offsets(from, to)? };
-            let is_shown =
-                |index: &u32| full || offsets[(*index - from) as usize] & footer::DROPPED == 0;
+            let offsets = self.offsets(from, to)?;
+            let is_shown = |index: &u32| offsets[(*index - from) as usize] & footer::DROPPED == 0;
             match direction {
                 Direction::Forward => found.extend((from..to).filter(is_shown)),
                 Direction::Backward => found.extend((from..to).rev().filter(is_shown)),

@@ -53,10 +53,9 @@ impl Source {
         most: usize,
         direction: Direction,
     ) -> Result<(Vec<u32>, bool)> {
-        match (self, direction) {
-            (Self::Part(part), _) => part.some_shown(low, high, most, direction),
-            (Self::Tail, Direction::Forward) => Ok(index::take(low..high, most)),
-            (Self::Tail, Direction::Backward) => Ok(index::take((low..high).rev(), most)),
+        match self {
+            Self::Part(part) => part.some_shown(low, high, most, direction),
+            Self::Tail => Ok(index::take(low, high, most, direction)),
         }
     }
 
