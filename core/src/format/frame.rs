@@ -237,6 +237,7 @@ fn put_checksum(frame: &mut [u8]) {
 }
 
 /// The bytes of the frame at the start of `bytes`, which has this marker, if its checksum is right.
+#[inline(always)]
 fn checked(bytes: &[u8], marker: u8) -> Result<&[u8], &'static str> {
     let size = probe(bytes).ok_or("no frame header")?;
     if bytes[8] != marker {
@@ -379,6 +380,7 @@ impl<'a> Frame<'a> {
         Self { bytes, layout }
     }
 
+    #[inline(always)]
     fn layout_of(bytes: &[u8]) -> Result<Layout, &'static str> {
         if bytes[9] & !state::KNOWN != 0 || bytes[99] & !has::KNOWN != 0 {
             return Err(NEWER);
