@@ -10,10 +10,10 @@
  * nothing to free. Outputs are written only on BATPAK_OK. "Nothing there" is no error: a count of
  * 0 says so.
  *
- * Handles. batpak_store, batpak_inspection, batpak_ticket, batpak_scan, batpak_follow,
- * batpak_fence and batpak_view are numbers in the shape of pointers; they point nowhere. Each use
- * is checked: a handle that is null, was closed, is of another type or was never given out gives
- * BATPAK_BAD_HANDLE and does nothing else.
+ * Handles. batpak_store, batpak_inspection, batpak_repaired, batpak_ticket, batpak_scan,
+ * batpak_follow, batpak_fence and batpak_view are numbers in the shape of pointers; they point
+ * nowhere. Each use is checked: a handle that is null, was closed, is of another type or was never
+ * given out gives BATPAK_BAD_HANDLE and does nothing else.
  * Closing and releasing take null for nothing to do. A handle is closed once, whatever the status
  * of closing it. There are at most 262,144 at a time.
  *
@@ -82,7 +82,7 @@
 #define BATPAK_DIRECTORY_STATE_INIT \
     {sizeof(batpak_directory_state), 0, 0, {{0}}, {{0}}}
 #define BATPAK_VERIFY_REPORT_INIT \
-    {sizeof(batpak_verify_report), 0, 0, 0, 0, {{0}}, {{0}}}
+    {sizeof(batpak_verify_report), 0, 0, 0, 0, {{0}}, {{0}}, 0, 0, 0}
 #define BATPAK_IMPORT_OPTIONS_INIT \
     {sizeof(batpak_import_options), 0, 0, 0}
 #define BATPAK_IMPORT_REPORT_INIT \
@@ -118,6 +118,10 @@
     {sizeof(batpak_compact_options), 0, 0, 0, 0, 0}
 #define BATPAK_COMPACT_REPORT_INIT \
     {sizeof(batpak_compact_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BATPAK_REPAIR_OPTIONS_INIT \
+    {sizeof(batpak_repair_options), 0, 16777216u, 67108864u, 0, 0, 0}
+#define BATPAK_REPAIR_REPORT_INIT \
+    {sizeof(batpak_repair_report), 0, {{0}}, {{0}}, 0, 0, 0, 0, 0, 0, 0}
 
 
 /**
@@ -170,6 +174,11 @@
  * The size of the reason in a batpak_dropped, its NUL included.
  */
 #define BATPAK_DROP_REASON_BYTES 224
+
+/**
+ * The size of the reason in a batpak_left_out, its NUL included.
+ */
+#define BATPAK_LEFT_OUT_REASON_BYTES 216
 
 /**
  * The statuses. The numbers are the same in every language, and none is ever given to another
@@ -880,6 +889,11 @@ typedef struct batpak_follow batpak_follow;
 typedef struct batpak_inspection batpak_inspection;
 
 /**
+ * What a repair did. Made by batpak_repair, released by batpak_repaired_release.
+ */
+typedef struct batpak_repaired batpak_repaired;
+
+/**
  * A query being read. Opened by batpak_scan_open, closed by batpak_scan_close.
  */
 typedef struct batpak_scan batpak_scan;
@@ -1204,7 +1218,7 @@ typedef struct batpak_stats {
      */
     uint32_t reserved;
     /**
-     * Visible events.
+     * Visible events; without those that a retention has dropped.
      */
     uint64_t events;
     /**
@@ -1770,6 +1784,19 @@ typedef struct batpak_verify_report {
      * The root of the tree, recomputed.
      */
     struct batpak_hash root;
+    /**
+     * Of the events, those that a retention has dropped: what is left of them is their hash, so
+     * that they are told from events that never were.
+     */
+    uint64_t dropped;
+    /**
+     * Events that a compaction has made tombstones.
+     */
+    uint64_t tombstones;
+    /**
+     * Tombstones whose payload was erased.
+     */
+    uint64_t erased;
 } batpak_verify_report;
 
 /**
@@ -2314,6 +2341,137 @@ typedef struct batpak_compact_report {
      */
     uint64_t keys_over;
 } batpak_compact_report;
+
+/**
+ * How to repair. Initialise it with BATPAK_REPAIR_OPTIONS_INIT, which holds the defaults.
+ */
+typedef struct batpak_repair_options {
+    /**
+     * sizeof(batpak_repair_options).
+     */
+    uint32_t struct_size;
+    /**
+     * 1 to carry over, marked, also events that something speaks against: their hash is not that
+     * of their fields, or what was recorded later names another event in their place.
+     */
+    int32_t keep_altered;
+    /**
+     * The places of so many lost events are held, at the most. With more of them, the repair
+     * gives BATPAK_TOO_LARGE.
+     */
+    uint64_t max_lost;
+    /**
+     * The size of segments for what is appended anew, in bytes.
+     */
+    uint64_t segment_bytes;
+    /**
+     * For tests and reproductions, when has_seed is 1: the same damage gives the same copy.
+     */
+    uint64_t seed;
+    /**
+     * 1 when seed counts, otherwise 0.
+     */
+    int32_t has_seed;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} batpak_repair_options;
+
+/**
+ * What a repair did, in numbers; kept, appended, dropped and lost add up to the events of the
+ * copy. Initialise it with BATPAK_REPAIR_REPORT_INIT.
+ */
+typedef struct batpak_repair_report {
+    /**
+     * sizeof(batpak_repair_report), set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The damaged store's id; zeros when nothing tells it.
+     */
+    struct batpak_id source;
+    /**
+     * The copy's own id.
+     */
+    struct batpak_id store_id;
+    /**
+     * So many events, from the first on, were kept as they were.
+     */
+    uint64_t kept;
+    /**
+     * So many behind those were appended anew: under their sequences, with other hashes.
+     */
+    uint64_t appended;
+    /**
+     * So many behind the kept ones had been dropped by a retention. Their places are held.
+     */
+    uint64_t dropped;
+    /**
+     * So many behind the kept ones were lost, and have their places held.
+     */
+    uint64_t lost;
+    /**
+     * How many runs of lost events batpak_repaired_lost gives.
+     */
+    uint64_t lost_count;
+    /**
+     * How many runs of bytes batpak_repaired_left_out gives.
+     */
+    uint64_t left_out_count;
+    /**
+     * How many sentences batpak_repaired_damage gives.
+     */
+    uint64_t damage_count;
+} batpak_repair_report;
+
+/**
+ * Lost events that follow each other.
+ */
+typedef struct batpak_lost_events {
+    /**
+     * The sequence of the first.
+     */
+    uint64_t first_sequence;
+    /**
+     * How many.
+     */
+    uint64_t events;
+} batpak_lost_events;
+
+/**
+ * Bytes of a segment that are no event of the copy.
+ */
+typedef struct batpak_left_out {
+    /**
+     * In which segment of the damaged store.
+     */
+    uint64_t segment;
+    /**
+     * The offset of the first byte.
+     */
+    uint64_t offset;
+    /**
+     * How many bytes.
+     */
+    uint64_t bytes;
+    /**
+     * The sequence of the first event that stood there, as far as that can be told.
+     */
+    uint64_t first_sequence;
+    /**
+     * How many events stood there; 0 also when that cannot be told.
+     */
+    uint64_t events;
+    /**
+     * Why: UTF-8 that ends with a NUL, cut short when it does not fit.
+     */
+    char reason[BATPAK_LEFT_OUT_REASON_BYTES];
+} batpak_left_out;
 
 #ifdef __cplusplus
 extern "C" {
@@ -3422,6 +3580,120 @@ batpak_status batpak_store_compact(const struct batpak_store *store,
                                    const struct batpak_compact_options *options,
                                    struct batpak_compact_report *report,
                                    struct batpak_error *error);
+
+/**
+ * Writes a copy of a damaged store to a new directory: with all events that can be read and that
+ * nothing speaks against, each under its sequence. The damaged store is not changed; no writer may
+ * have it open. Nothing of a copy that failed is left under its name; one that has its name is
+ * whole, and survives a power cut.
+ *
+ * The events before the first damage are the same, hashes included: the copy is a fork of the
+ * damaged store, with its own id. Those behind it have new hashes, links and clocks, and say where
+ * they come from in their extension "batpak.import". An empty event of the kind 0x0FFE holds the
+ * place of each that was lost.
+ *
+ * damaged: the directory of the damaged store. destination: the directory of the copy, which must
+ * not exist or be empty; directories above it are made, and meanwhile there is one beside it whose
+ * name ends with `.unfinished`. options: may be null for the defaults. repaired: gets the handle
+ * of the account, which the caller releases with batpak_repaired_release.
+ *
+ * Errors: BATPAK_NOT_FOUND when there is no store; BATPAK_LOCKED while a writer has it open, and
+ * while something else is copied to the destination; BATPAK_UNSUPPORTED for a store of the batpak
+ * crate 0.x, which is imported instead, and for one of a later version; BATPAK_TOO_LARGE when more
+ * events are lost than max_lost says, and when there are too many handles;
+ * BATPAK_INVALID_ARGUMENT, also when the destination holds something; BATPAK_CORRUPT,
+ * BATPAK_IO, BATPAK_DISK_FULL.
+ * Threads: any, also at once; of two repairs of one store at a time, one gives BATPAK_LOCKED.
+ */
+BATPAK_API
+batpak_status batpak_repair(const char *damaged,
+                            size_t damaged_length,
+                            const char *destination,
+                            size_t destination_length,
+                            const struct batpak_repair_options *options,
+                            struct batpak_repaired **repaired,
+                            struct batpak_error *error);
+
+/**
+ * What the repair did, in numbers.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_repaired_report(const struct batpak_repaired *repaired,
+                                     struct batpak_repair_report *report,
+                                     struct batpak_error *error);
+
+/**
+ * Which events were lost.
+ *
+ * lost: gets the first capacity runs, by sequence; may be null when capacity is 0.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_repaired_lost(const struct batpak_repaired *repaired,
+                                   struct batpak_lost_events *lost,
+                                   size_t capacity,
+                                   struct batpak_error *error);
+
+/**
+ * Every run of bytes in a segment that is no event of the copy, and no header, footer or reserved
+ * space.
+ *
+ * left_out: gets the first capacity runs, by segment and offset; may be null when capacity is 0.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_repaired_left_out(const struct batpak_repaired *repaired,
+                                       struct batpak_left_out *left_out,
+                                       size_t capacity,
+                                       struct batpak_error *error);
+
+/**
+ * One sentence of what was found damaged.
+ *
+ * index: from 0 to damage_count in batpak_repair_report. buffer: gets the text, cut to
+ * capacity - 1 bytes, and a NUL; may be null when capacity is 0. length: gets the length of the
+ * whole text, without the NUL.
+ *
+ * Errors: BATPAK_NOT_FOUND when there is no such index, BATPAK_BAD_HANDLE,
+ * BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_repaired_damage(const struct batpak_repaired *repaired,
+                                     size_t index,
+                                     char *buffer,
+                                     size_t capacity,
+                                     size_t *length,
+                                     struct batpak_error *error);
+
+/**
+ * What verifying the copy found, before it got its name.
+ *
+ * report: gets the result. findings: gets the first capacity damages, in log order; may be null
+ * when capacity is 0.
+ *
+ * Errors: BATPAK_BAD_HANDLE, BATPAK_INVALID_ARGUMENT. Threads: any, also at once.
+ */
+BATPAK_API
+batpak_status batpak_repaired_verification(const struct batpak_repaired *repaired,
+                                           struct batpak_verify_report *report,
+                                           struct batpak_finding *findings,
+                                           size_t capacity,
+                                           struct batpak_error *error);
+
+/**
+ * Forgets what the repair did.
+ *
+ * repaired: may be null, which does nothing.
+ *
+ * Errors: BATPAK_BAD_HANDLE. Threads: any, also while other calls run on it.
+ */
+BATPAK_API
+batpak_status batpak_repaired_release(struct batpak_repaired *repaired,
+                                      struct batpak_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

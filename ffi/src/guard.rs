@@ -205,9 +205,16 @@ mod tests {
                 batpak_store_diff(null(), text, 6, null_mut(), e),
                 batpak_store_parent(null(), null_mut(), null_mut(), e),
                 batpak_store_compact(null(), null(), null_mut(), e),
+                batpak_repair(text, 6, text, 6, null(), null_mut(), e),
+                batpak_repaired_report(null(), null_mut(), e),
+                batpak_repaired_lost(null(), null_mut(), 0, e),
+                batpak_repaired_left_out(null(), null_mut(), 0, e),
+                batpak_repaired_damage(null(), 0, null_mut(), 0, null_mut(), e),
+                batpak_repaired_verification(null(), null_mut(), null_mut(), 0, e),
+                batpak_repaired_release(null_mut(), e),
             ]
         };
-        assert_eq!(statuses, [ErrorKind::Panic.code(); 60]);
+        assert_eq!(statuses, [ErrorKind::Panic.code(); 67]);
         assert_eq!(message(&error), "a defect: injected");
         let number = |text: *const std::ffi::c_char| {
             // SAFETY: the functions below return texts that live as long as the library.

@@ -55,6 +55,8 @@ mod retain;
 
 mod compact;
 
+mod repair;
+
 mod guard;
 
 mod handle;
@@ -103,6 +105,12 @@ pub use read::{
     batpak_boundary, batpak_direction, batpak_link, batpak_query, batpak_query_part, batpak_scan,
     batpak_scan_close, batpak_scan_next, batpak_scan_open, batpak_scan_read_into,
     batpak_store_ancestors, batpak_store_at, batpak_store_get,
+};
+pub use repair::{
+    BATPAK_LEFT_OUT_REASON_BYTES, batpak_left_out, batpak_lost_events, batpak_repair,
+    batpak_repair_options, batpak_repair_report, batpak_repaired, batpak_repaired_damage,
+    batpak_repaired_left_out, batpak_repaired_lost, batpak_repaired_release,
+    batpak_repaired_report, batpak_repaired_verification,
 };
 pub use retain::{
     batpak_keep, batpak_keep_callback, batpak_key_overflow, batpak_retention, batpak_unwanted,

@@ -265,6 +265,11 @@ pub(crate) fn report_text(report: &OpenReport, list: i32, index: usize) -> Resul
         3 => &report.damage,
         _ => return Err(no_such("list", list)),
     };
+    text_at(texts, index)
+}
+
+/// One text of a list.
+pub(crate) fn text_at(texts: &[String], index: usize) -> Result<&str> {
     texts.get(index).map(String::as_str).ok_or_else(|| {
         let count = texts.len();
         Error::new(ErrorKind::NotFound, format!("index is {index}; the list has {count}"))
@@ -372,7 +377,7 @@ pub struct batpak_stats {
     pub struct_size: u32,
     /// Zero.
     pub reserved: u32,
-    /// Visible events.
+    /// Visible events; without those that a retention has dropped.
     pub events: u64,
     /// Segments, the one being written included.
     pub segments: u64,

@@ -98,6 +98,13 @@ pub struct batpak_verify_report {
     pub last_hash: batpak_hash,
     /// The root of the tree, recomputed.
     pub root: batpak_hash,
+    /// Of the events, those that a retention has dropped: what is left of them is their hash, so
+    /// that they are told from events that never were.
+    pub dropped: u64,
+    /// Events that a compaction has made tombstones.
+    pub tombstones: u64,
+    /// Tombstones whose payload was erased.
+    pub erased: u64,
 }
 
 // SAFETY: `repr(C)`, begins with its size, and every bit pattern is a value.
@@ -111,6 +118,9 @@ unsafe impl Growing for batpak_verify_report {
             finding_count: 0,
             last_hash: batpak_hash::ZERO,
             root: batpak_hash::ZERO,
+            dropped: 0,
+            tombstones: 0,
+            erased: 0,
         }
     }
 }
@@ -124,6 +134,9 @@ impl batpak_verify_report {
             finding_count: report.findings.len() as u64,
             last_hash: batpak_hash::of(report.last_hash),
             root: batpak_hash::of(report.root),
+            dropped: report.dropped,
+            tombstones: report.tombstones,
+            erased: report.erased,
             ..Self::initial()
         }
     }

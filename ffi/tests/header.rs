@@ -5,7 +5,7 @@
 
 use batpak::{
     BATPAK_VERSION_MAJOR, BATPAK_VERSION_MINOR, BATPAK_VERSION_PATCH, batpak_export_options,
-    batpak_fence_options, batpak_options, batpak_retention,
+    batpak_fence_options, batpak_options, batpak_repair_options, batpak_retention,
 };
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ fn macros() -> String {
     let o = batpak_options::defaults();
     let export = batpak_export_options::defaults();
     let fence = batpak_fence_options::defaults();
+    let repair = batpak_repair_options::defaults();
     let retention = batpak_retention::defaults();
     let init = |name: &str, fields: &str| {
         let macro_name = name.to_uppercase();
@@ -47,7 +48,7 @@ fn macros() -> String {
         init("batpak_frontier", "0, 0, 0, 0, 0"),
         init("batpak_stats", &format!("0, 0, 0, 0, 0, 0, {id}, {id}")),
         init("batpak_directory_state", &format!("0, 0, {id}, {id}")),
-        init("batpak_verify_report", &format!("0, 0, 0, 0, {hash}, {hash}")),
+        init("batpak_verify_report", &format!("0, 0, 0, 0, {hash}, {hash}, 0, 0, 0")),
         init("batpak_import_options", "0, 0, 0"),
         init("batpak_import_report", &format!("0, {id}, 0, 0, 0, 0, 0, 0, 0, 0, 0")),
         init("batpak_export_options", &format!("{}, {}u", export.plain, export.segment_bytes)),
@@ -80,6 +81,11 @@ fn macros() -> String {
         ),
         init("batpak_compact_options", "0, 0, 0, 0, 0"),
         init("batpak_compact_report", "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
+        init(
+            "batpak_repair_options",
+            &format!("0, {}u, {}u, 0, 0, 0", repair.max_lost, repair.segment_bytes),
+        ),
+        init("batpak_repair_report", &format!("0, {id}, {id}, 0, 0, 0, 0, 0, 0, 0")),
     ];
     format!(
         "\n/* Before each declaration; define it to import from a DLL or to export again. */\n\

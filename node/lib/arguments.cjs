@@ -121,6 +121,20 @@ function exportArguments(path, options) {
   return [directory(path), what]
 }
 
+const REPAIR_FIELDS = new Set(['keepAltered', 'maxLost', 'segmentBytes', 'seed'])
+
+function repairArguments(damaged, destination, options) {
+  const given = check.fields('options', options, REPAIR_FIELDS)
+  const { keepAltered = false, maxLost, segmentBytes, seed } = given
+  const how = {
+    keepAltered: check.flag('keepAltered', keepAltered),
+    maxLost: check.optional(check.u64, 'maxLost', maxLost),
+    segmentBytes: check.optional(check.u64, 'segmentBytes', segmentBytes),
+    seed: check.optional(check.u64, 'seed', seed),
+  }
+  return [directory(damaged), directory(destination), how]
+}
+
 const FENCE_FIELDS = new Set(['memoryBytes'])
 
 function fenceArguments(options) {
@@ -249,6 +263,7 @@ module.exports = {
   followArguments,
   importArguments,
   exportArguments,
+  repairArguments,
   fenceArguments,
   stagedArguments,
   commitArguments,

@@ -8,6 +8,7 @@ const { inspect, inspectSync } = require('./inspect.cjs')
 const { EventKind } = require('./kind.cjs')
 const { encode, decode } = require('./msgpack.cjs')
 const native = require('./native.cjs')
+const { repair, repairSync } = require('./repair.cjs')
 const { Store } = require('./store.cjs')
 const { types } = require('node:util')
 
@@ -40,6 +41,8 @@ module.exports = {
   errorKinds,
   inspect,
   inspectSync,
+  repair,
+  repairSync,
   operationId,
   encodePayload,
   decodePayload,

@@ -255,6 +255,7 @@ export interface Frontier {
 }
 
 export interface Stats {
+  /** Events that are shown: those that a retention has dropped are not. */
   events: bigint
   segments: bigint
   /** Bytes of all segments. */
@@ -332,6 +333,15 @@ export interface VerifyReport {
   intact: boolean
   /** Events that were checked. */
   events: bigint
+  /**
+   * Of those, events that a retention has dropped: what is left of them is their hash, so that they are
+   * told from events that never were.
+   */
+  dropped: bigint
+  /** Events that a compaction has made tombstones. */
+  tombstones: bigint
+  /** Tombstones whose payload was erased. */
+  erased: bigint
   segments: bigint
   /** The hash of the last event, recomputed. */
   lastHash: Hash
@@ -339,6 +349,71 @@ export interface VerifyReport {
   root: Hash
   /** Every damage, in log order. */
   findings: Finding[]
+}
+
+export interface RepairOptions {
+  /**
+   * Carry over, marked, also events that something speaks against: their hash is not that of their
+   * fields, or what was recorded later names another event in their place. Default: they are lost.
+   */
+  keepAltered?: boolean | undefined
+  /**
+   * The places of so many lost events are held, at the most. Behind more of them, the repair fails with
+   * `TOO_LARGE`. Default 2^24.
+   */
+  maxLost?: Whole | undefined
+  /** The size of segments for what is appended anew. Default 64 MiB. */
+  segmentBytes?: Whole | undefined
+  /** For tests: the same damage gives the same copy. */
+  seed?: Whole | undefined
+}
+
+/** What {@link repair} did. */
+export interface RepairReport {
+  /** The damaged store's id; all zeros if nothing tells it. */
+  source: Id
+  /** The copy's own id. */
+  storeId: Id
+  /** So many events, from the first on, were kept as they were. */
+  kept: bigint
+  /** So many behind those were appended anew: under their sequences, with other hashes. */
+  appended: bigint
+  /** So many behind those had been dropped by a retention. Their places are held. */
+  dropped: bigint
+  /** So many were lost, and have their places held. */
+  lost: bigint
+  /** Which. */
+  lostEvents: LostEvents[]
+  /**
+   * Every run of bytes in a segment that is no event of the copy, and no header, footer or reserved
+   * space; by segment and offset.
+   */
+  leftOut: LeftOut[]
+  /** What was found damaged, a sentence each. */
+  damage: string[]
+  /** What verifying the copy found. */
+  verify: VerifyReport
+}
+
+/** Lost events that follow each other. */
+export interface LostEvents {
+  firstSequence: bigint
+  /** How many. */
+  events: bigint
+}
+
+/** Bytes of a damaged store that its repaired copy lacks. */
+export interface LeftOut {
+  segment: bigint
+  /** The offset of the first byte. */
+  offset: bigint
+  /** How many bytes. */
+  bytes: bigint
+  /** The sequence of the first event that stood there, as far as that can be told. */
+  firstSequence: bigint
+  /** How many events stood there; 0 also if that cannot be told. */
+  events: bigint
+  why: string
 }
 
 /** What to import, and how. */
@@ -914,6 +989,28 @@ export class Store implements Disposable, AsyncDisposable {
  */
 export function inspect(path: string | URL): Promise<Inspection>
 export function inspectSync(path: string | URL): Inspection
+
+/**
+ * Writes a copy of a damaged store to a new directory, which must not exist, or be empty: with all
+ * events that can be read and that nothing speaks against, each under its sequence. The damaged store
+ * is not changed; no writer may have it open. Nothing of a copy that failed is left under its name; one
+ * that has its name is whole, and survives a power cut.
+ *
+ * The events before the first damage are the same, hashes included: the copy is a fork of the damaged
+ * store, with its own id. Those behind it have new hashes, links and clocks, and say where they come
+ * from in their extension `batpak.import`. An empty event of kind `EventKind.TOMBSTONE` holds the place
+ * of each that was lost.
+ */
+export function repair(
+  damaged: string | URL,
+  destination: string | URL,
+  options?: RepairOptions,
+): Promise<RepairReport>
+export function repairSync(
+  damaged: string | URL,
+  destination: string | URL,
+  options?: RepairOptions,
+): RepairReport
 
 /** Event kinds: four bits of category, twelve bits of type. Categories 0x0 and 0xD are reserved. */
 export const EventKind: {

@@ -9,6 +9,8 @@ export const {
   errorKinds,
   inspect,
   inspectSync,
+  repair,
+  repairSync,
   operationId,
   encodePayload,
   decodePayload,

@@ -3,7 +3,8 @@
 use batpak_core::{
     CompactOptions, Direction, Durability, EntityFilter, Error, ErrorKind, EventKind,
     ExportOptions, FenceOptions, ForkOptions, ImportOptions, KeyOverflow, Keys, KindFilter, Link,
-    OpenMode, OpenOptions, Query, Region, Result, Retention, SnapshotOptions, Unwanted,
+    OpenMode, OpenOptions, Query, Region, RepairOptions, Result, Retention, SnapshotOptions,
+    Unwanted,
 };
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
@@ -147,6 +148,31 @@ impl ExportArguments {
         let Self { region, plain, segment_bytes } = self;
         let segment_bytes = u64_or(&segment_bytes, ExportOptions::default().segment_bytes)?;
         Ok((region.region()?, ExportOptions { plain, segment_bytes }))
+    }
+}
+
+/// How a store is repaired.
+#[napi(object, object_to_js = false)]
+pub struct RepairArguments {
+    /// Also what something speaks against.
+    pub keep_altered: bool,
+    /// The places of so many lost events are held.
+    pub max_lost: Option<BigInt>,
+    /// The size of segments for what is appended anew.
+    pub segment_bytes: Option<BigInt>,
+    /// Makes the copy a function of the damage.
+    pub seed: Option<BigInt>,
+}
+
+impl RepairArguments {
+    pub(crate) fn options(&self) -> Result<RepairOptions> {
+        let defaults = RepairOptions::default();
+        Ok(RepairOptions {
+            keep_altered: self.keep_altered,
+            max_lost: u64_or(&self.max_lost, defaults.max_lost)?,
+            segment_bytes: u64_or(&self.segment_bytes, defaults.segment_bytes)?,
+            seed: self.seed.as_ref().map(u64_of).transpose()?,
+        })
     }
 }
 

@@ -7,8 +7,9 @@ use crate::slab;
 use crate::store::NativeStore;
 use batpak_core::{
     Ancestry, Boundary, Committed, CompactReport, CopyReport, Diff, Dropped, Event, ExportReport,
-    Fence, Finding, Frontier, Head, ImportReport, Inspection, OpenReport, Parent, Receipt, Result,
-    Scan, SnapshotCheck, Stats, Store, StreamHead, VerifyReport,
+    Fence, Finding, Frontier, Head, ImportReport, Inspection, LeftOut, LostEvents, OpenReport,
+    Parent, Receipt, RepairReport, Result, Scan, SnapshotCheck, Stats, Store, StreamHead,
+    VerifyReport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -186,7 +187,7 @@ impl Reply for Frontier {
 /// Sizes and identity of a store.
 #[napi(object, object_from_js = false)]
 pub struct StatsObject {
-    /// Visible events.
+    /// Events that are shown.
     pub events: BigInt,
     /// Segments.
     pub segments: BigInt,
@@ -300,6 +301,12 @@ pub struct VerifyReportObject {
     pub intact: bool,
     /// Events that were checked.
     pub events: BigInt,
+    /// Of those, events that were dropped.
+    pub dropped: BigInt,
+    /// Events that have become tombstones.
+    pub tombstones: BigInt,
+    /// Tombstones whose payload was erased.
+    pub erased: BigInt,
     /// Segments that were checked.
     pub segments: BigInt,
     /// The hash of the last event, recomputed.
@@ -334,6 +341,9 @@ impl From<VerifyReport> for VerifyReportObject {
         Self {
             intact: report.is_intact(),
             events: report.events.into(),
+            dropped: report.dropped.into(),
+            tombstones: report.tombstones.into(),
+            erased: report.erased.into(),
             segments: report.segments.into(),
             last_hash: report.last_hash.to_string(),
             root: report.root.to_string(),
@@ -345,6 +355,87 @@ impl From<VerifyReport> for VerifyReportObject {
 impl Reply for VerifyReport {
     fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
         VerifyReportObject::from(self).into_unknown(env)
+    }
+}
+
+/// What a repair did.
+#[napi(object, object_from_js = false)]
+pub struct RepairReportObject {
+    /// The damaged store's id.
+    pub source: String,
+    /// The copy's own id.
+    pub store_id: String,
+    /// Events that were kept as they were.
+    pub kept: BigInt,
+    /// Events that were appended anew.
+    pub appended: BigInt,
+    /// Events behind those kept that had been dropped.
+    pub dropped: BigInt,
+    /// Events that were lost.
+    pub lost: BigInt,
+    /// Which.
+    pub lost_events: Vec<LostEventsObject>,
+    /// Bytes that the copy lacks.
+    pub left_out: Vec<LeftOutObject>,
+    /// What was found damaged.
+    pub damage: Vec<String>,
+    /// What verifying the copy found.
+    pub verify: VerifyReportObject,
+}
+
+/// Lost events that follow each other.
+#[napi(object, object_from_js = false)]
+pub struct LostEventsObject {
+    /// The sequence of the first.
+    pub first_sequence: BigInt,
+    /// How many.
+    pub events: BigInt,
+}
+
+/// Bytes that a repaired copy lacks.
+#[napi(object, object_from_js = false)]
+pub struct LeftOutObject {
+    /// In which segment.
+    pub segment: BigInt,
+    /// At which byte offset.
+    pub offset: BigInt,
+    /// How many.
+    pub bytes: BigInt,
+    /// The sequence of the first event there.
+    pub first_sequence: BigInt,
+    /// How many events.
+    pub events: BigInt,
+    /// Why.
+    pub why: String,
+}
+
+impl Reply for RepairReport {
+    fn into_js(self, env: &Env) -> napi::Result<Unknown<'_>> {
+        let lost = |run: LostEvents| LostEventsObject {
+            first_sequence: run.first_sequence.into(),
+            events: run.events.into(),
+        };
+        let left_out = |left: LeftOut| LeftOutObject {
+            segment: left.segment.into(),
+            offset: left.offset.into(),
+            bytes: left.bytes.into(),
+            first_sequence: left.first_sequence.into(),
+            events: left.events.into(),
+            why: left.why,
+        };
+        RepairReportObject {
+            source: self.source.to_string(),
+            store_id: self.store_id.to_string(),
+            kept: self.kept.into(),
+            appended: self.appended.into(),
+            dropped: self.dropped.into(),
+            lost: self.lost.into(),
+            lost_events: self.lost_events.into_iter().map(lost).collect(),
+            left_out: self.left_out.into_iter().map(left_out).collect(),
+            damage: self.damage,
+            verify: self.verify.into(),
+        }
+        .into_unknown(env)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::append;
 use crate::arguments::{
     self, CompactArguments, ExportArguments, FenceArguments, ForkArguments, ImportArguments,
-    OpenArguments, OutcomeArguments, QueryArguments, SnapshotArguments, u64_of,
+    OpenArguments, OutcomeArguments, QueryArguments, RepairArguments, SnapshotArguments, u64_of,
 };
 use crate::ask::{self, Ask, NativeExit, Question};
 use crate::inbox::NativeInbox;
@@ -37,6 +37,18 @@ pub fn inspect<'env>(
     path: String,
 ) -> napi::Result<Unknown<'env>> {
     job::start(env, background, move || Store::inspect(path))
+}
+
+/// Copies what is left of a damaged store to a new directory.
+#[napi(catch_unwind)]
+pub fn repair<'env>(
+    env: &'env Env,
+    background: bool,
+    damaged: String,
+    destination: String,
+    how: RepairArguments,
+) -> napi::Result<Unknown<'env>> {
+    job::start(env, background, move || Store::repair(damaged, destination, &how.options()?))
 }
 
 /// An open store.

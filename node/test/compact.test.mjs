@@ -77,7 +77,10 @@ for (const form of FORMS) {
       assert.deepEqual(sequences(store), left)
       assert.equal(report.eventsDropped, BigInt(40 - left.length))
       assert.deepEqual(store.headSync(), head)
-      assert.equal(store.verifySync().intact, true)
+      assert.equal(store.statsSync().events, BigInt(left.length))
+      const { intact, events, dropped, tombstones, erased } = store.verifySync()
+      assert.deepEqual([intact, events, tombstones, erased], [true, 40n, 0n, 0n])
+      assert.equal(dropped, report.eventsDropped)
     }
   })
 
@@ -264,6 +267,9 @@ test('tombstones and erased payloads', async (t) => {
   const retention = { entity: 'a:1', before: 3, unwanted: 'erase' }
   const report = await store.compact({ retention })
   assert.deepEqual([report.tombstones, report.eventsDropped], [1n, 0n])
+  const { intact, dropped, tombstones, erased } = store.verifySync()
+  assert.deepEqual([intact, dropped, tombstones, erased], [true, 0n, 2n, 1n])
+  assert.equal(store.statsSync().events, 40n)
   const events = [0n, 1n, 2n].map((sequence) => store.atSync(sequence))
   const { TOMBSTONE } = EventKind
   assert.deepEqual(events.map(({ kind }) => kind), [TOMBSTONE, TOMBSTONE, 0x1002])

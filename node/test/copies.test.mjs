@@ -150,7 +150,17 @@ test('a snapshot is intact or damaged', async (t) => {
   const { lastHash, segments: count } = check.report
   assert.deepEqual(check, {
     isPrefix: true,
-    report: { intact: true, events: 40n, segments: count, lastHash, root, findings: [] },
+    report: {
+      intact: true,
+      events: 40n,
+      dropped: 0n,
+      tombstones: 0n,
+      erased: 0n,
+      segments: count,
+      lastHash,
+      root,
+      findings: [],
+    },
     diff: { common: 40n, ours: 41n, theirs: 40n },
   })
 

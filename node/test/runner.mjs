@@ -5,11 +5,13 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { BatpakError, Store, errorKinds, inspect, inspectSync } from 'batpak'
+import {
+  BatpakError, Store, errorKinds, inspect, inspectSync, repair, repairSync,
+} from 'batpak'
 import { fileCommands } from './script/files.mjs'
 import {
-  compactLine, compactOptions, copyLine, damaged, diffWords, dropLine, eventLine, isYes, name, newEvent, openOptions,
-  payloadText, query, receiptLine, region, reportWords, shortLine, when, words,
+  compactLine, compactOptions, copyLine, damaged, diffWords, dropLine, eventLine, intactLine, isYes, name,
+  newEvent, openOptions, payloadText, query, receiptLine, region, repairLines, reportWords, shortLine, when, words,
 } from './script/words.mjs'
 
 const { values: flags, positionals: files } = parseArgs({
@@ -337,7 +339,7 @@ class Machine {
 
     verify: async (command) => {
       const report = await this.#call(command, 'verify')
-      return report.intact ? `ok events=${report.events} root=${report.root}` : damaged(report)
+      return report.intact ? intactLine(report) : damaged(report)
     },
 
     report: (command) => reportWords(this.#handle(command).store.report),
@@ -347,6 +349,19 @@ class Machine {
       const found = flags.sync ? inspectSync(directory) : await inspect(directory)
       const opening = `opening=${found.opening} refusal=${found.refusal?.kind ?? '-'}`
       return `${opening} bytes=${found.bytes} ${reportWords(found.report)}`
+    },
+
+    repair: async (command) => {
+      const { option, plain } = command
+      const options = {
+        keepAltered: when(option('keep_altered'), isYes),
+        maxLost: when(option('max_lost'), BigInt),
+        segmentBytes: when(option('segment'), BigInt),
+        seed: BigInt(option('seed') ?? 1),
+      }
+      const paths = [this.#below(plain[1]), this.#below(plain[2])]
+      const report = flags.sync ? repairSync(...paths, options) : await repair(...paths, options)
+      return repairLines(report)
     },
 
     import: async (command) => {

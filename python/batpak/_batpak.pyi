@@ -29,6 +29,7 @@ from ._values import (
     PackedPage,
     Parent,
     Refusal,
+    RepairReport,
     SnapshotCheck,
     Stats,
     StreamHead,
@@ -53,6 +54,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "operation_id",
+    "repair",
 ]
 
 __version__: str
@@ -68,6 +70,15 @@ _Gates: TypeAlias = Mapping[str, _Gate] | Iterable[tuple[str, _Gate]]
 
 def error_kinds() -> list[tuple[int, str, str]]: ...
 def inspect(path: str | PathLike[str]) -> Inspection: ...
+def repair(
+    damaged: str | PathLike[str],
+    destination: str | PathLike[str],
+    *,
+    keep_altered: bool = False,
+    max_lost: int | None = None,
+    segment_bytes: int | None = None,
+    seed: int | None = None,
+) -> RepairReport: ...
 def operation_id(domain: str, *components: str | _Buffer) -> str: ...
 def evaluate(
     event: NewEvent, gates: _Gates, *, gate_mode: _GateMode = "fail_fast"

@@ -69,7 +69,7 @@ class Stats:
     """Sizes and identity of a store."""
 
     events: int
-    """Visible events."""
+    """Events that are shown: those that a retention has dropped are not."""
     segments: int
     """Segments, the one being written included."""
     bytes: int
@@ -196,6 +196,13 @@ class VerifyReport:
 
     events: int
     """Events that were checked."""
+    dropped: int
+    """Of those, events that a retention has dropped: what is left of them is their hash, so that they
+    are told from events that never were."""
+    tombstones: int
+    """Events that a compaction has made tombstones."""
+    erased: int
+    """Tombstones whose payload was erased."""
     segments: int
     """Segments that were checked."""
     last_hash: bytes
@@ -209,6 +216,61 @@ class VerifyReport:
     def intact(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class LostEvents:
+    """Lost events that follow each other."""
+
+    first_sequence: int
+    """The sequence of the first."""
+    events: int
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Bytes of a damaged store that its repaired copy lacks."""
+
+    segment: int
+    """The segment."""
+    offset: int
+    """The offset of the first byte."""
+    bytes: int
+    """How many bytes."""
+    first_sequence: int
+    """The sequence of the first event that stood there, as far as that can be told."""
+    events: int
+    """How many events stood there; 0 also if that cannot be told."""
+    why: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What `repair` did."""
+
+    source: str
+    """The damaged store's id; all zeros if nothing tells it."""
+    store_id: str
+    """The copy's own id."""
+    kept: int
+    """So many events, from the first on, were kept as they were."""
+    appended: int
+    """So many behind those were appended anew: under their sequences, with other hashes."""
+    dropped: int
+    """So many behind those had been dropped by a retention. Their places are held."""
+    lost: int
+    """So many were lost, and have their places held."""
+    lost_events: list[LostEvents]
+    """Which."""
+    left_out: list[LeftOut]
+    """Every run of bytes in a segment that is no event of the copy, and no header, footer or reserved
+    space; by segment and offset."""
+    damage: list[str]
+    """What was found damaged, a sentence each."""
+    verify: VerifyReport
+    """What verifying the copy found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ mod outbox;
 mod payload;
 mod reading;
 mod receipt;
+mod repair;
 mod store;
 mod values;
 
@@ -46,6 +47,8 @@ mod _batpak {
     use crate::reading::{EventIterator, FollowIterator, PackedIterator, PageIterator};
     #[pymodule_export]
     use crate::receipt::{Receipt, Receipts};
+    #[pymodule_export]
+    use crate::repair::repair;
     #[pymodule_export]
     use crate::store::Store;
 

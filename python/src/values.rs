@@ -4,8 +4,9 @@ use crate::errors::exception;
 use crate::event::Event;
 use batpak_core::{
     Ancestry, Boundary, Committed, CompactProgress, CompactReport, CopyReport, Diff, Dropped,
-    ExportReport, Frontier, GateOutcome, Hash, Head, Id, ImportReport, Inspection, OpenReport,
-    Parent, Refusal, SnapshotCheck, Stats, StreamHead, Verdict, VerifyReport,
+    ExportReport, Frontier, GateOutcome, Hash, Head, Id, ImportReport, Inspection, LeftOut,
+    LostEvents, OpenReport, Parent, Refusal, RepairReport, SnapshotCheck, Stats, StreamHead,
+    Verdict, VerifyReport,
 };
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -140,8 +141,41 @@ pub(crate) fn verify_report<'py>(py: Python<'py>, report: &VerifyReport) -> Obje
         let values = (finding.kind.name(), finding.segment, finding.offset, &finding.message);
         findings.append(make(py, "Finding", values)?)?;
     }
-    let (last_hash, root) = (bytes(py, &report.last_hash), bytes(py, &report.root));
-    make(py, "VerifyReport", (report.events, report.segments, last_hash, root, findings))
+    let values = (
+        report.events,
+        report.dropped,
+        report.tombstones,
+        report.erased,
+        report.segments,
+        bytes(py, &report.last_hash),
+        bytes(py, &report.root),
+        findings,
+    );
+    make(py, "VerifyReport", values)
+}
+
+pub(crate) fn repair_report<'py>(py: Python<'py>, report: &RepairReport) -> Object<'py> {
+    let (lost_events, left_out) = (PyList::empty(py), PyList::empty(py));
+    for LostEvents { first_sequence, events } in &report.lost_events {
+        lost_events.append(make(py, "LostEvents", (first_sequence, events))?)?;
+    }
+    for LeftOut { segment, offset, bytes, first_sequence, events, why } in &report.left_out {
+        let values = (segment, offset, bytes, first_sequence, events, why);
+        left_out.append(make(py, "LeftOut", values)?)?;
+    }
+    let values = (
+        id(py, report.source),
+        id(py, report.store_id),
+        report.kept,
+        report.appended,
+        report.dropped,
+        report.lost,
+        lost_events,
+        left_out,
+        &report.damage,
+        verify_report(py, &report.verify)?,
+    );
+    make(py, "RepairReport", values)
 }
 
 pub(crate) fn import_report<'py>(py: Python<'py>, report: &ImportReport) -> Object<'py> {

@@ -132,9 +132,15 @@ def ancestors(store: batpak.Store, words: Words) -> Iterator[str]:
 def verify(store: batpak.Store) -> Iterator[str]:
     report = store.verify()
     if report.intact:
-        yield f"ok events={report.events} root={report.root.hex()}"
+        yield f"ok events={report.events} root={report.root.hex()}{removed(report)}"
     else:
         yield from damaged(report)
+
+
+def removed(report: batpak.VerifyReport) -> str:
+    if report.dropped == report.tombstones == 0:
+        return ""
+    return f" dropped={report.dropped} tombstones={report.tombstones} erased={report.erased}"
 
 
 def damaged(report: batpak.VerifyReport) -> Iterator[str]:
@@ -212,6 +218,25 @@ def copies(store: batpak.Store, directory: Path, words: Words) -> Iterator[str]:
             else:
                 ahead = "ahead" if check.diff.common == check.diff.ours else "parted"
                 yield f"{'prefix' if check.is_prefix else ahead} {diff_line(check.diff)}"
+
+
+def repair(directory: Path, words: Words) -> Iterator[str]:
+    options = words.keywords(
+        keep_altered=("keep_altered", yes),
+        max_lost=("max_lost", int),
+        segment_bytes=("segment", int),
+    )
+    source, target = directory / text(words[1]), directory / text(words[2])
+    r = batpak.repair(source, target, seed=int(words.get("seed", "1")), **options)
+    yield (
+        f"ok source={r.source} store={r.store_id} kept={r.kept} appended={r.appended} "
+        f"dropped={r.dropped} lost={r.lost} intact={yes_or_no(r.verify.intact)}"
+    )
+    for run in r.lost_events:
+        yield f"lost first={run.first_sequence} events={run.events}"
+    for left in r.left_out:
+        place = f"segment={left.segment} offset={left.offset} bytes={left.bytes}"
+        yield f"left {place} first={left.first_sequence} events={left.events}"
 
 
 def compact(store: batpak.Store, words: Words) -> str:
@@ -421,6 +446,8 @@ class Machine:
                 return use_fence(self.fences[text(words[1])], words, self.new_events(command))
             case "inspect":
                 return [inspection_line(batpak.inspect(self.directory / text(words[1])))]
+            case "repair":
+                return repair(self.directory, words)
             case "import" | "export" as name:
                 bring = import_from if name == "import" else export_to
                 return bring(self.opened(words)[0], self.directory / text(words[1]), words)

@@ -85,7 +85,11 @@ def test_rules(filled: Store, retention: Retention, left: Any) -> None:
     assert sequences(filled) == list(left)
     assert report.events_dropped == 40 - len(left)
     assert filled.head() == head
-    assert filled.verify().intact
+    assert filled.stats().events == len(left)
+    verify = filled.verify()
+    assert verify.intact
+    gone = (verify.dropped, verify.tombstones, verify.erased)
+    assert (verify.events, *gone) == (40, 40 - len(left), 0, 0)
 
 
 def test_without_a_retention_small_segments_are_joined(filled: Store) -> None:
@@ -156,6 +160,9 @@ def test_tombstones_and_erased_payloads(filled: Store) -> None:
     filled.compact(retention=Retention(before=1, unwanted="tombstone"))
     report = filled.compact(retention=Retention(entity="a:1", before=3, unwanted="erase"))
     assert (report.tombstones, report.events_dropped) == (1, 0)
+    verify = filled.verify()
+    gone = (verify.dropped, verify.tombstones, verify.erased)
+    assert (verify.intact, filled.stats().events, *gone) == (True, 40, 0, 2, 1)
     zero, one, two = (filled.at(sequence) for sequence in range(3))
     assert zero and one and two and held
     assert [event.kind for event in (zero, one, two)] == [batpak.TOMBSTONE] * 2 + [0x1002]

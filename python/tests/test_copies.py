@@ -231,7 +231,7 @@ def test_reports_are_plain_values(filled: Store, tmp_path: Path) -> None:
     assert repr(check).startswith("SnapshotCheck(report=VerifyReport(events=40, ")
     longer = Diff(common=2, ours=2, theirs=3)
     assert (list(longer.only_ours), list(longer.only_theirs)) == ([], [2])
-    assert not SnapshotCheck(VerifyReport(3, 1, b"", b"", []), longer).is_prefix
+    assert not SnapshotCheck(VerifyReport(3, 0, 0, 0, 1, b"", b"", []), longer).is_prefix
 
 
 def test_copies_are_made_while_others_append(filled: Store, tmp_path: Path) -> None:

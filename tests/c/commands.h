@@ -467,8 +467,11 @@ static batpak_status verify(const batpak_store *store) {
     batpak_status status = batpak_store_verify(store, &report, findings, capacity, NULL);
     if (status != BATPAK_OK) return status;
     if (!report.intact) return emit_damage(&report, findings, capacity), BATPAK_OK;
-    emit("ok events=%" PRIu64 " root=", report.events);
-    emit_hex(report.root.bytes, 32), emit("\n");
+    emit("ok events=%" PRIu64 " root=", report.events), emit_hex(report.root.bytes, 32);
+    if (report.dropped + report.tombstones > 0)
+        emit(" dropped=%" PRIu64 " tombstones=%" PRIu64 " erased=%" PRIu64, report.dropped,
+             report.tombstones, report.erased);
+    emit("\n");
     return BATPAK_OK;
 }
 
@@ -610,6 +613,53 @@ static batpak_status fork_store(const struct command *command, const batpak_stor
                                              BATPAK_NUL_TERMINATED, &options, &report, NULL);
     if (status == BATPAK_OK) emit_copy(&report);
     return status;
+}
+
+/* The account of a repair, of which the runs are asked for by their counts. */
+static batpak_status emit_repaired(const batpak_repaired *repaired) {
+    batpak_repair_report report = BATPAK_REPAIR_REPORT_INIT;
+    batpak_verify_report verified = BATPAK_VERIFY_REPORT_INIT;
+    batpak_status status = batpak_repaired_report(repaired, &report, NULL);
+    if (status != BATPAK_OK) return status;
+    batpak_lost_events *lost = take(&of_command, (report.lost_count + 1) * sizeof *lost);
+    batpak_left_out *left = take(&of_command, (report.left_out_count + 1) * sizeof *left);
+    status = batpak_repaired_verification(repaired, &verified, NULL, 0, NULL);
+    if (status == BATPAK_OK) status = batpak_repaired_lost(repaired, lost, report.lost_count, NULL);
+    if (status == BATPAK_OK)
+        status = batpak_repaired_left_out(repaired, left, report.left_out_count, NULL);
+    if (status != BATPAK_OK) return status;
+    emit("ok source="), emit_hex(report.source.bytes, 16);
+    emit(" store="), emit_hex(report.store_id.bytes, 16);
+    emit(" kept=%" PRIu64 " appended=%" PRIu64 " dropped=%" PRIu64 " lost=%" PRIu64, report.kept,
+         report.appended, report.dropped, report.lost);
+    emit(" intact=%s\n", verified.intact ? "yes" : "no");
+    for (uint64_t at = 0; at < report.lost_count; at++)
+        emit("lost first=%" PRIu64 " events=%" PRIu64 "\n", lost[at].first_sequence,
+             lost[at].events);
+    for (uint64_t at = 0; at < report.left_out_count; at++) {
+        emit("left segment=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64, left[at].segment,
+             left[at].offset, left[at].bytes);
+        emit(" first=%" PRIu64 " events=%" PRIu64 "\n", left[at].first_sequence, left[at].events);
+    }
+    return BATPAK_OK;
+}
+
+static batpak_status repair(const struct command *command) {
+    batpak_repair_options options = BATPAK_REPAIR_OPTIONS_INIT;
+    batpak_repaired *repaired;
+    options.keep_altered = asked(command, "keep_altered");
+    options.max_lost = number_option(command, "max_lost", options.max_lost);
+    options.segment_bytes = number_option(command, "segment", options.segment_bytes);
+    options.has_seed = 1;
+    options.seed = number_option(command, "seed", 1);
+    const char *from = path_of(&of_command, word(command, 1));
+    const char *to = path_of(&of_command, word(command, 2));
+    batpak_status status = batpak_repair(from, BATPAK_NUL_TERMINATED, to, BATPAK_NUL_TERMINATED,
+                                         &options, &repaired, NULL);
+    if (status != BATPAK_OK) return status;
+    status = emit_repaired(repaired);
+    batpak_status released = batpak_repaired_release(repaired, NULL);
+    return status != BATPAK_OK ? status : released;
 }
 
 static void emit_diff(const batpak_diff *diff) {
@@ -779,6 +829,7 @@ static batpak_status run(char *const *lines, size_t line_count) {
                           path_of(&of_command, path == NULL ? "store" : path), options_of(command));
     }
     if (strcmp(verb, "inspect") == 0) return inspect(command);
+    if (strcmp(verb, "repair") == 0) return repair(command);
     if (change_file(verb, command)) return BATPAK_OK;
     if (is_one_of(verb, "stage staged commit cancel"))
         return use_fence(command, events_of(lines + 1, line_count - 1), line_count - 1);

@@ -46,6 +46,7 @@ static void expect(const batpak_store *store, uint64_t shown, const batpak_head 
     EQUAL(BATPAK_OK, batpak_store_verify(store, &report, NULL, 0, &error));
     EQUAL(1, report.intact);
     EQUAL(before->events, report.events);
+    EQUAL(before->events - shown, report.dropped);
     EQUAL(0, memcmp(&before->root, &report.root, sizeof report.root));
 }
 
@@ -153,6 +154,7 @@ static void erased_payloads(void) {
     batpak_head head = head_of(store);
     batpak_retention retention = BATPAK_RETENTION_INIT;
     batpak_compact_report report = BATPAK_COMPACT_REPORT_INIT;
+    batpak_verify_report verified = BATPAK_VERIFY_REPORT_INIT;
     batpak_query query = BATPAK_QUERY_INIT, tombstones = BATPAK_QUERY_INIT;
     batpak_view *view;
     batpak_scan *scan;
@@ -171,6 +173,9 @@ static void erased_payloads(void) {
     EQUAL(1, report.tombstones);
     EQUAL(0, report.events_dropped);
     expect(store, BATCH, &head);
+    EQUAL(BATPAK_OK, batpak_store_verify(store, &verified, NULL, 0, &error));
+    EQUAL(2, verified.tombstones);
+    EQUAL(1, verified.erased);
 
     tombstones.parts = BATPAK_QUERY_KIND;
     tombstones.kind = 0x0FFE;

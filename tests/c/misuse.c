@@ -21,6 +21,7 @@ static void expect_bad_handle(void *handle) {
     batpak_copy_report copied = BATPAK_COPY_REPORT_INIT;
     batpak_diff diff = BATPAK_DIFF_INIT;
     batpak_compact_report compacted = BATPAK_COMPACT_REPORT_INIT;
+    batpak_repair_report repaired = BATPAK_REPAIR_REPORT_INIT;
     batpak_parent parent;
     batpak_frontier frontier = BATPAK_FRONTIER_INIT;
     batpak_stats stats = BATPAK_STATS_INIT;
@@ -89,6 +90,11 @@ static void expect_bad_handle(void *handle) {
         batpak_store_diff(store, "x", 1, &diff, &error),
         batpak_store_parent(store, &parent, &count, &error),
         batpak_store_compact(store, NULL, &compacted, &error),
+        batpak_repaired_report(handle, &repaired, &error),
+        batpak_repaired_lost(handle, NULL, 0, &error),
+        batpak_repaired_left_out(handle, NULL, 0, &error),
+        batpak_repaired_damage(handle, 0, NULL, 0, &count, &error),
+        batpak_repaired_verification(handle, &verified, NULL, 0, &error),
     };
     for (size_t at = 0; at < sizeof statuses / sizeof *statuses; at++)
         EQUAL(BATPAK_BAD_HANDLE, statuses[at]);
@@ -104,6 +110,7 @@ static void expect_bad_handle(void *handle) {
     EQUAL(BATPAK_BAD_HANDLE, batpak_ticket_close(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_view_release(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_inspection_release(handle, &error));
+    EQUAL(BATPAK_BAD_HANDLE, batpak_repaired_release(handle, &error));
     EQUAL(BATPAK_BAD_HANDLE, batpak_store_close(handle, &error));
 }
 
@@ -118,6 +125,7 @@ static void null_and_invented_handles(void) {
     EQUAL(BATPAK_OK, batpak_ticket_close(NULL, &error));
     EQUAL(BATPAK_OK, batpak_view_release(NULL, &error));
     EQUAL(BATPAK_OK, batpak_inspection_release(NULL, &error));
+    EQUAL(BATPAK_OK, batpak_repaired_release(NULL, &error));
     expect_bad_handle(&local);
     expect_bad_handle((void *)(uintptr_t)1);
     expect_bad_handle((void *)UINTPTR_MAX);
@@ -226,6 +234,8 @@ static void outputs(void) {
     SAYS("store");
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_inspect("x", 1, NULL, &error));
     SAYS("inspection");
+    EQUAL(BATPAK_INVALID_ARGUMENT, batpak_repair("x", 1, "y", 1, NULL, NULL, &error));
+    SAYS("repaired");
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, NULL, &events, &count, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, &view, NULL, &count, &error));
     EQUAL(BATPAK_INVALID_ARGUMENT, batpak_store_at(store, 0, &view, &events, NULL, &error));
@@ -349,6 +359,19 @@ static void struct_sizes(void) {
         close_store(other);
     }
     EQUAL(72, sizeof(batpak_options));
+
+    /* A verify report as it was before dropped, and one between. */
+    for (uint32_t size = 96; size <= 104; size += 8) {
+        batpak_verify_report earlier = BATPAK_VERIFY_REPORT_INIT;
+        earlier.struct_size = size;
+        earlier.dropped = earlier.tombstones = earlier.erased = 77;
+        EQUAL(BATPAK_OK, batpak_store_verify(store, &earlier, NULL, 0, &error));
+        EQUAL(1, earlier.intact);
+        EQUAL(size == 96 ? 77 : 0, earlier.dropped);
+        EQUAL(77, earlier.tombstones);
+        EQUAL(77, earlier.erased);
+    }
+    EQUAL(120, sizeof(batpak_verify_report));
 
     /* Options: shorter ones have defaults, longer ones may only say what is known. */
     batpak_options old_options = BATPAK_OPTIONS_INIT;

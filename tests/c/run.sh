@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the C programs against libbatpak.a and runs them: the example, the misuse matrix, import and
-# export, inspections, snapshots and forks, fences, compactions, what ends later than its call or with
-# its process, and the behaviour scripts.
+# export, inspections, snapshots and forks, fences, compactions, repairs, what ends later than its call
+# or with its process, and the behaviour scripts.
 #
 #   run.sh [plain|sanitize|valgrind|asan-rust]... [-- SCRIPT...]
 #
@@ -55,14 +55,14 @@ run() {
     prefix=$2
     shift 3
     $prefix "$out/quickstart" "$scratch/quickstart"
-    for program in misuse interop inspect waiting ending copies fences compaction; do
+    for program in misuse interop inspect waiting ending copies fences compaction repair; do
         mkdir -p "$scratch/$program"
         $prefix "$out/$program" "$scratch/$program"
     done
     TMPDIR=$scratch $prefix "$out/runner" "$@"
     rm -rf "$scratch/quickstart" "$scratch/misuse" "$scratch/interop" "$scratch/inspect" \
         "$scratch/waiting" "$scratch/ending" "$scratch/copies" "$scratch/fences" \
-        "$scratch/compaction"
+        "$scratch/compaction" "$scratch/repair"
 }
 
 # The header included twice, and every _INIT macro used.

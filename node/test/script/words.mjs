@@ -169,7 +169,26 @@ export function dropLine({ segment, offset, sequence = '-', isEvent }) {
   return `drop segment=${segment} offset=${offset} seq=${sequence} event=${yesOrNo(isEvent)}`
 }
 
-/** What a verification found, each in a line. */
+export function repairLines(r) {
+  const counts =
+    `ok source=${r.source} store=${r.storeId} kept=${r.kept} appended=${r.appended} ` +
+    `dropped=${r.dropped} lost=${r.lost} intact=${yesOrNo(r.verify.intact)}`
+  const lost = r.lostEvents.map((run) => `lost first=${run.firstSequence} events=${run.events}`)
+  const left = r.leftOut.map(
+    ({ segment, offset, bytes, firstSequence, events }) =>
+      `left segment=${segment} offset=${offset} bytes=${bytes} first=${firstSequence} events=${events}`,
+  )
+  return [counts, ...lost, ...left]
+}
+
+/** What a verification found that found no damage. */
+export function intactLine({ events, root, dropped, tombstones, erased }) {
+  const removed =
+    dropped + tombstones > 0n ? ` dropped=${dropped} tombstones=${tombstones} erased=${erased}` : ''
+  return `ok events=${events} root=${root}${removed}`
+}
+
+/** What a verification found damaged, each in a line. */
 export function damaged({ events, findings }) {
   const places = findings.map((f) => `${f.kind} segment=${f.segment} offset=${f.offset}`)
   return [`damaged events=${events}`, ...places]

@@ -1,13 +1,15 @@
 // Compiled, never run: what the declarations must accept and, under @ts-expect-error, refuse.
 import {
   BatpakError, Event, EventKind, Store, decodePayload, encodePayload, errorKinds, inspect,
-  inspectSync, operationId,
+  inspectSync, operationId, repair, repairSync,
 } from 'batpak'
 import type {
   Ancestry, AppendOptions, CommitOptions, Committed, CompactOptions, CompactReport, CopyReport,
   Diff, Dropped, ExportOptions,
-  ExportReport, Fence, FenceOptions, ForkOptions, Frontier, Gate, Head, ImportOptions, ImportReport, Inspection, NewEvent, OpenReport, Parent,
-  Query, Receipt, Retention, SnapshotCheck, SnapshotOptions, Stats, StreamHead, VerifyReport,
+  ExportReport, Fence, FenceOptions, ForkOptions, Frontier, Gate, Head, ImportOptions, ImportReport,
+  Inspection, LeftOut, LostEvents, NewEvent, OpenReport, Parent,
+  Query, Receipt, RepairOptions, RepairReport, Retention, SnapshotCheck, SnapshotOptions, Stats, StreamHead,
+  VerifyReport,
 } from 'batpak'
 
 const event: NewEvent = {
@@ -140,6 +142,12 @@ export async function everyMethod(): Promise<void> {
   const refusal: BatpakError | undefined = inspection.refusal
   const inspected: OpenReport = inspection.report
   void [careful.path, opens, refusal?.kind, inspected.cutReason, inspection.storeId, inspection.bytes]
+  const mending: RepairOptions = { keepAltered: true, maxLost: 9, segmentBytes: 1n << 20n, seed: 1 }
+  const mended: RepairReport = await repair(new URL('file:///data'), new URL('file:///copy'), mending)
+  const lost: LostEvents[] = [...mended.lostEvents, ...repairSync('data', 'copy').lostEvents]
+  const left: LeftOut | undefined = mended.leftOut[0]
+  const gone: bigint = mended.verify.dropped + mended.verify.tombstones + mended.verify.erased
+  void [lost[0]?.firstSequence, left?.why, gone]
   const visible: bigint = await store.wait(1n, 100, { signal })
   const seen: bigint = reader.refreshSync()
   await store.flush()
@@ -226,6 +234,10 @@ export function refused(store: Store): void {
   store.compactSync({ retention: { before: 3, unwanted: 'forget' } })
   // @ts-expect-error a snapshot is of everything
   store.snapshotToSync('copy', { at: 3 })
+  // @ts-expect-error a repair has a destination
+  repairSync('data')
+  // @ts-expect-error a slip in an option
+  repairSync('data', 'copy', { keepAlterd: true })
   // @ts-expect-error a fork has no earlier one
   store.forkToSync('fork', { earlier: 'copy' })
   // @ts-expect-error a parent is not assigned

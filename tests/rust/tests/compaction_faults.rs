@@ -26,7 +26,9 @@ fn append(store: &Store) -> Result<Receipt> {
 }
 
 fn fill(store: &Store, events: usize) {
-    (0..events).for_each(|_| drop(append(store).unwrap()));
+    for _ in 0..events {
+        append(store).unwrap();
+    }
 }
 
 /// Whether an event stays that a retention here decides about.
