@@ -606,6 +606,9 @@ struct releaser {
   void operator()(batpak_inspection* inspection) const noexcept {
     batpak_inspection_release(inspection, nullptr);
   }
+  void operator()(batpak_repaired* repaired) const noexcept {
+    batpak_repaired_release(repaired, nullptr);
+  }
 };
 
 /// Where a call of the C interface puts the events that it found.
@@ -1398,6 +1401,10 @@ inline batpak_options default_options() noexcept {
   batpak_options options = BATPAK_OPTIONS_INIT;
   return options;
 }
+inline batpak_repair_options default_repair_options() noexcept {
+  batpak_repair_options options = BATPAK_REPAIR_OPTIONS_INIT;
+  return options;
+}
 inline batpak_export_options default_export_options() noexcept {
   batpak_export_options options = BATPAK_EXPORT_OPTIONS_INIT;
   return options;
@@ -1480,16 +1487,22 @@ std::string text(Fill fill) {
   return result;
 }
 
+/// So many texts, of which `fill` writes one to a buffer.
+template <class Fill>
+std::vector<std::string> texts(std::uint64_t count, Fill fill) {
+  std::vector<std::string> all;
+  for (std::size_t index = 0; index < count; ++index)
+    all.push_back(text([&](char* buffer, std::size_t capacity, std::size_t* length) {
+      fill(index, buffer, capacity, length);
+    }));
+  return all;
+}
+
 /// A report with its texts, of which `fill` writes one to a buffer.
 template <class Fill>
 open_report report_of(const batpak_open_report& found, Fill fill) {
   const auto texts = [&](std::int32_t list, std::uint64_t count) {
-    std::vector<std::string> all;
-    for (std::size_t index = 0; index < count; ++index)
-      all.push_back(text([&](char* buffer, std::size_t capacity, std::size_t* length) {
-        fill(list, index, buffer, capacity, length);
-      }));
-    return all;
+    return detail::texts(count, [&](auto... arguments) { fill(list, arguments...); });
   };
   open_report result;
   result.created = found.created != 0;
@@ -1608,7 +1621,7 @@ struct frontier {
 
 /// Sizes and identity of a store.
 struct stats {
-  /// Visible events.
+  /// Visible events; without those that a retention has dropped.
   std::uint64_t events = 0;
   /// Segments, the one being written included.
   std::uint64_t segments = 0;
@@ -1662,6 +1675,13 @@ struct finding {
 struct verify_report {
   /// Events that were checked.
   std::uint64_t events = 0;
+  /// Of those, events that a retention has dropped: what is left of them is their hash, so that
+  /// they are told from events that never were.
+  std::uint64_t dropped = 0;
+  /// Events that a compaction has made tombstones.
+  std::uint64_t tombstones = 0;
+  /// Tombstones whose payload was erased.
+  std::uint64_t erased = 0;
   /// Segments that were checked.
   std::uint64_t segments = 0;
   /// The hash of the last event, recomputed.
@@ -1674,6 +1694,140 @@ struct verify_report {
   /// Whether nothing was found.
   bool is_intact() const noexcept { return findings.empty(); }
 };
+
+namespace detail {
+
+inline verify_report verified(const batpak_verify_report& found,
+                              const std::vector<batpak_finding>& findings) {
+  verify_report result;
+  result.events = found.events;
+  result.dropped = found.dropped;
+  result.tombstones = found.tombstones;
+  result.erased = found.erased;
+  result.segments = found.segments;
+  result.last_hash = hash(found.last_hash);
+  result.root = hash(found.root);
+  for (std::size_t at = 0; at < found.finding_count; ++at)
+    result.findings.push_back({static_cast<finding_kind>(findings[at].kind), findings[at].segment,
+                               findings[at].offset, findings[at].message});
+  return result;
+}
+
+}  // namespace detail
+
+/// How to repair.
+struct repair_options {
+  /// Carry over, marked, also events that something speaks against: their hash is not that of their
+  /// fields, or what was recorded later names another event in their place.
+  bool keep_altered = false;
+  /// The places of so many lost events are held, at the most. With more of them, the repair throws
+  /// an error of kind `too_large`.
+  std::uint64_t max_lost = detail::default_repair_options().max_lost;
+  /// The size of segments for what is appended anew, in bytes.
+  std::uint64_t segment_bytes = detail::default_repair_options().segment_bytes;
+  /// For tests and reproductions: the same damage gives the same copy.
+  std::optional<std::uint64_t> seed{};
+};
+
+/// Lost events that follow each other.
+struct lost_events {
+  /// The sequence of the first.
+  std::uint64_t first_sequence = 0;
+  /// How many.
+  std::uint64_t events = 0;
+};
+
+/// Bytes of a segment that are no event of the copy.
+struct left_out {
+  /// In which segment of the damaged store.
+  std::uint64_t segment = 0;
+  /// The offset of the first byte.
+  std::uint64_t offset = 0;
+  /// How many bytes.
+  std::uint64_t bytes = 0;
+  /// The sequence of the first event that stood there, as far as that can be told.
+  std::uint64_t first_sequence = 0;
+  /// How many events stood there; 0 also when that cannot be told.
+  std::uint64_t events = 0;
+  /// Why.
+  std::string reason{};
+};
+
+/// What a repair did; kept, appended, dropped and lost add up to the events of the copy.
+struct repair_report {
+  /// The damaged store's id; zeros when nothing tells it.
+  id source;
+  /// The copy's own id.
+  id store_id;
+  /// So many events, from the first on, were kept as they were.
+  std::uint64_t kept = 0;
+  /// So many behind those were appended anew: under their sequences, with other hashes.
+  std::uint64_t appended = 0;
+  /// So many behind the kept ones had been dropped by a retention. Their places are held.
+  std::uint64_t dropped = 0;
+  /// So many behind the kept ones were lost, and have their places held.
+  std::uint64_t lost = 0;
+  /// Which, by sequence.
+  std::vector<batpak::lost_events> lost_events{};
+  /// Every run of bytes in a segment that is no event of the copy, and no header, footer or
+  /// reserved space; by segment and offset.
+  std::vector<batpak::left_out> left_out{};
+  /// What was found damaged, a sentence each.
+  std::vector<std::string> damage{};
+  /// What verifying the copy found, before it got its name.
+  verify_report verify{};
+};
+
+/// Writes a copy of a damaged store to a new directory, which must not exist, or be empty: with all
+/// events that can be read and that nothing speaks against, each under its sequence. The damaged
+/// store is not changed; no writer may have it open. Nothing of a copy that failed is left under
+/// its name; one that has its name is whole, and survives a power cut.
+///
+/// The events before the first damage are the same, hashes included: the copy is a fork of the
+/// damaged store, with its own id. Those behind it have new hashes, links and clocks, and say where
+/// they come from in their extension `batpak.import`. An empty event of the kind 0x0FFE holds the
+/// place of each that was lost.
+inline repair_report repair(std::string_view damaged, std::string_view destination,
+                            const repair_options& options = {}) {
+  batpak_repair_options given = BATPAK_REPAIR_OPTIONS_INIT;
+  given.keep_altered = options.keep_altered;
+  given.max_lost = options.max_lost;
+  given.segment_bytes = options.segment_bytes;
+  given.seed = options.seed.value_or(0);
+  given.has_seed = options.seed.has_value();
+  batpak_repaired* made = nullptr;
+  detail::call(batpak_repair, damaged.data(), damaged.size(), destination.data(),
+               destination.size(), &given, &made);
+  const std::unique_ptr<batpak_repaired, detail::releaser> done(made);
+  batpak_repair_report found = BATPAK_REPAIR_REPORT_INIT;
+  detail::call(batpak_repaired_report, done.get(), &found);
+  std::vector<batpak_lost_events> lost(found.lost_count);
+  detail::call(batpak_repaired_lost, done.get(), lost.data(), lost.size());
+  std::vector<batpak_left_out> left(found.left_out_count);
+  detail::call(batpak_repaired_left_out, done.get(), left.data(), left.size());
+  batpak_verify_report verified = BATPAK_VERIFY_REPORT_INIT;
+  detail::call(batpak_repaired_verification, done.get(), &verified, nullptr, std::size_t{0});
+  std::vector<batpak_finding> findings(verified.finding_count);
+  detail::call(batpak_repaired_verification, done.get(), &verified, findings.data(),
+               findings.size());
+  repair_report result;
+  result.source = id(found.source);
+  result.store_id = id(found.store_id);
+  result.kept = found.kept;
+  result.appended = found.appended;
+  result.dropped = found.dropped;
+  result.lost = found.lost;
+  for (const batpak_lost_events& run : lost)
+    result.lost_events.push_back({run.first_sequence, run.events});
+  for (const batpak_left_out& run : left)
+    result.left_out.push_back(
+        {run.segment, run.offset, run.bytes, run.first_sequence, run.events, run.reason});
+  result.damage = detail::texts(found.damage_count, [&](auto... arguments) {
+    detail::call(batpak_repaired_damage, done.get(), arguments...);
+  });
+  result.verify = detail::verified(verified, findings);
+  return result;
+}
 
 /// An event that was left out, or bytes that may have been events.
 struct dropped {
@@ -2095,7 +2249,7 @@ class store {
       findings.resize(found.finding_count);
       call(batpak_store_verify, &found, findings.data(), findings.size());
     } while (found.finding_count > findings.size());
-    return verified(found, findings);
+    return detail::verified(found, findings);
   }
 
   // Compaction.
@@ -2271,7 +2425,7 @@ class store {
            findings.size(), &is_prefix, &compared);
     } while (found.finding_count > findings.size());
     snapshot_check result;
-    result.report = verified(found, findings);
+    result.report = detail::verified(found, findings);
     if (found.intact) result.diff = {compared.common, compared.ours, compared.theirs};
     result.is_prefix = is_prefix != 0;
     return result;
@@ -2375,15 +2529,6 @@ class store {
     call(batpak_store_append_then, events.data(), events.size(), detail::c_level(level),
          &detail::call_with_result<function>, static_cast<void*>(owned.release()),
          &detail::destroy<function>);
-  }
-
-  static verify_report verified(const batpak_verify_report& found,
-                                const std::vector<batpak_finding>& findings) {
-    verify_report result{found.events, found.segments, hash(found.last_hash), hash(found.root)};
-    for (std::size_t at = 0; at < found.finding_count; ++at)
-      result.findings.push_back({static_cast<finding_kind>(findings[at].kind), findings[at].segment,
-                                 findings[at].offset, findings[at].message});
-    return result;
   }
 
   std::unique_ptr<batpak_store, detail::releaser> handle_;

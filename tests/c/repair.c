@@ -216,7 +216,7 @@ static void options(void) {
     given.max_lost = 2;
     release(repaired_to("damaged", "lossy", &given));
 
-    /* The fifth event was exchanged for another one with the same id, which is as sound by itself. */
+    /* The fifth event was exchanged for another one with its id, which is as sound by itself. */
     make("altered", -1);
     make("other", 4);
     event_bytes("other", 4, bytes, 0);

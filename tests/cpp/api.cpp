@@ -1196,6 +1196,7 @@ TEST(a_compaction_drops_what_every_rule_calls_unwanted) {
   options.retention->unwanted = batpak::unwanted::erase;
   report = store.compact(options);
   CHECK(report.tombstones == 1 && payloads(store) == "-2346789");
+  CHECK(store.stats().events == 8 && store.head().events == 10);
   CHECK(store.at(0)->kind() == 0x0FFE && store.at(0)->is_erased());
   CHECK(!store.at(2)->is_erased() && store.at(2)->kind() == 0x1000);
 
@@ -1204,7 +1205,9 @@ TEST(a_compaction_drops_what_every_rule_calls_unwanted) {
   options.retention->unwanted = batpak::unwanted::tombstone;
   report = store.compact(options);
   CHECK(store.at(2)->kind() == 0x0FFE && payloads(store) == "-2346789");
-  CHECK(store.verify().is_intact() && store.head().root == root);
+  const batpak::verify_report found = store.verify();
+  CHECK(found.is_intact() && found.root == root && found.last_hash == store.at(9)->hash());
+  CHECK(found.events == 10 && found.dropped == 2 && found.tombstones == 2 && found.erased == 1);
 }
 
 TEST(keys_of_dropped_events_are_kept_or_too_many) {
@@ -1299,6 +1302,65 @@ TEST(closing_the_store_ends_its_compaction) {
   }
   const batpak::store none;
   CHECK(kind_of([&] { none.compact(); }) == error_kind::bad_handle);
+}
+
+// --------------------------------------------------------------------------------------- repairs
+
+TEST(a_damaged_store_is_repaired) {
+  const std::string from = directory + "/store", to = directory + "/copy";
+  {
+    const batpak::store store = ten_events(from);
+    CHECK(kind_of([&] { batpak::repair(from, to); }) == error_kind::locked && !fs::exists(to));
+  }
+  const batpak::id source = batpak::inspect(from).store_id;
+  batpak::repair_report report = batpak::repair(from, to);
+  CHECK(report.source == source && report.store_id == batpak::inspect(to).store_id);
+  CHECK(report.kept == 10 && report.appended == 0 && report.dropped == 0 && report.lost == 0);
+  CHECK(report.lost_events.empty() && report.left_out.empty() && report.damage.empty());
+  CHECK(report.verify.is_intact() && report.verify.events == 10 && report.verify.segments == 1);
+  CHECK(payloads(batpak::store(to)) == "0123456789");
+  CHECK(report.verify.root == batpak::store(to).head().root);
+
+  // The fifth event, the third of this entity.
+  std::ifstream file(fs::path(from) / "000001.fbat", std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  file.close();
+  std::size_t middle = bytes.find("even");
+  for (int at = 0; at < 2; ++at) middle = bytes.find("even", middle + 1);
+  flip_byte(fs::path(from) / "000001.fbat", static_cast<std::streamoff>(middle));
+  batpak::repair_options options;
+  CHECK(options.max_lost == 1 << 24);
+  CHECK(options.segment_bytes == batpak::open_options().segment_bytes);
+  options.seed = 1;
+  options.max_lost = 0;
+  CHECK(kind_of([&] { batpak::repair(from, directory + "/lossy", options); }) ==
+        error_kind::too_large);
+  options.max_lost = 1;
+  report = batpak::repair(from, directory + "/lossy", options);
+  CHECK(report.kept == 4 && report.appended == 5 && report.dropped == 0 && report.lost == 1);
+  CHECK(report.lost_events.size() == 1 && report.lost_events[0].first_sequence == 4);
+  CHECK(report.lost_events[0].events == 1 && report.left_out.size() == 1);
+  const batpak::left_out& left = report.left_out[0];
+  CHECK(left.segment == 1 && left.first_sequence == 4 && left.events == 1 && !left.reason.empty());
+  CHECK(left.offset < middle && middle < left.offset + left.bytes && !report.damage.empty());
+  batpak::open_options salvage;
+  salvage.mode = batpak::open_mode::salvage;
+  CHECK(report.damage == batpak::store(from, salvage).report().damage);
+  CHECK(report.verify.is_intact() && report.verify.events == 10);
+  const batpak::store lossy(directory + "/lossy");
+  CHECK(payloads(lossy) == "012356789" && lossy.at(4)->kind() == 0x0FFE);
+  CHECK(lossy.parent()->store_id == source && lossy.parent()->events == 4);
+  CHECK(lossy.stats().store_id == report.store_id && report.source == source);
+  CHECK(batpak::repair(from, directory + "/again", options).store_id == report.store_id);
+  options.seed = 2;
+  CHECK(batpak::repair(from, directory + "/other", options).store_id != report.store_id);
+
+  options.segment_bytes = 1;
+  CHECK(kind_of([&] { batpak::repair(from, directory + "/new", options); }) ==
+        error_kind::invalid_argument);
+  CHECK(kind_of([&] { batpak::repair(from, to); }) == error_kind::invalid_argument);
+  CHECK(kind_of([&] { batpak::repair(directory, to + "2"); }) == error_kind::not_found);
+  CHECK(!fs::exists(directory + "/new") && !fs::exists(to + "2"));
 }
 
 int main() {

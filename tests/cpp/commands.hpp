@@ -150,6 +150,7 @@ class machine {
     if (name == "files") return files(directory_ / text(w.at(1)));
     if (name == "kinds") return kinds();
     if (name == "inspect") return inspect((directory_ / text(w.at(1))).string());
+    if (name == "repair") return repair(w);
     if (change_files(w)) return {};
     return use_store(w);
   }
@@ -469,8 +470,11 @@ class machine {
 
   static lines verify(const batpak::store& store) {
     const batpak::verify_report r = store.verify();
-    if (r.is_intact()) return {join("ok events=", r.events, " root=", r.root.hex())};
-    return damaged(r);
+    if (!r.is_intact()) return damaged(r);
+    std::string gone;
+    if (r.dropped > 0 || r.tombstones > 0)
+      gone = join(" dropped=", r.dropped, " tombstones=", r.tombstones, " erased=", r.erased);
+    return {join("ok events=", r.events, " root=", r.root.hex(), gone)};
   }
 
   static lines damaged(const batpak::verify_report& r) {
@@ -486,6 +490,25 @@ class machine {
     return {join("opening=", batpak::name(found.opening), " refusal=",
                  found.refusal ? batpak::name(found.refusal->kind()) : "-", " bytes=", found.bytes,
                  ' ', line(found.report))};
+  }
+
+  lines repair(const words& w) const {
+    batpak::repair_options options;
+    options.keep_altered = w.choice<bool>("keep_altered", {{"no", false}, {"yes", true}});
+    w.read_number("max_lost", options.max_lost);
+    w.read_number("segment", options.segment_bytes);
+    w.read_number("seed", options.seed.emplace(1));
+    const batpak::repair_report r = batpak::repair(
+        (directory_ / text(w.at(1))).string(), (directory_ / text(w.at(2))).string(), options);
+    lines result{join("ok source=", r.source.hex(), " store=", r.store_id.hex(), " kept=", r.kept,
+                      " appended=", r.appended, " dropped=", r.dropped, " lost=", r.lost,
+                      " intact=", r.verify.is_intact() ? "yes" : "no")};
+    for (const batpak::lost_events& lost : r.lost_events)
+      result.push_back(join("lost first=", lost.first_sequence, " events=", lost.events));
+    for (const batpak::left_out& left : r.left_out)
+      result.push_back(join("left segment=", left.segment, " offset=", left.offset, " bytes=",
+                            left.bytes, " first=", left.first_sequence, " events=", left.events));
+    return result;
   }
 
   lines import_from(const batpak::store& store, const words& w) const {
