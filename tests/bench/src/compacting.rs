@@ -7,7 +7,7 @@ use crate::log::{Log, Result, Safety};
 use crate::print;
 use crate::samples::Samples;
 use crate::selection::Selection;
-use crate::workload::{self, ENTITIES, PAYLOAD_BYTES};
+use crate::workload::{self, PAYLOAD_BYTES};
 use batpak_core::{CompactOptions, CompactReport, Event, Retention, Unwanted};
 use std::fs;
 use std::path::Path;
@@ -16,6 +16,8 @@ use std::time::Instant;
 
 /// How many events there are when the compaction begins.
 const EVENTS: usize = 1_000_000;
+/// How many entities they are of.
+const ENTITIES: usize = 10_000;
 /// One of so many stays.
 const KEPT: u64 = 10;
 /// How long appends are measured without a compaction, before it and after it.
