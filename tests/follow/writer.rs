@@ -1,8 +1,9 @@
 //! The writer of the follow test. README.md says what it does and what it says.
 
-use batpak_core::{Durability, Error, OpenOptions, Store};
-use batpak_follow::{Batch, Place, SEGMENT_BYTES};
+use batpak_core::{CompactOptions, Durability, Error, OpenOptions, Store};
+use batpak_follow::{Batch, Place, segment_bytes};
 use std::io::Write as _;
+use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -18,7 +19,8 @@ fn work() -> Result<(), Failure> {
     let (seed, until): (u32, u64) = (seed.parse()?, until.parse()?);
 
     say("opening")?;
-    let options = OpenOptions { segment_bytes: SEGMENT_BYTES, ..OpenOptions::default() };
+    let segment_bytes = segment_bytes(seed, until);
+    let options = OpenOptions { segment_bytes, ..OpenOptions::default() };
     let store = Store::open(directory, &options)?;
     let mut events = store.open_report().events;
     say(&format!("open {events}"))?;
@@ -29,6 +31,14 @@ fn work() -> Result<(), Failure> {
         number = last.batch + 1;
     }
 
+    let compacted = store.clone();
+    std::thread::spawn(move || {
+        while compacted.compact(CompactOptions::default()).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Somebody waits for what is not coming then.
+        std::process::exit(1);
+    });
     while events < until {
         let batch = Batch::plan(seed, number, until - events);
         let appended = batch.events();

@@ -3,8 +3,12 @@
 use batpak_core::{Durability, Event, EventKind, NewEvent};
 use batpak_kill::plan::Draws;
 
-/// The segments are small, so that the store rotates many times.
-pub const SEGMENT_BYTES: u64 = 256 << 10;
+/// The segments of some lives are small, so that the store rotates many times; those of the others
+/// large, so that the small ones are joined meanwhile.
+pub fn segment_bytes(seed: u32, until: u64) -> u64 {
+    const SMALL_BYTES: u64 = 256 << 10;
+    SMALL_BYTES << (4 * Draws::of([seed, 4, until as u32]).below(2))
+}
 
 /// So many batches in a row have the same durability, so that buffered ones gather.
 const RUN: u32 = 32;
