@@ -33,10 +33,13 @@ fn work() -> Result<(), Failure> {
 
     let compacted = store.clone();
     std::thread::spawn(move || {
-        while compacted.compact(CompactOptions::default()).is_ok() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // Somebody waits for what is not coming then.
+        let failure = loop {
+            match compacted.compact(CompactOptions::default()) {
+                Ok(_) => std::thread::sleep(Duration::from_millis(5)),
+                Err(failure) => break failure,
+            }
+        };
+        eprintln!("{} {failure}", failure.kind().name());
         std::process::exit(1);
     });
     while events < until {

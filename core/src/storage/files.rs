@@ -51,9 +51,15 @@ impl Files {
 
     /// Removes a segment that never became part of the store.
     pub(crate) fn discard(&self, number: u64) {
+        self.forget(number);
         if self.vfs.remove(&self.segment_path(number)).is_err() {
             self.retire(number);
         }
+    }
+
+    /// Lets go of a segment's file: another one may get its name.
+    pub(crate) fn forget(&self, number: u64) {
+        self.open.lock().retain(|(open, _)| *open != number);
     }
 
     /// Removes the file of a segment that was retired, now that nobody reads it any more. One that
@@ -63,7 +69,7 @@ impl Files {
         if process::generation() != self.process {
             return;
         }
-        self.open.lock().retain(|(open, _)| *open != number);
+        self.forget(number);
         if self.vfs.remove(&self.segment_path(number)).is_ok() {
             let mut retired = self.retired.lock();
             retired.iter_mut().filter(|(n, _)| *n == number).for_each(|(_, gone)| *gone = true);

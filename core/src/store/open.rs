@@ -238,6 +238,7 @@ pub(super) fn open_for_appending(
         // they are gone.
         sync_names()?;
         for name in leftovers {
+            segment::number_of(&name).into_iter().for_each(|number| files.forget(number));
             match files.vfs.remove(&files.path(&name)) {
                 Ok(()) => report.removed.push(name),
                 // The last reader of a closed store has removed what a compaction replaced.

@@ -193,7 +193,7 @@ fn compare(stage: &Stage<'_>, events: u64) -> Result<(), Failure> {
         }
     }
     let segments = store.stats().map_err(failed)?.segments;
-    if segments < events / 10_000 {
+    if segments < events / 40_000 {
         return Err(format!("there are only {segments} segments"));
     }
     println!("{events} events in {segments} segments, by a writer killed {} times", stage.lives);
