@@ -3,7 +3,7 @@
 use super::close::TAIL_INDEX;
 use super::commit::{Commit, SEEDED_EPOCH_US, Staging, Writer};
 use super::old::{self, Locking, Payloads};
-use super::{Inner, Live, Newest, Store, follow, salvage, staged};
+use super::{Inner, Live, Newest, Store, follow, salvage, staged, unfinished};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::head::{self, HeadFile};
 use crate::format::manifest::{self, Entry, Manifest, ManifestError};
@@ -223,7 +223,9 @@ pub(super) fn open_for_appending(
     // 2. Files that do not belong. They are removed once everything else has been found sound.
     let names = list(&files)?;
     refuse_other_than_files(&files, &names)?;
-    let leftovers = sort_files(&files, &names, &manifest, &mut report)?;
+    let mut leftovers = sort_files(&files, &names, &manifest, &mut report)?;
+    // A copy that is being filled keeps saying that it is one.
+    leftovers.retain(|name| name != unfinished::MARKER || !unfinished::is_place(&files.dir));
 
     // 3. Sealed segments, then the newest one up to where the log ends.
     let found = load(&files, &manifest, &[], Reader::Writer)?;
@@ -509,6 +511,7 @@ fn own_header(file: &dyn VfsFile, manifest: &Manifest) -> Option<Header> {
 pub(super) fn is_own_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|name| {
         name == manifest::FILE_NAME
+            || unfinished::MARKER.strip_suffix(".tmp") == Some(name)
             || name == TAIL_INDEX
             || staged::is_file_name(name)
             || segment::number_of(name).is_some()

@@ -11,6 +11,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Says that a directory was begun here, so that nobody's store of such a name is cleared away. Goes
+/// when the directory has its name; one that a crash has left there is removed by the next writer.
+pub(super) const MARKER: &str = "unfinished.tmp";
+
+/// What is added to the name of the final place.
+const SUFFIX: &str = ".unfinished";
+
+/// Whether a directory of this name can be one that is being written.
+pub(super) fn is_place(directory: &Path) -> bool {
+    directory.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes())
+}
+
 /// A directory being written, beside its final place. Removed when it is dropped without a name.
 pub(super) struct Unfinished {
     vfs: Arc<dyn Vfs>,
@@ -42,7 +54,7 @@ impl Unfinished {
 
         let place = parent.join(name);
         let mut unfinished = name.to_owned();
-        unfinished.push(".unfinished");
+        unfinished.push(SUFFIX);
         let directory = parent.join(unfinished);
         if place.starts_with(own) || directory.starts_with(own) {
             return Err(invalid("a store cannot be copied into itself"));
@@ -77,11 +89,19 @@ impl Unfinished {
             let why = format!("there is `{name}`, which no copy has written; move it away");
             return Err(Error::invalid(why).at_path(&directory));
         }
-        for (name, _) in leftovers {
+        if !leftovers.is_empty() && !leftovers.iter().any(|(name, _)| name == MARKER) {
+            let why = "there is something that no copy has left there; move it away";
+            return Err(Error::invalid(why).at_path(&directory));
+        }
+        for (name, _) in leftovers.iter().filter(|(name, _)| name != MARKER) {
             vfs.remove(&directory.join(name)).map_err(|e| failed(&e))?;
         }
         let has_name = false;
-        Ok(Self { vfs, directory, destination: place, lock, parent_is_new, has_name })
+        let begun = Self { vfs, directory, destination: place, lock, parent_is_new, has_name };
+        begun.write(MARKER, &[])?;
+        let synced = begun.vfs.sync_dir(&begun.directory);
+        synced.map_err(|e| Error::io("cannot sync the directory", &begun.directory, &e))?;
+        Ok(begun)
     }
 
     /// Creates a file.
@@ -113,13 +133,13 @@ impl Unfinished {
             _ => failed(&e),
         })?;
         self.has_name = true;
-        if self.parent_is_new {
-            return sync_parents(&*self.vfs, &place);
-        }
         match place.parent() {
-            Some(parent) => self.vfs.sync_dir(parent).map_err(|e| failed(&e)),
-            None => Ok(()),
+            _ if self.parent_is_new => sync_parents(&*self.vfs, &place)?,
+            Some(parent) => self.vfs.sync_dir(parent).map_err(|e| failed(&e))?,
+            None => {}
         }
+        let _ = self.vfs.remove(&place.join(MARKER));
+        Ok(())
     }
 }
 

@@ -205,6 +205,9 @@ fn an_export_does_not_touch_what_is_there() {
     std::fs::create_dir(&empty).unwrap();
     std::fs::create_dir(scratch.join("empty.unfinished")).unwrap();
     std::fs::write(scratch.join("empty.unfinished").join("000007.fbat"), b"half").unwrap();
+    // Only what says so was left by one.
+    assert_eq!(kind(&empty), ErrorKind::InvalidArgument);
+    std::fs::write(scratch.join("empty.unfinished").join("unfinished.tmp"), b"").unwrap();
     store.export_to(&empty, &Region::all(), &ExportOptions::default()).unwrap();
     assert_eq!(read_only(&empty).open_report().events, 23);
     assert!(!scratch.join("empty.unfinished").exists());
