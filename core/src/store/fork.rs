@@ -122,6 +122,10 @@ impl Store {
         let newest =
             if at == 0 { None } else { Some(copy.add_newest(end_of(before)?, &header, source)?) };
 
+        if newest.as_ref().is_some_and(|tail| tail.holes() > 0) {
+            let why = "a retention has dropped events of the segment that would be cut";
+            return Err(Error::invalid(why).at_path(self.path()));
+        }
         let root = newest.as_ref().map_or(empty, |tail| tail.tree.root());
         let events = newest.as_ref().map_or(0, |tail| tail.next_sequence());
         if events != at || at == image.events && root != image.root {
