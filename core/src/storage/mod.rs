@@ -118,9 +118,9 @@ pub(crate) fn write_progress_at(
 /// What the disk cannot read is passed over up to the next multiple of this.
 const PAGE_BYTES: u64 = 4096;
 
-/// Whether what is there cannot be read: other failures are of this process, not of the disk.
-pub(crate) fn is_unreadable(os_code: Option<i32>) -> bool {
-    os_code == Some(libc::EIO)
+/// Whether the disk cannot read what is there.
+fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
 }
 
 /// As [`read_full_at`], but where the disk cannot read a page, the buffer gets bytes that begin nothing.
@@ -138,7 +138,7 @@ pub(crate) fn read_past_errors(
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_unreadable(error.raw_os_error()) => {
+            Err(error) if is_unreadable(&error) => {
                 let bytes = (at / PAGE_BYTES + 1) * PAGE_BYTES - at;
                 let bytes = (bytes as usize).min(buffer.len() - filled);
                 buffer[filled..filled + bytes].fill(0xff);

@@ -21,7 +21,7 @@ use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::storage::files::Files;
 use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
-use crate::storage::{Access, VfsFile, is_unreadable, read_full_at, read_past_errors};
+use crate::storage::{Access, VfsFile, read_full_at, read_past_errors};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -106,7 +106,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
             report.damage.push("the manifest is missing".to_owned());
             None
         }
-        Err(error) if error.kind() == ErrorKind::Corrupt || is_unreadable(error.os_code()) => {
+        Err(error) if is_damage(&error) => {
             report.damage.push(error.to_string());
             None
         }
@@ -255,10 +255,7 @@ impl Reading<'_> {
             Ok(()) => {}
             // The compaction of a live writer has removed it meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound && !is_listed => {}
-            Err(error)
-                if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound)
-                    || is_unreadable(error.os_code()) =>
-            {
+            Err(error) if error.kind() == ErrorKind::NotFound || is_damage(&error) => {
                 self.damage.push(error.to_string());
                 let (segment, bytes, why) = (number, length, error.message().to_owned());
                 self.left_out.push(LeftOut { segment, bytes, why, ..LeftOut::default() });
@@ -650,6 +647,14 @@ impl Reading<'_> {
         }
         Ok(parts)
     }
+}
+
+/// Whether a file is at fault, by what it holds, what it is, or where the disk has it; and not this
+/// process, by what it may or has room for.
+fn is_damage(error: &Error) -> bool {
+    let code = error.os_code();
+    error.kind() == ErrorKind::Corrupt
+        || error.kind() == ErrorKind::Io && code.is_none_or(|c| c == libc::EIO || c == libc::ELOOP)
 }
 
 /// Whether it was written to a log of this lineage. Nothing in a gap says so, which therefore counts

@@ -5,7 +5,9 @@ use batpak_core::storage::{Access, Vfs, VfsFile};
 use batpak_core::{
     CompactOptions, Durability, ErrorKind, Event, EventKind, ForkOptions, Keys, LostEvents,
     NewEvent, OpenMode, OpenOptions, Query, RepairOptions, RepairReport, Result, Retention, Store,
+    Unwanted,
 };
+use batpak_tests::scratch::Scratch;
 use batpak_tests::sim::{Fault, Loss, SimVfs};
 use std::collections::BTreeMap;
 use std::io;
@@ -779,6 +781,72 @@ fn a_manifest_and_segments_of_two_compactions() {
     let report = repair(&disk(&with(&both, Some(&before)))).unwrap();
     assert_eq!((report.kept, report.verify.dropped), (90, 0));
     assert_eq!(report.damage, [""; 0]);
+}
+
+/// An event whose payload was erased is known as such, also where it is appended anew.
+#[test]
+fn an_erased_event_behind_the_damage() {
+    let vfs = SimVfs::default();
+    let store = open(&vfs, STORE, 1, OpenMode::Create).unwrap();
+    fill(&store);
+    let mut keep = |event: &Event| Ok(event.sequence() % 5 != 2);
+    let retention =
+        Retention { keep: Some(&mut keep), unwanted: Unwanted::Erase, ..Retention::default() };
+    let options = CompactOptions { retention: Some(retention), ..Default::default() };
+    assert!(store.compact(options).unwrap().tombstones > 3);
+    store.close().unwrap();
+    let intact = Intact::of(files_of(&vfs, STORE));
+    let (name, range) = intact.place(&intact.events[1]);
+    let mut damaged = intact.files.clone();
+    damaged.get_mut(&name).unwrap()[range.start + 90] ^= 1;
+    let (report, events) = check(&intact, &damaged, "erased");
+    assert_eq!(report.lost, 1);
+    let mut erased = 0;
+    for (copy, event) in events.iter().zip(&intact.events).skip(report.kept as usize) {
+        if copy.sequence() == 1 {
+            continue;
+        }
+        let (_, origin) = copy.extensions().find(|(key, _)| *key == "batpak.import").unwrap();
+        assert_eq!(origin[1], if event.is_erased() { 0x10 } else { 0 });
+        erased += u64::from(event.is_erased());
+    }
+    assert!(erased > 3, "{erased}");
+}
+
+/// Whatever is in the manifest's place is as good as nothing.
+#[test]
+fn a_directory_in_place_of_the_manifest() {
+    let scratch = Scratch::new().unwrap();
+    let (store, copy) = (scratch.join("store"), scratch.join("copy"));
+    std::fs::create_dir(&store).unwrap();
+    for (name, bytes) in &Intact::closed().files {
+        match name.as_str() {
+            "manifest" => std::fs::create_dir(store.join(name)).unwrap(),
+            _ => std::fs::write(store.join(name), bytes).unwrap(),
+        }
+    }
+    let report = Store::repair(&store, &copy, &RepairOptions::default()).unwrap();
+    assert_eq!((report.kept, report.lost, report.damage.len()), (30, 0, 1));
+}
+
+/// What is behind the end of any segment is not read, but told.
+#[test]
+fn a_file_longer_than_any_segment() {
+    let directory = Scratch::new().unwrap();
+    let (store_path, copy) = (directory.join("store"), directory.join("copy"));
+    let options = OpenOptions { seed: Some(1), ..OpenOptions::mode(OpenMode::Create) };
+    let store = Store::open(&store_path, &options).unwrap();
+    fill(&store);
+    let last = store.at(29).unwrap().unwrap();
+    store.close().unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(store_path.join(name_of(1))).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let report = Store::repair(&store_path, &copy, &RepairOptions::default()).unwrap();
+    assert_eq!((report.kept, report.appended, report.lost), (30, 0, 0));
+    let end = (last.offset() + last.stored_bytes() as u64).next_multiple_of(8);
+    let left: Vec<_> = report.left_out.iter().map(|left| (left.offset, left.bytes)).collect();
+    let most = 16 << 30;
+    assert_eq!(left, [(end, most - end), (most, (1 << 40) - most)]);
 }
 
 /// Of two damaged copies of a segment, one gives what the other lacks.
