@@ -30,7 +30,7 @@ pub enum OpenMode {
     /// but, for a moment, a shared one on the head, to see whether a writer lives.
     ReadOnly = 3,
     /// Open what can still be read of a damaged store, for reading. The report names every
-    /// damage.
+    /// damage. It is not for a store that somebody writes to: what is being written looks like damage.
     Salvage = 4,
 }
 

@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-[ $# -gt 0 ] || set -- concurrency copies fences tickets reserved_space
+[ $# -gt 0 ] || set -- concurrency compaction compaction_meanwhile copies fences tickets reserved_space
 source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
 [ -d "$source" ] || rustup component add rust-src || {
     echo "run.sh: the source of the standard library is missing; add the component rust-src" >&2

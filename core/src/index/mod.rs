@@ -10,10 +10,11 @@ pub(crate) mod tail;
 
 use self::heads::LaneHead;
 use crate::error::{Error, Result};
-use crate::ids::Id;
+use crate::ids::{Hash, Id};
 use crate::region::{Direction, Region};
 use crate::storage::blocks::{Place, read_from_file};
 use crate::storage::files::Files;
+use crate::storage::recovery::{self, Stored};
 use std::sync::Arc;
 
 /// A segment that no longer changes.
@@ -147,6 +148,28 @@ impl Part {
         match self {
             Self::Sealed(sealed) => sealed.candidates(region, low, high),
             Self::Indexed(tail, _) => Ok(tail.candidates(region, low, high)),
+        }
+    }
+
+    /// Shows the sequence and the hash of every event, dropped ones included. Not of frames that no file
+    /// holds.
+    pub(crate) fn hashes(&self, files: &Files, mut each: impl FnMut(u64, Hash)) -> Result<()> {
+        let mut show = |stored: &Stored<'_>, _| {
+            let mut sequence = stored.first_sequence();
+            stored.hashes(|hash| {
+                each(sequence, hash);
+                sequence += 1;
+            });
+            Ok(())
+        };
+        match self {
+            Self::Sealed(sealed) => sealed.for_each_stored(show),
+            Self::Indexed(tail, _) => {
+                let (number, first) = (tail.number, tail.first_sequence);
+                let (file, path) = (files.segment(number)?, files.segment_path(number));
+                let frames = recovery::Frames::new(&*file, &path, number, tail.start(), tail.end);
+                frames.for_each(first, &mut show)
+            }
         }
     }
 

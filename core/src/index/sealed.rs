@@ -12,7 +12,6 @@ use crate::format::footer::{
 use crate::format::segment::{HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::format::{field, manifest, postings};
-use crate::ids::Hash;
 use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
 use crate::storage::blocks::{Blocks, Place};
 use crate::storage::files::{Files, read_exact};
@@ -201,50 +200,15 @@ impl Sealed {
         self.blocks.copy(&Place { keep: false, ..self.place() }, start, bytes)
     }
 
-    /// Shows the sequence and the hash of every event, dropped ones included.
-    pub(crate) fn hashes(&self, mut each: impl FnMut(u64, Hash)) -> Result<()> {
-        self.for_each_stored(|stored, _| {
-            let mut sequence = stored.first_sequence();
-            stored.hashes(|hash| {
-                each(sequence, hash);
-                sequence += 1;
-            });
-            Ok(())
-        })
-    }
-
     /// Shows the frames and gaps in order, and where they stand.
     pub(crate) fn for_each_stored(
         &self,
-        mut each: impl FnMut(&Stored<'_>, u64) -> Result<()>,
+        each: impl FnMut(&Stored<'_>, u64) -> Result<()>,
     ) -> Result<()> {
-        let number = self.entry.number;
+        let (number, first) = (self.entry.number, self.entry.first_sequence);
         let (file, path) = (self.files.segment(number)?, self.files.segment_path(number));
-        let from = HEADER_BYTES as u64;
-        let mut frames = Frames::new(&*file, &path, number, from, self.start);
-        let mut next = self.entry.first_sequence;
-        while frames.at < self.start {
-            let at = frames.at;
-            let refuse = |why: &str| {
-                Error::corrupt(format!("a frame cannot be read: {why}"))
-                    .at_path(&path)
-                    .at(number, at)
-            };
-            let bytes = match frames.next()? {
-                None => return Err(refuse("the file is shorter than its log")),
-                Some(Err(why)) => return Err(refuse(why)),
-                Some(Ok(stored)) if stored.first_sequence() != next => {
-                    return Err(refuse("it is not the next event"));
-                }
-                Some(Ok(stored)) => {
-                    each(&stored, at)?;
-                    next += stored.events();
-                    stored.padded()
-                }
-            };
-            frames.advance(bytes);
-        }
-        Ok(())
+        let frames = Frames::new(&*file, &path, number, HEADER_BYTES as u64, self.start);
+        frames.for_each(first, each)
     }
 
     fn damaged(&self, section: u32, why: &str) -> Error {

@@ -268,32 +268,15 @@ impl Tail {
         to: u64,
         mut each: impl FnMut(&Stored<'_>),
     ) -> Result<()> {
-        let mut frames = Frames::new(file, path, self.number, self.end, to);
-        while frames.at < to {
-            let at = frames.at;
-            let refuse = |why: &str| {
-                Error::corrupt(format!("a frame cannot be read: {why}"))
-                    .at_path(path)
-                    .at(self.number, at)
-            };
-            let bytes = match frames.next()? {
-                None => return Err(refuse("the file is shorter than its log")),
-                Some(Err(why)) => return Err(refuse(why)),
-                Some(Ok(stored)) if stored.first_sequence() != self.next_sequence() => {
-                    return Err(refuse("it is not the next event"));
-                }
-                Some(Ok(stored)) => {
-                    match &stored {
-                        Stored::Event(frame) => drop(self.push(frame, None)),
-                        Stored::Gap(gap) => self.push_gap(gap, |_| {}),
-                    }
-                    each(&stored);
-                    stored.padded()
-                }
-            };
-            frames.advance(bytes);
-        }
-        Ok(())
+        let frames = Frames::new(file, path, self.number, self.end, to);
+        frames.for_each(self.next_sequence(), |stored, _| {
+            match stored {
+                Stored::Event(frame) => drop(self.push(frame, None)),
+                Stored::Gap(gap) => self.push_gap(gap, |_| {}),
+            }
+            each(stored);
+            Ok(())
+        })
     }
 
     /// Where the first frame starts.

@@ -172,6 +172,38 @@ impl<'a> Frames<'a> {
         Ok(self.peek_any()?.map(|frame| frame.map(Stored::Event)))
     }
 
+    /// Shows what stands there up to the limit, and where: frames and gaps that follow each other from
+    /// this sequence on, and nothing else.
+    pub(crate) fn for_each(
+        mut self,
+        first_sequence: u64,
+        mut each: impl FnMut(&Stored<'_>, u64) -> Result<()>,
+    ) -> Result<()> {
+        let (path, number, mut next) = (self.path, self.number, first_sequence);
+        while self.at < self.limit {
+            let at = self.at;
+            let refuse = |why: &str| {
+                Error::corrupt(format!("a frame cannot be read: {why}"))
+                    .at_path(path)
+                    .at(number, at)
+            };
+            let bytes = match self.next()? {
+                None => return Err(refuse("the file is shorter than its log")),
+                Some(Err(why)) => return Err(refuse(why)),
+                Some(Ok(stored)) if stored.first_sequence() != next => {
+                    return Err(refuse("it is not the next event"));
+                }
+                Some(Ok(stored)) => {
+                    each(&stored, at)?;
+                    next += stored.events();
+                    stored.padded()
+                }
+            };
+            self.advance(bytes);
+        }
+        Ok(())
+    }
+
     /// Goes behind the frame that [`peek`](Self::peek) gave.
     pub(crate) fn advance(&mut self, frame_bytes: usize) {
         self.at += frame_bytes as u64;

@@ -329,6 +329,8 @@ impl Work<'_, '_> {
             };
             let before = (decisions.dropped, decisions.tombstones);
             let fate = decisions.fate(stored, event)?;
+            // The caller's function may have closed the store, or come back in a forked child.
+            self.store.check_usable()?;
             let left = match (fate, stored) {
                 (Fate::Kept(set), Stored::Event(frame)) => frame.moved_bytes(set),
                 _ => {
@@ -355,10 +357,10 @@ impl Work<'_, '_> {
         }
         self.next_told = bytes + STEP_BYTES;
         loop {
-            self.store.check_usable()?;
             if let Some(progress) = &mut self.progress {
                 progress(&self.told)?;
             }
+            self.store.check_usable()?;
             let wait = self.pace.wait(bytes);
             if wait.is_zero() {
                 break;

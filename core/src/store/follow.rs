@@ -298,8 +298,13 @@ impl Inner {
                 let fresh = found.into_live(&self.files, &self.options);
                 let mut live = self.live.write();
                 // What was shown stays shown, even if a writer was killed before it was durable.
+                let number = |live: &super::Live| live.tail.as_ref().map(|tail| tail.number);
                 if fresh.visible() >= live.visible() {
                     *live = fresh;
+                } else if fresh.generation > live.generation && number(&fresh) == number(&live) {
+                    // The head that goes with the new segments has not been written yet.
+                    live.parts = fresh.parts;
+                    (live.generation, live.horizon) = (fresh.generation, fresh.horizon);
                 }
                 Ok(reader)
             }

@@ -49,7 +49,7 @@ pub struct Frontier {
 /// Sizes and identity of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Visible events.
+    /// Visible events, without those that a retention has dropped.
     pub events: u64,
     /// Segments, the newest included.
     pub segments: u64,
@@ -164,20 +164,21 @@ impl Store {
             each(sequence, hash);
             Ok(())
         };
-        for sealed in parts.iter().filter_map(|part| part.sealed()) {
-            if sealed.end_sequence() <= next || sealed.entry.first_sequence >= to {
+        for part in parts.iter().filter(|_| is_whole) {
+            let (first, end) = (part.first_sequence(), part.end_sequence());
+            if end <= next || first >= to {
                 continue;
             }
-            if sealed.shown() < sealed.entry.events {
-                self.scan_hashes(next, sealed.entry.first_sequence, &mut each)?;
+            if part.events() < end - first {
+                self.scan_hashes(next, first, &mut each)?;
                 let mut failure = None;
-                sealed.hashes(|sequence, hash| {
+                part.hashes(&self.0.files, |sequence, hash| {
                     if (from..to).contains(&sequence) && failure.is_none() {
                         failure = each(sequence, hash).err();
                     }
                 })?;
                 failure.map_or(Ok(()), Err)?;
-                next = sealed.end_sequence();
+                next = end;
             }
         }
         self.scan_hashes(next, to, &mut each)

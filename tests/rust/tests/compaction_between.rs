@@ -3,14 +3,16 @@
 
 use batpak_core::storage::Vfs;
 use batpak_core::{
-    CompactOptions, Event, EventKind, ForkOptions, Keys, NewEvent, OpenMode, OpenOptions, Query,
-    Region, Result, Retention, SnapshotOptions, Store,
+    CompactOptions, Durability, Event, EventKind, ForkOptions, Keys, NewEvent, OpenMode,
+    OpenOptions, Query, Region, Result, Retention, SnapshotOptions, Store,
 };
 use batpak_tests::sim::{Loss, SimVfs};
-use batpak_tests::watched::{Fate, Watched};
+use batpak_tests::watched::{Call, Fate, Watched};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 const STORE: &str = "/store";
 const FORK: &str = "/fork";
@@ -170,4 +172,56 @@ fn a_compaction_between_any_two_reads() {
         }
         assert!(points >= 4, "{name} has {points} points");
     }
+}
+
+/// A reader has read behind the end that the head says, and then meets the new manifest with the old
+/// head: the new one is written behind it.
+#[test]
+fn a_reader_that_is_ahead_of_the_head() {
+    let disk = build();
+    let vfs = Watched::new(Arc::new(disk.clone()));
+    let store = open(Arc::new(vfs.clone()), STORE, OpenMode::Existing).unwrap();
+    let reader = open(Arc::new(disk), STORE, OpenMode::ReadOnly).unwrap();
+    let (send, verified) = mpsc::channel();
+    let is_over = AtomicBool::new(false);
+    let verify_before_the_head = move |reader: &Store| {
+        if is_over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let reader = reader.clone();
+        let verifying = thread::spawn(move || reader.verify());
+        // It may wait for the head.
+        for _ in 0..100 {
+            if !verifying.is_finished() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        send.send(verifying).unwrap();
+    };
+    let mut watch = Some(verify_before_the_head);
+    let mut keep = |_: &Event| {
+        if let Some(verify_before_the_head) = watch.take() {
+            let event = NewEvent::new("e", "s", EventKind::DATA, b"more");
+            for _ in 0..3 {
+                store.append(&event, Some(Durability::Written)).unwrap();
+            }
+            assert_eq!(reader.refresh().unwrap(), EVENTS + 3);
+            let (reader, is_renamed) = (reader.clone(), AtomicBool::new(false));
+            vfs.rule(move |call| {
+                match call {
+                    Call::Rename { file: "manifest" } => is_renamed.store(true, Ordering::SeqCst),
+                    Call::Write { file: "head", .. } if is_renamed.load(Ordering::SeqCst) => {
+                        verify_before_the_head(&reader);
+                    }
+                    _ => {}
+                }
+                Fate::Done
+            });
+        }
+        Ok(false)
+    };
+    let rule = Retention { before: Some(30), keep: Some(&mut keep), ..Retention::default() };
+    store.compact(CompactOptions { retention: Some(rule), ..Default::default() }).unwrap();
+    let report = verified.recv().unwrap().join().unwrap().unwrap();
+    assert_eq!((report.findings, report.events), (vec![], EVENTS + 3));
 }
