@@ -588,7 +588,7 @@ impl Reading<'_> {
                 chosen.range(before..end).map(|(first, piece)| *first..piece.next).collect();
             let mut free: Vec<Piece> = Vec::new();
             let mut next = first;
-            for taken in there.into_iter().chain([end..end]) {
+            for taken in there.into_iter().chain(std::iter::once(end..end)) {
                 free.extend(Piece::of(&tail, next..taken.start));
                 next = next.max(taken.end);
             }
@@ -605,7 +605,9 @@ impl Reading<'_> {
                 }));
             }
             let mut left = first;
-            for kept in free.iter().map(|piece| piece.first..piece.next).chain([end..end]) {
+            for kept in
+                free.iter().map(|piece| piece.first..piece.next).chain(std::iter::once(end..end))
+            {
                 let why = "it holds events that are there twice".to_owned();
                 let run = LeftOut::of(&tail, &(left..kept.start));
                 self.left_out.extend(run.map(|run| LeftOut { why, ..run }));

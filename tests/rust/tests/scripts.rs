@@ -1,13 +1,11 @@
-//! Every behaviour script, run by the Rust interpreter; those in `tests/rust/scripts` use words that
-//! the other languages do not know.
+//! Every behaviour script, run by the Rust interpreter.
 
 use batpak_tests::script::Script;
 use std::path::{Path, PathBuf};
 
 fn scripts() -> Vec<PathBuf> {
-    let folders = ["../scripts", "scripts"].map(|f| Path::new(env!("CARGO_MANIFEST_DIR")).join(f));
-    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
-    let entries = entries.map(|entry| entry.unwrap().path());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "txt")).collect();
     files.sort();
     files
