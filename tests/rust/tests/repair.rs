@@ -829,26 +829,6 @@ fn a_directory_in_place_of_the_manifest() {
     assert_eq!((report.kept, report.lost, report.damage.len()), (30, 0, 1));
 }
 
-/// What is behind the end of any segment is not read, but told.
-#[test]
-fn a_file_longer_than_any_segment() {
-    let directory = Scratch::new().unwrap();
-    let (store_path, copy) = (directory.join("store"), directory.join("copy"));
-    let options = OpenOptions { seed: Some(1), ..OpenOptions::mode(OpenMode::Create) };
-    let store = Store::open(&store_path, &options).unwrap();
-    fill(&store);
-    let last = store.at(29).unwrap().unwrap();
-    store.close().unwrap();
-    let file = std::fs::OpenOptions::new().write(true).open(store_path.join(name_of(1))).unwrap();
-    file.set_len(1 << 40).unwrap();
-    let report = Store::repair(&store_path, &copy, &RepairOptions::default()).unwrap();
-    assert_eq!((report.kept, report.appended, report.lost), (30, 0, 0));
-    let end = (last.offset() + last.stored_bytes() as u64).next_multiple_of(8);
-    let left: Vec<_> = report.left_out.iter().map(|left| (left.offset, left.bytes)).collect();
-    let most = 16 << 30;
-    assert_eq!(left, [(end, most - end), (most, (1 << 40) - most)]);
-}
-
 /// Of two damaged copies of a segment, one gives what the other lacks.
 #[test]
 fn two_damaged_copies_of_one_segment() {
@@ -894,11 +874,12 @@ fn a_segment_with_the_highest_number() {
 
 // ---------------------------------------------------------------- disks that fail
 
-/// A disk that cannot read some bytes of a file, or not open it.
+/// A disk that cannot read some bytes of a file, or says that it is longer, or cannot open it.
 struct FailingDisk {
     disk: SimVfs,
     name: String,
     range: Range<u64>,
+    longer_by: u64,
     open_fails_with: Option<i32>,
 }
 
@@ -916,7 +897,11 @@ impl Vfs for FailingDisk {
         }
         match self.open_fails_with {
             Some(code) => Err(io::Error::from_raw_os_error(code)),
-            None => Ok(Arc::new(FailingFile { file, range: self.range.clone() })),
+            None => Ok(Arc::new(FailingFile {
+                file,
+                range: self.range.clone(),
+                longer_by: self.longer_by,
+            })),
         }
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -951,6 +936,7 @@ impl Vfs for FailingDisk {
 struct FailingFile {
     file: Arc<dyn VfsFile>,
     range: Range<u64>,
+    longer_by: u64,
 }
 
 impl VfsFile for FailingFile {
@@ -973,7 +959,7 @@ impl VfsFile for FailingFile {
         self.file.set_len(bytes)
     }
     fn size(&self) -> io::Result<u64> {
-        self.file.size()
+        Ok(self.file.size()? + self.longer_by)
     }
     fn try_lock(&self) -> io::Result<bool> {
         self.file.try_lock()
@@ -1001,6 +987,7 @@ fn pages_that_cannot_be_read() {
         disk: disk(&intact.files),
         name: name.to_owned(),
         range,
+        longer_by: 0,
         open_fails_with: None,
     };
     let length = intact.segment(1).len() as u64;
@@ -1027,6 +1014,26 @@ fn pages_that_cannot_be_read() {
     }
 }
 
+/// What is behind the end of any segment is not read, but told.
+#[test]
+fn a_file_longer_than_any_segment() {
+    let vfs = one_segment(30, Durability::Durable);
+    open(&vfs, STORE, 1, OpenMode::Existing).unwrap().close().unwrap();
+    let intact = Intact::of(files_of(&vfs, STORE));
+    let (end, most) = (intact.segment(1).len() as u64, 16 << 30);
+    let failing = FailingDisk {
+        disk: disk(&intact.files),
+        name: name_of(1),
+        range: u64::MAX..u64::MAX,
+        longer_by: (1 << 40) - end,
+        open_fails_with: None,
+    };
+    let report = failing.repair(&RepairOptions::default()).unwrap();
+    assert_eq!((report.kept, report.appended, report.lost), (30, 0, 0));
+    let left: Vec<_> = report.left_out.iter().map(|left| (left.offset, left.bytes)).collect();
+    assert_eq!(left, [(end, most - end), (most, (1 << 40) - most)]);
+}
+
 /// What fails for want of rights, memory or file handles is no damage: nothing is left out for it.
 #[test]
 fn a_segment_that_cannot_be_opened() {
@@ -1034,8 +1041,13 @@ fn a_segment_that_cannot_be_opened() {
     for code in [libc::EACCES, libc::EMFILE, libc::ENOMEM] {
         for name in [name_of(2), "manifest".to_owned()] {
             let (disk, range) = (disk(&intact.files), 0..0);
-            let failing =
-                FailingDisk { disk: disk.clone(), name, range, open_fails_with: Some(code) };
+            let failing = FailingDisk {
+                disk: disk.clone(),
+                name,
+                range,
+                longer_by: 0,
+                open_fails_with: Some(code),
+            };
             let error = failing.repair(&RepairOptions::default()).unwrap_err();
             assert_eq!((error.kind(), error.os_code()), (ErrorKind::Io, Some(code)));
             assert!(files_of(&disk, "/copies").is_empty());
