@@ -333,6 +333,11 @@ pub(crate) const MAX_PREFIX_BYTES: usize = FIXED_BYTES + SECTIONS * SECTION_BYTE
 /// Why a footer of a later version cannot be used by this one.
 pub(crate) const NEWER: &str = "the footer is of a newer format";
 
+/// Whether these can be the first bytes of a footer; they are no frame's.
+pub(crate) fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 impl Footer {
     /// Reads the beginning of a footer of `length` bytes, whose CRC the trailer states.
     pub(crate) fn decode(bytes: &[u8], length: u64, crc: u32) -> Result<Self, &'static str> {

@@ -41,6 +41,13 @@ impl Part {
         }
     }
 
+    pub(crate) fn indexed(&self) -> Option<&tail::Tail> {
+        match self {
+            Self::Sealed(_) => None,
+            Self::Indexed(tail, _) => Some(tail),
+        }
+    }
+
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Sealed(sealed) => sealed.entry.number,

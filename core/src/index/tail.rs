@@ -155,6 +155,11 @@ impl Tail {
         self.holes.len() as u64
     }
 
+    /// The last sequence that no shown event has.
+    pub(crate) fn last_hole(&self) -> Option<u64> {
+        self.holes.last().map(|index| self.first_sequence + u64::from(*index))
+    }
+
     /// Whether there is an event with this index which is shown.
     pub(crate) fn holds(&self, index: u32) -> bool {
         self.holes.is_empty() || self.holes.binary_search(&index).is_err()

@@ -115,6 +115,42 @@ pub(crate) fn write_progress_at(
     (done, None)
 }
 
+/// What the disk cannot read is passed over up to the next multiple of this.
+const PAGE_BYTES: u64 = 4096;
+
+/// Whether the disk cannot read what is there.
+fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// As [`read_full_at`], but where the disk cannot read a page, the buffer gets bytes that begin nothing.
+/// Shows from where to where that is.
+pub(crate) fn read_past_errors(
+    file: &dyn VfsFile,
+    buffer: &mut [u8],
+    offset: u64,
+    mut unreadable: impl FnMut(std::ops::Range<u64>),
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let at = offset + filled as u64;
+        match file.read_at(&mut buffer[filled..], at) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_unreadable(&error) => {
+                let bytes = (at / PAGE_BYTES + 1) * PAGE_BYTES - at;
+                let bytes = (bytes as usize).min(buffer.len() - filled);
+                buffer[filled..filled + bytes].fill(0xff);
+                unreadable(at..at + bytes as u64);
+                filled += bytes;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// Reads until the buffer is full or the file ends; gives the number of bytes.
 pub(crate) fn read_full_at(
     file: &dyn VfsFile,

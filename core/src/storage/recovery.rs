@@ -1,15 +1,16 @@
 //! Where does the valid log end? The rules are in `docs/format.md`, section 6.
 
-use super::{VfsFile, read_full_at};
+use super::{VfsFile, read_full_at, read_past_errors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{self, Frame, Gap};
 use crate::format::segment::RESERVED_BYTES;
 use crate::ids::{Hash, Id};
+use std::ops::Range;
 use std::path::Path;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 20;
-/// No segment gets this long; a longer file is not read at all.
+/// No segment gets this long; what is behind that is not read at all.
 pub(crate) const MAX_SEGMENT_FILE_BYTES: u64 = 16 << 30;
 
 /// Why no frame stands where space was reserved.
@@ -74,6 +75,8 @@ pub(crate) struct Frames<'a> {
     buffer: Vec<u8>,
     /// Where the buffer's first byte stands in the file.
     base: u64,
+    /// What the disk could not read, if that is passed over.
+    unreadable: Option<Vec<Range<u64>>>,
 }
 
 impl<'a> Frames<'a> {
@@ -84,7 +87,17 @@ impl<'a> Frames<'a> {
         at: u64,
         limit: u64,
     ) -> Self {
-        Self { file, path, number, at, limit, buffer: Vec::new(), base: at }
+        Self { file, path, number, at, limit, buffer: Vec::new(), base: at, unreadable: None }
+    }
+
+    /// Takes what the disk cannot read for damage.
+    pub(crate) fn past_errors(self) -> Self {
+        Self { unreadable: Some(Vec::new()), ..self }
+    }
+
+    /// What the disk could not read.
+    pub(crate) fn unreadable(&self) -> &[Range<u64>] {
+        self.unreadable.as_deref().unwrap_or_default()
     }
 
     /// The bytes from `self.at` on: `bytes` of them, or fewer where the limit or the file ends.
@@ -95,7 +108,17 @@ impl<'a> Frames<'a> {
             let room = self.limit.saturating_sub(self.at).min(CHUNK_BYTES.max(wanted) as u64);
             self.buffer.resize(room as usize, 0);
             self.base = self.at;
-            let read = read_full_at(self.file, &mut self.buffer, self.at).map_err(|e| {
+            let read = match &mut self.unreadable {
+                None => read_full_at(self.file, &mut self.buffer, self.at),
+                Some(runs) => read_past_errors(self.file, &mut self.buffer, self.at, |run| {
+                    // Some of it may have been read before.
+                    match runs.last_mut() {
+                        Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
+                        _ => runs.push(run),
+                    }
+                }),
+            };
+            let read = read.map_err(|e| {
                 Error::io("cannot read the segment", self.path, &e).at(self.number, self.at)
             })?;
             self.buffer.truncate(read);
@@ -213,8 +236,10 @@ impl<'a> Frames<'a> {
             }
             let held = (self.base + self.buffer.len() as u64 - self.at) as usize;
             let window = self.window(held)?;
-            let places = (0..=window.len() - frame::HEADER_BYTES).step_by(8);
             let last = (window.len() - frame::HEADER_BYTES) / 8 * 8;
+            // A file may have gigabytes of holes.
+            let is_zeros = window[0] == 0 && window[1..] == window[..window.len() - 1];
+            let places = (0..=if is_zeros { 0 } else { last }).step_by(8);
             match places.into_iter().find(|at| frame::probe(&window[*at..]).is_some()) {
                 Some(found) => {
                     self.at += found as u64;

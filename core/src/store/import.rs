@@ -29,6 +29,8 @@ pub(crate) const HIDDEN_ENTITY: &str = "batpak:import";
 pub(crate) const HIDDEN_SCOPE: &str = "batpak:hidden";
 
 const ORIGIN_FORM: u8 = 1;
+/// Beside what speaks against an event: a compaction had erased its payload, which is empty here.
+const ERASED: u8 = 0x10;
 /// Events are appended in groups of about so many bytes: one write each.
 const GROUP_BYTES: usize = 1 << 20;
 /// And at most so many events, as long as no batch is cut.
@@ -134,14 +136,15 @@ pub(crate) struct Origin {
     pub(crate) source: Id,
     pub(crate) sequence: u64,
     pub(crate) clock: u32,
-    pub(crate) doubt: Doubt,
+    /// What speaks against it, and whether it was erased.
+    pub(crate) marks: u8,
 }
 
 impl Origin {
     fn encode(&self) -> [u8; 30] {
         let mut bytes = [0; 30];
         bytes[0] = ORIGIN_FORM;
-        bytes[1] = self.doubt.0;
+        bytes[1] = self.marks;
         bytes[2..18].copy_from_slice(&self.source.0);
         bytes[18..26].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[26..30].copy_from_slice(&self.clock.to_le_bytes());
@@ -160,7 +163,7 @@ impl Origin {
             source,
             sequence: u64::from_le_bytes(sequence),
             clock: u32::from_le_bytes(clock),
-            doubt: Doubt(bytes[1]),
+            marks: bytes[1],
         })
     }
 }
@@ -377,7 +380,10 @@ impl<'a> Import<'a> {
         self.report.hidden += u64::from(is_hidden_place(event));
         self.times = (event.timestamp_us(), event.wall_us());
         self.keep_places(event.sequence(), self.times)?;
-        self.add(&Recorded::of(event), event.extension_bytes(), event.sequence(), event.clock())
+        let Doubt(doubt) = self.doubt_of(event.sequence()).unwrap_or_default();
+        let marks = doubt | if event.is_erased() { ERASED } else { 0 };
+        let place = (event.sequence(), event.clock());
+        self.add(&Recorded::of(event), event.extension_bytes(), place, marks)
     }
 
     fn drop(&mut self, dropped: Dropped) {
@@ -454,7 +460,7 @@ impl<'a> Import<'a> {
                 wall_us: times.1,
                 ..Recorded::default()
             };
-            self.add(&place, &[], sequence, 0)?;
+            self.add(&place, &[], (sequence, 0), 0)?;
             if self.is_full() {
                 self.append()?;
             }
@@ -466,8 +472,8 @@ impl<'a> Import<'a> {
         &mut self,
         event: &Recorded<'_>,
         extensions: &[u8],
-        sequence: u64,
-        clock: u32,
+        (sequence, clock): (u64, u32),
+        marks: u8,
     ) -> Result<()> {
         let is_place = is_place(event.entity, event.scope);
         let follows = self.last.is_some_and(|last| last.checked_add(1) == Some(sequence));
@@ -477,12 +483,7 @@ impl<'a> Import<'a> {
         }
         self.last = Some(sequence);
 
-        let origin = Origin {
-            source: self.report.source,
-            sequence,
-            clock,
-            doubt: self.doubt_of(sequence).unwrap_or_default(),
-        };
+        let origin = Origin { source: self.report.source, sequence, clock, marks };
         self.extensions.clear();
         // One that was imported into the source keeps where it first came from.
         if has_room(extensions) {

@@ -54,8 +54,9 @@ impl<'a> Judged<'a> {
             hashes: Vec::new(),
         };
         let (mut next, mut in_place) = (0, true);
-        // Where a batch begins of which nothing says yet that it was whole: segment, offset, sequence.
-        let mut open: Option<(u64, u64, u64)> = None;
+        // Where a batch begins of which nothing says yet that it was whole: segment, offset, sequence,
+        // and the sequence behind the event before it.
+        let mut open: Option<(u64, u64, u64, u64)> = None;
         for tail in tails {
             judged.whole &= tail.first_sequence == next;
             let start = tail.start();
@@ -79,12 +80,12 @@ impl<'a> Judged<'a> {
                 stored.hashes(|hash| judged.push(hash));
                 let sequence = stored.first_sequence();
                 judged.has_gaps |= matches!(stored, Stored::Gap(_));
-                next = sequence + stored.events();
-                open = open.filter(|(segment, offset, first)| {
+                let before = std::mem::replace(&mut next, sequence + stored.events());
+                open = open.filter(|(segment, offset, first, _)| {
                     *segment == tail.number && synced_to <= *offset && confirmed <= *first
                 });
                 if stored.batch_continues() {
-                    open.get_or_insert((tail.number, at, sequence));
+                    open.get_or_insert((tail.number, at, sequence, before));
                 } else {
                     open = None;
                     judged.kept = if in_place { next } else { judged.kept };
@@ -94,7 +95,7 @@ impl<'a> Judged<'a> {
             }
         }
         judged.end = match open {
-            Some((.., first)) if confirmed <= first => first,
+            Some((.., first, before)) if confirmed <= first => before,
             _ => next,
         };
         let first = judged.doubts.first_key_value().map(|(first, _)| *first);

@@ -15,7 +15,6 @@ use crate::format::manifest::Manifest;
 use crate::format::segment::Header;
 use crate::format::tree::Tree;
 use crate::ids::{Id, IdSource};
-use crate::index::Part;
 use crate::index::tail::Tail;
 use crate::options::{OpenMode, OpenOptions};
 use crate::storage::Vfs;
@@ -137,19 +136,22 @@ fn repair(
         let why = "events were written by a newer version of batpak; upgrade to repair the store";
         return Err(Error::new(ErrorKind::Unsupported, why).at_path(&files.dir));
     }
-    let Salvaged { inner, sealed_events, sealed_number, mut left_out, known_events, roots, .. } =
-        found;
+    let Salvaged { inner, sealed_events, sealed_number, known_events, visible_events, .. } = found;
+    let (mut left_out, roots) = (found.left_out, found.roots);
     let source = Store(Arc::new(inner));
     let parts = source.0.live.read().parts.clone();
-    let tails: Vec<&Tail> = parts.iter().filter_map(|part| indexed(part)).collect();
+    let tails: Vec<&Tail> = parts.iter().filter_map(|part| part.indexed()).collect();
     let is_sealed = |last: &&Tail| {
         last.next_sequence() <= sealed_events || sealed_number.is_some_and(|n| last.number <= n)
     };
     let confirmed = if tails.last().is_some_and(is_sealed) { u64::MAX } else { known_events };
     let mut judged = Judged::of(&source.0, &tails, &roots, confirmed)?;
-    // Where readers find the end of the log, what is behind it was never there.
+    // Where readers find the end of the log, what is behind it was never there, unless it was shown.
     if let Ok(reader) = follow::open(files.clone(), open) {
-        judged.end = judged.end.min(reader.live.read().visible());
+        let end = reader.live.read().visible();
+        if end >= visible_events {
+            judged.end = judged.end.min(end);
+        }
     }
     let kept = judged.kept.min(judged.end);
     let until = judged.end.max(known_events);
@@ -219,7 +221,7 @@ fn repair(
     let unconfirmed = "it was being written: nothing says that it ever was whole";
     without.push((judged.end..u64::MAX, unconfirmed.to_owned()));
     for (run, why) in &without {
-        let places = tails.iter().filter_map(|tail| place(tail, run));
+        let places = tails.iter().filter_map(|tail| LeftOut::of(tail, run));
         left_out.extend(places.map(|place| LeftOut { why: why.clone(), ..place }));
     }
     left_out.sort_by_key(|left| (left.segment, left.offset));
@@ -237,13 +239,6 @@ fn repair(
         damage: source.0.report.damage.clone(),
         verify,
     })
-}
-
-fn indexed(part: &Part) -> Option<&Tail> {
-    match part {
-        Part::Indexed(tail, _) => Some(tail),
-        Part::Sealed(_) => None,
-    }
 }
 
 /// Those of the sequences that the tail has.
@@ -265,25 +260,6 @@ fn dropped_in(tails: &[&Tail], sequences: &Range<u64>) -> Vec<Range<u64>> {
         }
     }
     runs
-}
-
-/// Where those events stand that have these sequences.
-fn place(tail: &Tail, sequences: &Range<u64>) -> Option<LeftOut> {
-    let Range { start, end } = within(tail, sequences);
-    if start == end {
-        return None;
-    }
-    let index = |sequence: u64| (sequence - tail.first_sequence) as u32;
-    let (offset, last_end) = (tail.start_of(index(start))?, tail.start_of(index(end)));
-    let last_end = last_end.unwrap_or(tail.end);
-    Some(LeftOut {
-        segment: tail.number,
-        offset,
-        bytes: last_end - offset,
-        first_sequence: start,
-        events: end - start,
-        ..LeftOut::default()
-    })
 }
 
 /// Which sequences up to `until` no event has that is carried over: of the `wanted` ones, those that
@@ -322,15 +298,16 @@ fn copy_kept(
 ) -> Result<Option<Tail>> {
     let mut newest: Option<Tail> = None;
     for tail in tails {
-        let Some(LeftOut { offset, bytes, first_sequence, .. }) = place(tail, &(0..kept)) else {
+        let Some(LeftOut { offset, bytes, first_sequence, .. }) = LeftOut::of(tail, &(0..kept))
+        else {
             continue;
         };
-        // Segments may have got each other's names.
-        let mut number = tail.number;
+        // Those of the damaged store may be in any order, and as high as can be.
+        let mut number = 1;
         let mut before = Default::default();
         if let Some(newest) = &newest {
             copy.seal_newest(newest)?;
-            number = number.max(newest.number + 1);
+            number = newest.number + 1;
             before = (newest.tree.clone(), newest.last_hash);
         }
         let file = source.files.segment(tail.number)?;

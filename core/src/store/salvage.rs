@@ -10,8 +10,8 @@ use super::{Inner, Live, OpenReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{self, Footer, Summary};
 use crate::format::frame;
-use crate::format::head;
-use crate::format::manifest::{self, Manifest};
+use crate::format::head::{self, HeadFile};
+use crate::format::manifest::{self, Entry, Manifest};
 use crate::format::segment::{self, HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::ids::{Hash, Id};
@@ -21,8 +21,10 @@ use crate::index::tail::Tail;
 use crate::options::OpenOptions;
 use crate::storage::files::Files;
 use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
-use crate::storage::{Access, VfsFile, read_full_at};
+use crate::storage::{Access, VfsFile, read_full_at, read_past_errors};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes of a damaged store that its repaired copy lacks.
@@ -42,6 +44,24 @@ pub struct LeftOut {
     pub why: String,
 }
 
+impl LeftOut {
+    /// Where those events stand that the tail has of these sequences.
+    pub(super) fn of(tail: &Tail, sequences: &Range<u64>) -> Option<Self> {
+        let start = sequences.start.clamp(tail.first_sequence, tail.next_sequence());
+        let end = sequences.end.clamp(start, tail.next_sequence());
+        let start_of = |sequence: u64| tail.start_of((sequence - tail.first_sequence) as u32);
+        let offset = start_of(start).filter(|_| start < end)?;
+        Some(Self {
+            segment: tail.number,
+            offset,
+            bytes: start_of(end).unwrap_or(tail.end) - offset,
+            first_sequence: start,
+            events: end - start,
+            why: String::new(),
+        })
+    }
+}
+
 /// What can be read of a damaged store, and what not.
 pub(super) struct Salvaged {
     pub(super) inner: Inner,
@@ -52,6 +72,8 @@ pub(super) struct Salvaged {
     pub(super) left_out: Vec<LeftOut>,
     /// So many events are known to have been appended.
     pub(super) known_events: u64,
+    /// A head says that so many were visible, if not that they were synced.
+    pub(super) visible_events: u64,
     /// The roots that are recorded, by the number of events.
     pub(super) roots: BTreeMap<u64, Vec<Hash>>,
     /// There are frames of a later version.
@@ -84,7 +106,7 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
             report.damage.push("the manifest is missing".to_owned());
             None
         }
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
+        Err(error) if is_damage(&error) => {
             report.damage.push(error.to_string());
             None
         }
@@ -100,7 +122,6 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
             _ => report.ignored.push(name),
         }
     }
-    numbers.retain(|number| manifest.as_ref().is_none_or(|m| !m.retired.contains(number)));
     numbers.sort_unstable();
     if numbers.is_empty() && manifest.is_none() {
         return Err(super::open::no_store(&files));
@@ -127,21 +148,26 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         reading.read(*number)?;
     }
     let is_newer = reading.lost.iter().any(|lost| lost.whys.contains(&frame::NEWER));
-    let (known_events, sealed_events) = (reading.known_events(), reading.sealed_events());
+    let (known_events, visible_events) = reading.known_events();
+    let sealed_events = reading.sealed_events();
     reading.tell_lost(known_events);
     let (parts, roots) = (reading.join()?, reading.roots());
     let sealed_number = reading.sealed_number(&numbers);
     if reading.damage.is_empty() {
         reading.check_footers();
     }
+    report.segments = numbers.iter().filter(|number| !reading.is_leftover(**number)).count() as u64;
+    let generation = reading.generation(&parts);
     let Reading { manifest, damage, left_out, .. } = reading;
     let manifest = manifest.unwrap_or(Manifest::new(Id::NONE, Id::NONE, 0));
     report.damage = damage;
 
-    let (generation, horizon) = (manifest.generation, manifest.horizon);
+    // Where events were dropped, no fork begins before them, whatever became of the manifest.
+    let dropped_to = parts.iter().filter_map(|part| part.indexed()?.last_hole());
+    let horizon = dropped_to.map(|last| last + 1).fold(manifest.horizon, u64::max);
+    let generation = generation.max(u64::from(horizon > 0));
     let live = Live { parts: Arc::new(parts), generation, horizon, ..Live::default() };
     report.events = live.parts.iter().map(|part| part.events()).sum();
-    report.segments = numbers.len() as u64;
     let visible = live.visible();
     if visible < known_events {
         report.damage.push(format!("the events {visible} to {} are missing", known_events - 1));
@@ -150,8 +176,42 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         report.damage.is_empty() && manifest.closed.is_some_and(|closed| closed.events == visible);
     let live = Live { written_events: visible, durable_events: visible, ..live };
     let inner = Inner::new(files, options, &manifest, live, report);
-    Ok(Salvaged { inner, sealed_events, sealed_number, left_out, known_events, roots, is_newer })
+    Ok(Salvaged {
+        inner,
+        sealed_events,
+        sealed_number,
+        left_out,
+        known_events,
+        visible_events,
+        roots,
+        is_newer,
+    })
 }
+
+/// Consecutive events in one segment.
+struct Piece {
+    number: u64,
+    first: u64,
+    /// The sequence behind the last.
+    next: u64,
+    start: u64,
+    end: u64,
+}
+
+impl Piece {
+    /// Those of the sequences that the tail has, without any that share a gap with others.
+    fn of(tail: &Tail, sequences: Range<u64>) -> Option<Self> {
+        let start_of = |sequence: u64| tail.start_of((sequence - tail.first_sequence) as u32);
+        let is_within = |at: &u64| *at > tail.first_sequence && start_of(*at) == start_of(at - 1);
+        let first = sequences.clone().find(|at| !is_within(at))?;
+        let next = (first + 1..=sequences.end).rev().find(|at| !is_within(at))?;
+        let (start, end) = (start_of(first)?, start_of(next).unwrap_or(tail.end));
+        Some(Self { number: tail.number, first, next, start, end })
+    }
+}
+
+/// Why there is nothing where the disk fails.
+const UNREADABLE: &str = "the disk cannot read";
 
 /// A run of bytes in a segment of which nothing can be read.
 #[derive(Default)]
@@ -189,20 +249,38 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads a segment, or says why not.
     fn read(&mut self, number: u64) -> Result<()> {
-        let mut length = 0;
-        let (pieces, lost) = (self.pieces.len(), self.lost.len());
+        let (mut length, known) = (0, self.damage.len());
+        let is_listed = self.entries().any(|entry| entry.number == number);
         match self.read_segment(number, &mut length) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
-            Err(error) => {
+            // The compaction of a live writer has removed it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound && !is_listed => {}
+            Err(error) if error.kind() == ErrorKind::NotFound || is_damage(&error) => {
                 self.damage.push(error.to_string());
-                self.pieces.truncate(pieces);
-                self.lost.truncate(lost);
                 let (segment, bytes, why) = (number, length, error.message().to_owned());
                 self.left_out.push(LeftOut { segment, bytes, why, ..LeftOut::default() });
             }
+            // Another time the segment may be read.
+            Err(error) => return Err(error),
+        }
+        if self.is_leftover(number) {
+            // It may be half-written, or half-removed.
+            self.damage.truncate(known);
         }
         Ok(())
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.manifest.iter().flat_map(|manifest| &manifest.segments)
+    }
+
+    /// Whether the manifest knows the segment as retired, or does not know of its compaction: other
+    /// segments should hold its events.
+    fn is_leftover(&self, number: u64) -> bool {
+        let Some(known) = &self.manifest else { return false };
+        let header = self.headers.get(&number).filter(|_| !known.segments.is_empty());
+        known.retired.contains(&number)
+            || header.is_some_and(|header| header.generation > known.generation)
     }
 
     /// Finds the pieces of a segment, and what is lost between them.
@@ -211,19 +289,14 @@ impl Reading<'_> {
         let failed = |e: &std::io::Error| Error::io("cannot read the segment", path, e);
         let file = &*self.files.open(&segment::file_name(number), Access::Read)?;
         *length = file.size().map_err(|e| failed(&e))?;
-        let length = *length;
-        if length > MAX_SEGMENT_FILE_BYTES {
-            return Err(Error::corrupt("the segment is longer than any can be").at_path(path));
-        }
+        let size = *length;
+        let length = size.min(MAX_SEGMENT_FILE_BYTES);
         let mut header = vec![0; HEADER_BYTES.min(length as usize)];
-        read_full_at(file, &mut header, 0).map_err(|e| failed(&e))?;
+        let mut whys = Vec::new();
+        read_past_errors(file, &mut header, 0, |_| whys.push(UNREADABLE))
+            .map_err(|e| failed(&e))?;
         match Header::decode(&header) {
             Ok(header) => {
-                let known = self.manifest.as_ref().filter(|known| !known.segments.is_empty());
-                if known.is_some_and(|known| header.generation > known.generation) {
-                    // The leftover of a compaction: the ones that it was to replace are there.
-                    return Ok(());
-                }
                 if !self.accepts(&header) {
                     let why = "the segment belongs to another store";
                     return Err(Error::corrupt(why).at_path(path));
@@ -241,28 +314,40 @@ impl Reading<'_> {
             }
             Err(HeaderError::Damaged(why)) => {
                 self.damage.push(format!("segment {number}: the header is damaged"));
-                let (to, next, whys) = (header.len() as u64, Some(0), vec![why]);
+                let (to, next) = (header.len() as u64, Some(0));
+                whys.push(why);
                 self.lost.push(Lost { number, to, next, whys, ..Lost::default() });
             }
         }
-
-        let footer = read_footer(file, length);
-        self.has_footer.extend(footer.is_some().then_some(number));
-        let (to, summary) = footer.unwrap_or((length, None));
-        if let Some(summary) = summary
-            && self.headers.get(&number).is_some_and(|header| header.number == summary.number)
-        {
-            self.ends.push((summary.first_sequence + summary.events, summary.root));
+        if size > length {
+            let why = "the segment is longer than any can be";
+            self.damage.push(format!("segment {number}: {why}"));
+            let (segment, offset, bytes, why) = (number, length, size - length, why.to_owned());
+            self.left_out.push(LeftOut { segment, offset, bytes, why, ..LeftOut::default() });
         }
+
+        // What looks like a footer may be the end of a payload.
+        let ending = read_ending(file, length);
+        self.has_footer.extend(ending.map(|_| number));
+        let mut footer = ending.and_then(|(start, prefix)| Some((start, prefix?)));
+        let mut ends_at_footer = false;
         let lineage = self.manifest.as_ref().map(|manifest| manifest.lineage);
         let before = self.pieces.len();
         let mut budget = length.saturating_mul(2);
         let mut in_step = true;
-        let mut frames = Frames::new(file, path, number, HEADER_BYTES as u64, to);
+        let mut frames = Frames::new(file, path, number, HEADER_BYTES as u64, length).past_errors();
         let mut lost: Option<Lost> = None;
-        while frames.at < to {
+        while frames.at < length {
             let at = frames.at;
             let header = frames.header_at()?;
+            if let Some((start, _)) = footer.filter(|(start, _)| in_step && *start >= at) {
+                if start == at {
+                    ends_at_footer = true;
+                    break;
+                }
+                // Nothing but a frame has the place of one.
+                footer = footer.filter(|_| header.is_none_or(|bytes| at + bytes <= start));
+            }
             let piece = self.pieces[before..].last();
             let next = piece.filter(|piece| piece.end == at).map(Tail::next_sequence);
             let expected = piece.map(Tail::next_sequence);
@@ -299,7 +384,7 @@ impl Reading<'_> {
                 Some(Err(why)) => Some(why),
             };
             if let Some(why) = why {
-                let begins = || Lost { number, from: at, to, expected, ..Lost::default() };
+                let begins = || Lost { number, from: at, expected, ..Lost::default() };
                 let lost = lost.get_or_insert_with(begins);
                 if !lost.whys.contains(&why) {
                     lost.whys.push(why);
@@ -311,7 +396,7 @@ impl Reading<'_> {
                     self.damage.push(format!("segment {number}: given up at offset {at}"));
                     let from = if why.is_none() { at + header.unwrap_or(8) } else { at };
                     let whys = vec!["it looks like frames everywhere"];
-                    lost.get_or_insert(Lost { number, from, to, whys, ..Lost::default() });
+                    lost.get_or_insert(Lost { number, from, whys, ..Lost::default() });
                     break;
                 }
             };
@@ -326,9 +411,36 @@ impl Reading<'_> {
                 }
             }
         }
+        // Where damage kept from going from frame to frame, no event may stand behind its beginning.
+        let found_to = self.pieces[before..].last().map_or(HEADER_BYTES as u64, |piece| piece.end);
+        let header = self.headers.get(&number);
+        let footer = footer.filter(|(start, summary)| {
+            ends_at_footer
+                || summary.is_some_and(|summary| {
+                    header.is_none_or(|header| header.number == summary.number)
+                        && summary.frames_end == *start
+                        && found_to <= *start
+                })
+        });
+        if let Some((_, summary)) = footer {
+            let summary = summary.filter(|s| header.is_some_and(|h| h.number == s.number));
+            self.ends.extend(summary.map(|s| (s.first_sequence + s.events, s.root)));
+        }
+        let unreadable = frames.unreadable().iter();
+        self.damage.extend(unreadable.clone().map(|Range { start, end }| {
+            format!("segment {number}: {UNREADABLE} what is there from offset {start} to {end}")
+        }));
         if let Some(mut lost) = lost {
-            lost.is_zeros = Frames::new(file, path, number, lost.from, length).is_reserved()?;
+            lost.to = footer.map_or(length, |(start, _)| start);
+            let mut rest = Frames::new(file, path, number, lost.from, length).past_errors();
+            lost.is_zeros = rest.is_reserved()?;
             self.lost.push(lost);
+        }
+        let is_in = |lost: &&mut Lost| lost.number == number && lost.from > 0;
+        for lost in self.lost.iter_mut().filter(is_in) {
+            if unreadable.clone().any(|run| run.start < lost.to && lost.from < run.end) {
+                lost.whys.insert(0, UNREADABLE);
+            }
         }
         Ok(())
     }
@@ -350,15 +462,25 @@ impl Reading<'_> {
         }
     }
 
-    /// How many events the log is known to have had.
-    fn known_events(&self) -> u64 {
+    /// How many events the log is known to have had, and how many were visible by what a head says.
+    fn known_events(&self) -> (u64, u64) {
         let manifest = self.manifest.as_ref();
         let closed = manifest.and_then(|manifest| manifest.closed).map(|closed| closed.events);
         // The head is advice; one that cannot be read says nothing.
         let head = read_head(self.files).ok().flatten();
         let head = head.filter(|head| manifest.is_some_and(|known| known.store == head.store));
         let noted = [closed, head.map(|head| head.durable_events)];
-        noted.into_iter().flatten().fold(self.sealed_events(), u64::max)
+        let known = noted.into_iter().flatten().fold(self.sealed_events(), u64::max);
+        // Behind an open end, whatever is whole is visible.
+        let visible = |head: HeadFile| if head.open_ended { u64::MAX } else { head.visible_events };
+        (known, head.map_or(0, visible))
+    }
+
+    /// How many compactions the log went through, by the manifest and by what was read.
+    fn generation(&self, parts: &[Arc<Part>]) -> u64 {
+        let known = self.manifest.as_ref().map(|manifest| manifest.generation);
+        let headers = parts.iter().filter_map(|part| self.headers.get(&part.number()));
+        headers.map(|header| header.generation).chain(known).max().unwrap_or_default()
     }
 
     /// Where a segment begins, the one before it is sealed.
@@ -411,8 +533,7 @@ impl Reading<'_> {
             if from == to {
                 continue;
             }
-            let entry = self.manifest.iter().flat_map(|manifest| &manifest.segments);
-            let entry = entry.copied().find(|entry| entry.number == number);
+            let entry = self.entries().copied().find(|entry| entry.number == number);
             let earlier = self.pieces.iter().filter(|piece| piece.number < number);
             let first = lost
                 .expected
@@ -430,7 +551,7 @@ impl Reading<'_> {
             if lost.is_zeros && events == 0 {
                 continue;
             }
-            if from > 0 {
+            if from > 0 && !self.is_leftover(number) {
                 let why =
                     format!("segment {number}: nothing can be read from offset {from} to {to}");
                 self.damage.push(why);
@@ -446,33 +567,53 @@ impl Reading<'_> {
         }
     }
 
-    /// Takes those pieces of which no event is there twice: first from segments whose header says that
-    /// they are of this store; and of two that begin alike, the longer one.
-    fn choose(&mut self) -> BTreeMap<u64, Tail> {
-        self.pieces.sort_by_key(|piece| {
-            let is_known = self.headers.contains_key(&piece.number);
+    /// Takes every event from one piece: first from segments that are no leftovers, whose header says
+    /// that they are of this store, and of the latest compaction, so that what a retention has decided
+    /// stands; and of two that begin alike, from the longer one.
+    fn choose(&mut self) -> BTreeMap<u64, Piece> {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.sort_by_key(|piece| {
+            let generation = self.headers.get(&piece.number).map(|header| header.generation);
             // Nothing vouches for a gap: it never takes the place of events.
             let shown = piece.events() - piece.holes();
-            (!is_known, shown == 0, piece.first_sequence, u64::MAX - shown, piece.number)
+            let order = (piece.first_sequence, Reverse(shown), piece.number);
+            (self.is_leftover(piece.number), Reverse(generation), shown == 0, order)
         });
-        let mut chosen: BTreeMap<u64, Tail> = BTreeMap::new();
-        for piece in std::mem::take(&mut self.pieces) {
-            let (first, number) = (piece.first_sequence, piece.number);
-            let before = chosen.range(..piece.next_sequence()).next_back();
-            if before.is_none_or(|(_, before)| before.next_sequence() <= first) {
-                chosen.insert(first, piece);
-                continue;
+        let mut chosen: BTreeMap<u64, Piece> = BTreeMap::new();
+        for tail in pieces {
+            let (first, end, number) = (tail.first_sequence, tail.next_sequence(), tail.number);
+            let is_leftover = self.is_leftover(number);
+            let before = chosen.range(..=first).next_back().map_or(first, |(first, _)| *first);
+            let there: Vec<_> =
+                chosen.range(before..end).map(|(first, piece)| *first..piece.next).collect();
+            let mut free: Vec<Piece> = Vec::new();
+            let mut next = first;
+            for taken in there.into_iter().chain(std::iter::once(end..end)) {
+                free.extend(Piece::of(&tail, next..taken.start));
+                next = next.max(taken.end);
             }
-            self.damage.push(format!("segment {number}: events from {first} on are there twice"));
-            let offset = piece.start();
-            self.left_out.push(LeftOut {
-                segment: number,
-                offset,
-                bytes: piece.end - offset,
-                first_sequence: first,
-                events: piece.events(),
-                why: "it holds events that are there twice".to_owned(),
-            });
+            let is_whole =
+                free.first().is_some_and(|piece| (piece.first, piece.next) == (first, end));
+            if !is_whole && !is_leftover {
+                let why = format!("segment {number}: events from {first} on are there twice");
+                self.damage.push(why);
+            }
+            if !is_whole || is_leftover {
+                self.damage.extend(free.iter().map(|piece| {
+                    let (first, last) = (piece.first, piece.next - 1);
+                    format!("the events {first} to {last} are taken from segment {number}")
+                }));
+            }
+            let mut left = first;
+            for kept in
+                free.iter().map(|piece| piece.first..piece.next).chain(std::iter::once(end..end))
+            {
+                let why = "it holds events that are there twice".to_owned();
+                let run = LeftOut::of(&tail, &(left..kept.start));
+                self.left_out.extend(run.map(|run| LeftOut { why, ..run }));
+                left = kept.end;
+            }
+            chosen.extend(free.into_iter().map(|piece| (piece.first, piece)));
         }
         chosen
     }
@@ -493,7 +634,7 @@ impl Reading<'_> {
             let path = self.files.segment_path(number);
             let file = self.files.segment(number)?;
             let mut whole = Tail::new(lineage, number, first, before.0, before.1);
-            whole.end = piece.start();
+            whole.end = piece.start;
             let mut open_batch = false;
             whole.extend(&*file, &path, piece.end, |stored| {
                 open_batch = stored.batch_continues();
@@ -510,6 +651,14 @@ impl Reading<'_> {
     }
 }
 
+/// Whether a file is at fault, by what it holds, what it is, or where the disk has it; and not this
+/// process, by what it may or has room for.
+fn is_damage(error: &Error) -> bool {
+    let code = error.os_code();
+    error.kind() == ErrorKind::Corrupt
+        || error.kind() == ErrorKind::Io && code.is_none_or(|c| c == libc::EIO || c == libc::ELOOP)
+}
+
 /// Whether it was written to a log of this lineage. Nothing in a gap says so, which therefore counts
 /// only where no damage has come before it.
 fn is_of(stored: &Stored<'_>, lineage: Id, in_step: bool) -> bool {
@@ -519,8 +668,9 @@ fn is_of(stored: &Stored<'_>, lineage: Id, in_step: bool) -> bool {
     }
 }
 
-/// Where the footer begins, if the file ends with one, and what it says.
-fn read_footer(file: &dyn VfsFile, length: u64) -> Option<(u64, Option<Summary>)> {
+/// Where a footer would begin, if the file ends like one; if one begins there, what it says, as far as
+/// that can be read.
+fn read_ending(file: &dyn VfsFile, length: u64) -> Option<(u64, Option<Option<Summary>>)> {
     let trailer_at = length.checked_sub(footer::TRAILER_BYTES as u64)?;
     let mut trailer = [0; footer::TRAILER_BYTES];
     read_full_at(file, &mut trailer, trailer_at).ok()?;
@@ -528,5 +678,6 @@ fn read_footer(file: &dyn VfsFile, length: u64) -> Option<(u64, Option<Summary>)
     let start = length.checked_sub(bytes).filter(|start| *start >= HEADER_BYTES as u64)?;
     let mut prefix = vec![0; footer::MAX_PREFIX_BYTES.min(bytes as usize)];
     read_full_at(file, &mut prefix, start).ok()?;
-    Some((start, Footer::decode(&prefix, bytes, crc).ok().map(|footer| footer.summary)))
+    let summary = Footer::decode(&prefix, bytes, crc).ok().map(|footer| footer.summary);
+    Some((start, footer::begins(&prefix).then_some(summary)))
 }
