@@ -1215,7 +1215,7 @@ fn state(vfs: &SimVfs, context: &str) -> Option<Files> {
             assert!(report.is_intact(), "{context}: {:?}", report.findings);
             let mut files = files_of(vfs, COPY);
             // The head is never synced, and a marker that was left behind means nothing here.
-            ["head", "unfinished.tmp"].map(|name| files.remove(name));
+            files.retain(|name, _| name != "head" && name != "unfinished.tmp");
             Some(files)
         }
         Err(error) => {
