@@ -351,8 +351,17 @@ impl Reading<'_> {
             let piece = self.pieces[before..].last();
             let next = piece.filter(|piece| piece.end == at).map(Tail::next_sequence);
             let expected = piece.map(Tail::next_sequence);
+            let begins = self.headers.get(&number).map(|h| (h.first_sequence, HEADER_BYTES as u64));
+            let known = piece.map(|piece| (piece.next_sequence(), piece.end)).or(begins);
+            // What lies between is at least the hashes of those that are missing.
+            let highest = known.map_or(u64::MAX, |(next, end)| {
+                next.saturating_add(at.saturating_sub(end) / size_of::<Hash>() as u64)
+            });
             let why = match frames.next()? {
                 None => break,
+                Some(Ok(stored)) if stored.first_sequence() > highest => {
+                    Some("so many events cannot be missing before it")
+                }
                 // Where something was lost, a payload may be taken for frames. An event of this log
                 // has the right hash; without a lineage nothing can be told apart.
                 Some(Ok(stored))

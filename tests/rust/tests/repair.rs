@@ -611,6 +611,28 @@ fn an_altered_event_is_left_out_or_marked() {
     }
 }
 
+/// As many events as a forged sequence skips are not made up: none can be missing where no byte is.
+#[test]
+fn an_event_whose_sequence_leaps() {
+    let intact = Intact::closed();
+    for (event, leap) in intact.events.iter().flat_map(|e| [(e, 1 << 11), (e, 1 << 40)]) {
+        let context = format!("event {}, leap {leap}", event.sequence());
+        let (name, range) = intact.place(event);
+        let mut damaged = intact.files.clone();
+        let file = damaged.get_mut(&name).unwrap();
+        let lineage = file[89..105].to_vec();
+        let sequence = (event.sequence() + leap).to_le_bytes();
+        file[range.clone()][48..56].copy_from_slice(&sequence);
+        mend(&mut file[range], Some(&lineage));
+        let vfs = disk(&damaged);
+        let report = repair(&vfs).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+        let events = check_copy(&vfs, &report, &context);
+        assert_eq!(events.len(), intact.events.len(), "{context}");
+        assert!(is_place(&events[event.sequence() as usize]), "{context}");
+        assert!(report.left_out.iter().any(|left| left.offset == event.offset()), "{context}");
+    }
+}
+
 // ---------------------------------------------------------------- what misleads a repair
 
 /// A store in one segment.
