@@ -243,18 +243,25 @@ impl Inner {
 
 /// Whether an event is one that is there, wherever either came from.
 fn is_same(event: &Recorded<'_>, extensions: &[u8], found: &Event) -> bool {
-    let (there, frame) = (Recorded::of(found), found.frame());
-    let erased = frame.is_erased() && payload_hash(event.payload) == frame.payload_hash();
+    let there = Recorded::of(found);
+    let same_kind = event.kind == there.kind || event.appended_kind == there.appended_kind;
+    let hash = |of: &Recorded<'_>| of.erased.unwrap_or_else(|| payload_hash(of.payload));
+    let same_payload = event.payload == there.payload && event.erased == there.erased
+        || hash(event) == hash(&there)
+        || event.erased.is_some() && there.payload.is_empty();
     // When it was recorded here, and in which batch, is this store's affair; so is what a compaction
-    // has made of it.
+    // has made of it, here or there.
     let there = Recorded {
         wall_us: event.wall_us,
         batch_continues: event.batch_continues,
-        kind: frame.appended_kind(),
-        payload: if erased { event.payload } else { there.payload },
+        kind: event.kind,
+        payload: event.payload,
+        appended_kind: event.appended_kind,
+        erased: event.erased,
         ..there
     };
-    *event == there && is_same_of_caller(extensions, found.extension_bytes())
+    let same = same_kind && same_payload && *event == there;
+    same && is_same_of_caller(extensions, found.extension_bytes())
 }
 
 /// Whether there is room among its extensions to say where an event comes from, if they do not yet.
@@ -456,6 +463,8 @@ impl<'a> Import<'a> {
                 entity,
                 scope,
                 kind: EventKind::TOMBSTONE.0,
+                appended_kind: EventKind::TOMBSTONE.0,
+                erased: None,
                 timestamp_us: times.0,
                 wall_us: times.1,
                 ..Recorded::default()

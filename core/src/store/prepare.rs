@@ -388,6 +388,9 @@ pub(super) struct Recorded<'a> {
     pub(super) timestamp_us: i64,
     pub(super) wall_us: i64,
     pub(super) batch_continues: bool,
+    /// What a compaction has taken from it: its own kind, and its payload's hash.
+    pub(super) appended_kind: u16,
+    pub(super) erased: Option<Hash>,
 }
 
 impl<'a> Recorded<'a> {
@@ -407,6 +410,8 @@ impl<'a> Recorded<'a> {
             timestamp_us: event.timestamp_us(),
             wall_us: event.wall_us(),
             batch_continues: event.batch_continues(),
+            appended_kind: event.frame().appended_kind(),
+            erased: event.is_erased().then(|| event.frame().payload_hash()),
         }
     }
 }

@@ -249,10 +249,17 @@ fn an_import_is_repeated_after_a_compaction() {
         let before = |before| Retention { before: Some(before), unwanted, ..Retention::default() };
         compact(&to, before(10)).unwrap();
         assert_eq!(import(&to), (0, 20));
-        // What the source drops is no longer there to be imported.
+        // So it is if the source has changed it since; what it drops is no longer there to be imported.
+        for unwanted in [Unwanted::Tombstone, Unwanted::Erase] {
+            compact(&from, Retention { before: Some(15), unwanted, ..rule() }).unwrap();
+            assert_eq!(import(&to), (0, 20));
+        }
         compact(&from, Retention { before: Some(15), ..rule() }).unwrap();
         assert_eq!(import(&to), (0, 5));
         assert_eq!(import(&open(&scratch.join("other"))), (5, 0));
+        let (late, last) = (open(&scratch.join("late")), Retention { before: Some(18), ..rule() });
+        compact(&from, Retention { unwanted: Unwanted::Erase, ..last }).unwrap();
+        assert_eq!((import(&late), import(&late)), ((5, 0), (0, 5)));
     }
 }
 
