@@ -13,9 +13,11 @@ use crate::format::segment::{HEADER_BYTES, Header, HeaderError};
 use crate::format::tree::Tree;
 use crate::format::{field, manifest, postings};
 use crate::region::{Direction, EntityFilter, KindFilter, Region, below};
+use crate::storage::VfsFile;
 use crate::storage::blocks::{Blocks, Place};
 use crate::storage::files::{Files, read_exact};
 use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -66,11 +68,7 @@ impl Sealed {
         blocks: Option<Arc<Blocks>>,
     ) -> Result<Self> {
         let path = files.segment_path(entry.number);
-        let refuse = |why: &str, offset: u64| {
-            Error::corrupt(format!("a sealed segment is not what the manifest lists: {why}"))
-                .at_path(&path)
-                .at(entry.number, offset)
-        };
+        let refuse = |why: &str, offset: u64| not_as_listed(&path, entry.number, why, offset);
         let file = files.segment(entry.number).map_err(|e| match e.kind() {
             ErrorKind::Corrupt => refuse("the file is missing", 0),
             _ => e.at(entry.number, 0),
@@ -83,34 +81,7 @@ impl Sealed {
                 length,
             ));
         }
-        if length > MAX_SEGMENT_FILE_BYTES {
-            return Err(refuse("it is longer than any can be", 0));
-        }
-        if length < (HEADER_BYTES + footer::TRAILER_BYTES) as u64 {
-            return Err(refuse("it is too short", 0));
-        }
-        let header = read_exact(&*file, &path, entry.number, 0, HEADER_BYTES)?;
-        let newer = |why: String| Error::new(ErrorKind::Unsupported, why).at_path(&path);
-        let header = Header::decode(&header).map_err(|e| match e {
-            HeaderError::Version(version) => {
-                newer(format!("the segment is of FBAT version {version}; upgrade to read it"))
-            }
-            HeaderError::Damaged(why) => refuse(why, 0),
-        })?;
-        let trailer_at = length - footer::TRAILER_BYTES as u64;
-        let trailer = read_exact(&*file, &path, entry.number, trailer_at, footer::TRAILER_BYTES)?;
-        let (footer_bytes, crc) =
-            footer::decode_trailer(&trailer).map_err(|why| refuse(why, trailer_at))?;
-        let start = length
-            .checked_sub(footer_bytes)
-            .filter(|start| *start >= HEADER_BYTES as u64 && start.is_multiple_of(8))
-            .ok_or_else(|| refuse("the footer is longer than the file", trailer_at))?;
-        let prefix_bytes = footer::MAX_PREFIX_BYTES.min(footer_bytes as usize);
-        let prefix = read_exact(&*file, &path, entry.number, start, prefix_bytes)?;
-        let footer = Footer::decode(&prefix, footer_bytes, crc).map_err(|why| match why {
-            footer::NEWER => newer(format!("{why}; upgrade to read it")),
-            _ => refuse(why, start),
-        })?;
+        let Ends { header, footer, start } = Ends::read(&*file, &path, entry.number, length)?;
         let summary = &footer.summary;
         if (summary.number, summary.first_sequence, summary.events, summary.frames_end)
             != (entry.number, entry.first_sequence, entry.events, start)
@@ -683,6 +654,56 @@ impl Sealed {
         let path = self.files.segment_path(number);
         let stored = read_exact(&*file, &path, number, self.start, rebuilt.len())?;
         Ok(stored == rebuilt)
+    }
+}
+
+fn not_as_listed(path: &Path, number: u64, why: &str, offset: u64) -> Error {
+    Error::corrupt(format!("a sealed segment is not what the manifest lists: {why}"))
+        .at_path(path)
+        .at(number, offset)
+}
+
+/// Both ends of a sealed segment.
+pub(crate) struct Ends {
+    header: Header,
+    pub(crate) footer: Footer,
+    /// Where the footer starts in the file.
+    start: u64,
+}
+
+impl Ends {
+    /// Reads them from the segment's file, which has this length.
+    pub(crate) fn read(file: &dyn VfsFile, path: &Path, number: u64, length: u64) -> Result<Self> {
+        let refuse = |why: &str, offset: u64| not_as_listed(path, number, why, offset);
+        if length > MAX_SEGMENT_FILE_BYTES {
+            return Err(refuse("it is longer than any can be", 0));
+        }
+        if length < (HEADER_BYTES + footer::TRAILER_BYTES) as u64 {
+            return Err(refuse("it is too short", 0));
+        }
+        let header = read_exact(file, path, number, 0, HEADER_BYTES)?;
+        let newer = |why: String| Error::new(ErrorKind::Unsupported, why).at_path(path);
+        let header = Header::decode(&header).map_err(|e| match e {
+            HeaderError::Version(version) => {
+                newer(format!("the segment is of FBAT version {version}; upgrade to read it"))
+            }
+            HeaderError::Damaged(why) => refuse(why, 0),
+        })?;
+        let trailer_at = length - footer::TRAILER_BYTES as u64;
+        let trailer = read_exact(file, path, number, trailer_at, footer::TRAILER_BYTES)?;
+        let (footer_bytes, crc) =
+            footer::decode_trailer(&trailer).map_err(|why| refuse(why, trailer_at))?;
+        let start = length
+            .checked_sub(footer_bytes)
+            .filter(|start| *start >= HEADER_BYTES as u64 && start.is_multiple_of(8))
+            .ok_or_else(|| refuse("the footer is longer than the file", trailer_at))?;
+        let prefix_bytes = footer::MAX_PREFIX_BYTES.min(footer_bytes as usize);
+        let prefix = read_exact(file, path, number, start, prefix_bytes)?;
+        let footer = Footer::decode(&prefix, footer_bytes, crc).map_err(|why| match why {
+            footer::NEWER => newer(format!("{why}; upgrade to read it")),
+            _ => refuse(why, start),
+        })?;
+        Ok(Self { header, footer, start })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::format::tree::Tree;
 use crate::ids::{Hash, Id, IdSource};
 use crate::index::Part;
 use crate::index::heads::Heads;
-use crate::index::sealed::Sealed;
+use crate::index::sealed::{Ends, Sealed};
 use crate::index::tail::Tail;
 use crate::interop::{self, sidecar};
 use crate::options::{OpenMode, OpenOptions};
@@ -22,6 +22,7 @@ use crate::storage::real::{RealVfs, default_open_files};
 use crate::storage::recovery::{self, End};
 use crate::storage::{Access, Vfs, VfsFile, read_full_at, write_all_at};
 use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -435,11 +436,13 @@ pub(super) fn sort_files(
     report: &mut OpenReport,
 ) -> Result<Vec<String>> {
     let highest = manifest.next_number() - 1;
+    let listed: HashSet<u64> = manifest.segments.iter().map(|entry| entry.number).collect();
+    let retired: HashSet<u64> = manifest.retired.iter().copied().collect();
     let mut leftovers = Vec::new();
     for (name, is_file) in names {
         let own = [manifest::FILE_NAME, head::FILE_NAME, TAIL_INDEX];
         match segment::number_of(name) {
-            Some(number) if manifest.segments.iter().any(|entry| entry.number == number) => {}
+            Some(number) if listed.contains(&number) => {}
             Some(number) if *is_file => {
                 let path = files.path(name);
                 let file = match files.open(name, Access::Read) {
@@ -451,16 +454,12 @@ pub(super) fn sort_files(
                 let length = file
                     .size()
                     .map_err(|e| Error::io("cannot read the segment's length", &path, &e))?;
-                let header = own_header(&*file, manifest);
+                let header = own_header(&*file, manifest).filter(|header| header.number == number);
                 let is_empty = length <= HEADER_BYTES as u64;
                 let is_left = is_empty && (number > highest || header.is_some())
-                    || manifest.retired.contains(&number)
-                    || match header {
-                        Some(header) if header.generation > manifest.generation => {
-                            is_redundant(files, manifest, &header)?
-                        }
-                        _ => false,
-                    };
+                    || retired.contains(&number)
+                    || header.is_some_and(|header| header.generation > manifest.generation)
+                        && is_redundant(files, manifest, &*file, (number, length))?;
                 if !is_left {
                     return Err(Error::corrupt(
                         "a segment is not listed in the manifest: it is foreign, or was renamed or \
@@ -480,22 +479,28 @@ pub(super) fn sort_files(
 }
 
 /// Whether listed segments hold the events of this one, which a compaction wrote to take their place.
-fn is_redundant(files: &Arc<Files>, manifest: &Manifest, header: &Header) -> Result<bool> {
-    let from = manifest.segments.iter().position(|e| e.first_sequence == header.first_sequence);
-    let Some(from) = from else { return Ok(false) };
-    let name = segment::file_name(header.number);
-    let length = files.open(&name, Access::Read)?.size();
-    let length = length.map_err(|e| Error::io("cannot read its length", &files.path(&name), &e))?;
-    for last in manifest.segments[from..].iter().filter(|entry| entry.length > 0) {
-        let (number, first_sequence) = (header.number, header.first_sequence);
-        let events = last.end_sequence() - first_sequence;
-        let entry = Entry { number, first_sequence, events, length };
-        if let Ok(found) = Sealed::open(files, entry, None) {
-            let listed = Sealed::open(files, *last, None)?;
-            return Ok(found.footer.summary.root == listed.footer.summary.root);
+/// Its file is not kept open: another segment may get its number.
+fn is_redundant(
+    files: &Arc<Files>,
+    manifest: &Manifest,
+    file: &dyn VfsFile,
+    (number, length): (u64, u64),
+) -> Result<bool> {
+    let found = match Ends::read(file, &files.segment_path(number), number, length) {
+        Ok(ends) => ends.footer.summary,
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let (listed, end) = (&manifest.segments, found.first_sequence.checked_add(found.events));
+    let first = listed.binary_search_by_key(&found.first_sequence, |entry| entry.first_sequence);
+    let last = listed.partition_point(|entry| Some(entry.end_sequence()) < end);
+    match (first, listed.get(last)) {
+        (Ok(_), Some(last)) if Some(last.end_sequence()) == end && last.length > 0 => {
+            let last = Sealed::open(files, *last, None)?;
+            Ok(last.footer.summary.root == found.root)
         }
+        _ => Ok(false),
     }
-    Ok(false)
 }
 
 /// The header of a segment that this store wrote.

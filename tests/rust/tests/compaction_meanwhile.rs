@@ -230,6 +230,42 @@ fn replaced_files_go_when_nobody_reads_them() {
     check_opens(&path, kept());
 }
 
+/// A reader that came while a compaction was under way, which was then cancelled, may have looked at its
+/// segment; another one gets the same number later.
+#[test]
+fn a_reader_that_has_seen_a_segment_that_never_was() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.join("store");
+    let store = open(&path);
+    fill(&store, 40);
+    let (mut reader, mut listed) = (None, Vec::new());
+    let mut progress = |_: &CompactProgress| {
+        if listed.is_empty() {
+            listed = segments(&path);
+        }
+        let is_new = |name: &String| name.ends_with(".fbat") && !listed.contains(name);
+        if reader.is_some() || !segments(&path).iter().any(is_new) {
+            return Ok(());
+        }
+        reader = Some(Store::open(&path, &options(OpenMode::ReadOnly)).unwrap());
+        Err(Error::new(ErrorKind::Callback, "cancelled"))
+    };
+    let retention = Retention { before: Some(30), ..rule() };
+    let options = CompactOptions {
+        retention: Some(retention),
+        progress: Some(&mut progress),
+        ..CompactOptions::default()
+    };
+    assert_eq!(store.compact(options).unwrap_err().kind(), ErrorKind::Callback);
+    let reader = reader.unwrap();
+    store.close().unwrap();
+    let store = open(&path);
+    fill(&store, 40);
+    assert_eq!(reader.refresh().unwrap(), 80);
+    assert_eq!(shown(&reader), Vec::from_iter(0..80));
+    assert_eq!(reader.verify().unwrap().findings, []);
+}
+
 /// An event that a retention has changed or dropped is still the one that was imported.
 #[test]
 fn an_import_is_repeated_after_a_compaction() {
