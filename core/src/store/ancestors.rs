@@ -44,7 +44,6 @@ impl Store {
     /// Walks back from the event with this id, up to `limit` events in all. `NotFound` if there
     /// is no such event.
     pub fn ancestors(&self, id: Id, link: Link, limit: u64) -> Result<Ancestry> {
-        self.0.check_usable()?;
         self.0.across_compactions(|| self.walk(id, link, limit))
     }
 

@@ -76,15 +76,7 @@ impl Request {
         durability: Durability,
         max_payload_bytes: u32,
     ) -> Result<Box<Self>> {
-        let mut request = Self::blank(durability);
-        let filled = request.fill(events, max_payload_bytes);
-        match filled {
-            Ok(()) => Ok(request),
-            Err(error) => {
-                request.recycle();
-                Err(error)
-            }
-        }
+        Self::blank(durability).filled(events, max_payload_bytes)
     }
 
     /// A part of a fence that has so many events already.
@@ -95,11 +87,18 @@ impl Request {
     ) -> Result<Box<Self>> {
         let mut request = Self::blank(Durability::default());
         request.first_place = first_place;
-        let filled = request.fill(events, max_payload_bytes);
-        match filled {
-            Ok(()) => Ok(request),
+        request.filled(events, max_payload_bytes)
+    }
+
+    fn filled(
+        mut self: Box<Self>,
+        events: &[NewEvent<'_>],
+        max_payload_bytes: u32,
+    ) -> Result<Box<Self>> {
+        match self.fill(events, max_payload_bytes) {
+            Ok(()) => Ok(self),
             Err(error) => {
-                request.recycle();
+                self.recycle();
                 Err(error)
             }
         }

@@ -446,13 +446,11 @@ impl Inner {
 impl Store {
     /// The event with this id.
     pub fn get(&self, id: Id) -> Result<Option<Event>> {
-        self.0.check_usable()?;
         self.0.across_compactions(|| self.0.find_shown(id))
     }
 
     /// The event at this sequence.
     pub fn at(&self, sequence: u64) -> Result<Option<Event>> {
-        self.0.check_usable()?;
         self.0.across_compactions(|| self.0.event_at(sequence))
     }
 
@@ -494,7 +492,6 @@ impl Scan {
     /// The next events: at most `max_events`, and about `max_bytes` of frames, but at least one
     /// event if any is left. Empty at the end.
     pub fn next_page(&mut self, max_events: usize, max_bytes: usize) -> Result<Vec<Event>> {
-        self.store.0.check_usable()?;
         let (inner, next, left) = (self.store.0.clone(), self.next, self.left);
         inner.across_compactions(|| {
             (self.next, self.left) = (next, left);

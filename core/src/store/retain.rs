@@ -208,21 +208,19 @@ impl<'a, 'b> Decisions<'a, 'b> {
         sealed.for_each_stream(|entity, _, _, _| any |= self.surplus.contains_key(entity))?;
         if any && stays {
             sealed.for_each_stream(|entity, _, events, _| {
-                for _ in 0..events {
-                    self.is_surplus(entity);
-                }
+                self.pass(entity, events.into());
             })?;
         }
         Ok(!any || stays)
     }
 
-    /// Whether the entity's next event is not among its newest ones.
-    fn is_surplus(&mut self, entity: &str) -> bool {
+    /// Passes over so many of the entity's events. Whether the first one is not among its newest.
+    fn pass(&mut self, entity: &str, events: u64) -> bool {
         if self.retention.newest_per_entity.is_none() {
             return true;
         }
         let Some(left) = self.surplus.get_mut(entity) else { return false };
-        *left -= 1;
+        *left = left.saturating_sub(events);
         if *left == 0 {
             self.surplus.remove(entity);
         }
@@ -231,7 +229,7 @@ impl<'a, 'b> Decisions<'a, 'b> {
 
     fn is_unwanted(&mut self, frame: &Frame<'_>, event: impl FnOnce() -> Event) -> Result<bool> {
         // Its place among the entity's events counts, whatever the other rules say.
-        let is_surplus = self.is_surplus(frame.entity());
+        let is_surplus = self.pass(frame.entity(), 1);
         let kind = EventKind(frame.kind());
         let retention = &mut *self.retention;
         let unwanted = is_surplus

@@ -23,7 +23,7 @@ use crate::storage::files::Files;
 use crate::storage::recovery::{Frames, MAX_SEGMENT_FILE_BYTES, Stored};
 use crate::storage::{Access, VfsFile, read_full_at, read_past_errors};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -132,10 +132,12 @@ pub(super) fn read(files: Arc<Files>, options: &OpenOptions, altered: bool) -> R
         }
     }
 
+    let retired = manifest.iter().flat_map(|manifest| &manifest.retired).copied().collect();
     let mut reading = Reading {
         files: &files,
         altered,
         manifest,
+        retired,
         damage: report.damage,
         pieces: Vec::new(),
         lost: Vec::new(),
@@ -233,6 +235,7 @@ struct Reading<'a> {
     altered: bool,
     /// Without one, what the headers say.
     manifest: Option<Manifest>,
+    retired: HashSet<u64>,
     damage: Vec<String>,
     /// The runs of consecutive events in one segment.
     pieces: Vec<Tail>,
@@ -279,7 +282,7 @@ impl Reading<'_> {
     fn is_leftover(&self, number: u64) -> bool {
         let Some(known) = &self.manifest else { return false };
         let header = self.headers.get(&number).filter(|_| !known.segments.is_empty());
-        known.retired.contains(&number)
+        self.retired.contains(&number)
             || header.is_some_and(|header| header.generation > known.generation)
     }
 
