@@ -439,6 +439,23 @@ fn batches_and_gaps() {
 }
 
 #[test]
+fn a_salvage_has_what_was_dropped_in_its_roots() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.join("store");
+    let store = open(&path);
+    fill(&store, 0..200);
+    let (before, roots) = (shown(&store), heads(&store));
+    let mut keep = |event: &Event| Ok(event.sequence().is_multiple_of(5));
+    compact(&store, Retention { keep: Some(&mut keep), ..retention() });
+    store.close().unwrap();
+    let salvaged = Store::open(&path, &OpenOptions::mode(OpenMode::Salvage)).unwrap();
+    assert!(salvaged.open_report().damage.is_empty());
+    check_same(&salvaged, &before, &roots, |event| event.sequence().is_multiple_of(5));
+    let report = salvaged.verify().unwrap();
+    assert_eq!((report.events, report.dropped, report.tombstones, report.erased), (200, 160, 0, 0));
+}
+
+#[test]
 fn copies_of_a_compacted_store() {
     let scratch = Scratch::new().unwrap();
     let path = scratch.join("store");
